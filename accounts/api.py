@@ -1,0 +1,118 @@
+"""The API's faces of tokens, the own profile and the audit log."""
+
+from datetime import UTC, datetime, time, timedelta
+from typing import Any, cast
+
+import django_filters
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework import generics, mixins, viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+from rest_framework.views import APIView
+
+from accounts import rbac, serializers, services, tokens
+from accounts.enforcement import signed_in
+from accounts.models import AuditEvent, User
+from litemaas.foundation.access import PUBLIC, access
+from litemaas.foundation.middleware import client_address
+
+
+def validated(serializer: BaseSerializer[Any]) -> dict[str, Any]:
+    """The data of a serializer, or a ValidationError that lists what is wrong."""
+    serializer.is_valid(raise_exception=True)
+    return cast("dict[str, Any]", serializer.validated_data)
+
+
+@access(PUBLIC)
+class TokenView(APIView):
+    """Sign in with a password."""
+
+    authentication_classes = ()
+
+    @extend_schema(request=serializers.CredentialsSerializer, responses=serializers.TokenPairSerializer)
+    def post(self, request: Request) -> Response:
+        """Five wrong passwords for an account in 15 minutes are answered 429."""
+        data = validated(serializers.CredentialsSerializer(data=request.data))
+        user = services.sign_in_with_password(**data, address=client_address(request))
+        return Response(serializers.TokenPairSerializer(tokens.generate_token_pair(user)).data)
+
+
+@access(PUBLIC)
+class TokenRefreshView(APIView):
+    """Exchange a refresh token."""
+
+    authentication_classes = ()
+
+    @extend_schema(request=serializers.RefreshSerializer, responses=serializers.TokenPairSerializer)
+    def post(self, request: Request) -> Response:
+        """A refresh token that is used twice ends its whole family."""
+        data = validated(serializers.RefreshSerializer(data=request.data))
+        return Response(serializers.TokenPairSerializer(tokens.refresh_token(data["refresh"])).data)
+
+
+@access(PUBLIC)
+class TokenRevokeView(APIView):
+    """End the sign-in that a refresh token belongs to."""
+
+    authentication_classes = ()
+
+    @extend_schema(request=serializers.RefreshSerializer, responses={204: None})
+    def post(self, request: Request) -> Response:
+        """Holding the token is the proof."""
+        tokens.revoke_token(validated(serializers.RefreshSerializer(data=request.data))["refresh"])
+        return Response(status=204)
+
+
+@access(rbac.Permission.PROFILE_READ)
+class MeView(generics.GenericAPIView[User]):
+    """The own profile."""
+
+    serializer_class = serializers.MeSerializer
+    filter_backends = ()
+
+    def get(self, request: Request) -> Response:
+        """Profile with role and permissions."""
+        return Response(self.get_serializer(request.user).data)
+
+    @access(rbac.Permission.PROFILE_WRITE)
+    def patch(self, request: Request) -> Response:
+        """Only the name can be changed here."""
+        user = signed_in(request)
+        data = validated(self.get_serializer(user, data=request.data, partial=True))
+        return Response(self.get_serializer(services.update_profile(user, **data) if data else user).data)
+
+
+class AuditFilter(django_filters.FilterSet):
+    """Dates are UTC and inclusive."""
+
+    actor = django_filters.UUIDFilter(field_name="actor_id")
+    action = django_filters.CharFilter()
+    category = django_filters.CharFilter()
+    target = django_filters.CharFilter(field_name="target_id")
+    start = django_filters.DateFilter(method="from_day")
+    end = django_filters.DateFilter(method="to_day")
+
+    class Meta:
+        model = AuditEvent
+        fields = ("actor", "action", "category", "target", "start", "end")
+
+    def from_day(self, rows: QuerySet[AuditEvent], _name: str, day: datetime) -> QuerySet[AuditEvent]:
+        """From the first moment of the day."""
+        return rows.filter(at__gte=datetime.combine(day, time.min, UTC))
+
+    def to_day(self, rows: QuerySet[AuditEvent], _name: str, day: datetime) -> QuerySet[AuditEvent]:
+        """To the last moment of the day."""
+        return rows.filter(at__lt=datetime.combine(day, time.min, UTC) + timedelta(days=1))
+
+
+@access(rbac.Permission.AUDIT_READ)
+class AuditViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[AuditEvent]):
+    """Who did what, newest first."""
+
+    queryset = AuditEvent.objects.all()
+    serializer_class = serializers.AuditEventSerializer
+    filterset_class = AuditFilter
+    search_fields = ("actor_name", "target_name", "action")
+    ordering_fields = ("at",)

@@ -1,0 +1,63 @@
+"""The only way into the audit log."""
+
+import enum
+from typing import Any
+
+import structlog
+from django.contrib.auth.models import AnonymousUser
+from django.db import models
+
+from accounts.models import AuditEvent, User
+
+SYSTEM = "system"
+
+
+class Action(enum.StrEnum):
+    """``noun.past_participle``, sorted; the part before the dot is the category."""
+
+    APIKEY_CREATED = "apikey.created"
+    APIKEY_REVOKED = "apikey.revoked"
+    KEY_POLICY_CHANGED = "key_policy.changed"
+    MEMBERSHIP_ADDED = "membership.added"
+    MODELS_SYNCED = "models.synced"
+    PROFILE_CHANGED = "profile.changed"
+    SIGN_IN_FAILED = "sign_in.failed"
+    SIGN_IN_SUCCEEDED = "sign_in.succeeded"
+    SIGN_OUT_SUCCEEDED = "sign_out.succeeded"
+    SUBSCRIPTION_CANCELLED = "subscription.cancelled"
+    SUBSCRIPTION_CREATED = "subscription.created"
+    SYNC_REQUESTED = "sync.requested"
+    TEAM_CREATED = "team.created"
+    TOKEN_REFUSED = "token.refused"  # noqa: S105 -- the name of an action
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105 -- the name of an action
+    USER_CREATED = "user.created"
+
+
+def record(
+    actor: User | AnonymousUser | None,
+    action: Action,
+    target: models.Model | None = None,
+    *,
+    success: bool = True,
+    actor_name: str = "",
+    **details: Any,
+) -> AuditEvent:
+    """Write one entry, in the caller's transaction. ``details`` must be JSON and hold no secret.
+
+    ``actor`` None is the system itself. Request id and address come from the request that is being served, if any.
+    """
+    context = structlog.contextvars.get_contextvars()
+    known = actor if isinstance(actor, User) else None
+    return AuditEvent.objects.create(
+        actor_id=known.id if known else None,
+        actor_name=known.username if known else actor_name or SYSTEM,
+        action=action.value,
+        category=action.value.partition(".")[0],
+        target_type=target._meta.model_name or "" if target else "",
+        target_id=str(target.pk) if target else "",
+        target_name=str(target)[:255] if target else "",
+        details=details,
+        success=success,
+        request_id=str(context.get("request_id", ""))[:64],
+        address=str(context.get("address", ""))[:64],
+    )

@@ -1,0 +1,150 @@
+"""Users, the audit log, refresh-token families and failed sign-ins as data."""
+
+import uuid
+from typing import Any, ClassVar, Self
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from litellm_sync.state import Synced
+from litemaas.foundation.limits import Limited
+
+
+FULL_NAME_LENGTH = 200
+
+
+class Role(models.TextChoices):
+    """What somebody is; the order of precedence stands in rbac.PRECEDENCE."""
+
+    ADMIN = "admin", _("Administrator")
+    ADMIN_READONLY = "adminReadonly", _("Administrator, read only")
+    USER = "user", _("User")
+
+
+def default_roles() -> list[str]:
+    """What a person is who was given nothing else."""
+    return [Role.USER.value]
+
+
+class UserManager(BaseUserManager["User"]):
+    """Users are made by teams.services.provision_user alone, so there is no create_user here."""
+
+
+class User(AbstractBaseUser, Limited, Synced):
+    """A person. The id is also LiteLLM's ``user_id``."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    username = models.CharField(max_length=150, unique=True)
+    email = models.EmailField(blank=True)
+    full_name = models.CharField(max_length=FULL_NAME_LENGTH, blank=True)
+    roles = ArrayField(models.CharField(max_length=20, choices=Role), default=default_roles)
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    USERNAME_FIELD = "username"
+    EMAIL_FIELD = "email"
+
+    class Meta(Limited.Meta, Synced.Meta):
+        abstract = False
+        constraints = (
+            *Limited.Meta.constraints,
+            models.CheckConstraint(condition=Q(roles__contained_by=list(Role.values)), name="user_roles_known"),
+            models.CheckConstraint(condition=Q(roles__len__gt=0), name="user_has_a_role"),
+            models.UniqueConstraint(
+                Lower("username"), name="user_username_once", violation_error_code="unique"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.username
+
+    @property
+    def owner_id(self) -> uuid.UUID:
+        """A person owns the own account (rbac asks every object this)."""
+        return self.id
+
+    @property
+    def display_name(self) -> str:
+        """What to call somebody on a page."""
+        return self.full_name or self.username
+
+
+class AuditQuerySet(models.QuerySet["AuditEvent"]):
+    """Selections of the audit log."""
+
+    def about(self, user: User) -> Self:
+        """What a person did and what was done to the person."""
+        return self.filter(Q(actor_id=user.id) | Q(target_type="user", target_id=str(user.id)))
+
+
+class AuditEvent(models.Model):
+    """Who did what to what, when and from where. A trigger refuses UPDATE and DELETE.
+
+    Actor and target are copied as id and name: what happened stays readable when they are gone.
+    """
+
+    at = models.DateTimeField(default=timezone.now, db_index=True)
+    actor_id = models.UUIDField(null=True)
+    actor_name = models.CharField(max_length=200)
+    action = models.CharField(max_length=60)
+    category = models.CharField(max_length=30)
+    target_type = models.CharField(max_length=60, blank=True)
+    target_id = models.CharField(max_length=255, blank=True)
+    target_name = models.CharField(max_length=255, blank=True)
+    details = models.JSONField(default=dict)
+    success = models.BooleanField(default=True)
+    request_id = models.CharField(max_length=64, blank=True)
+    address = models.CharField(max_length=64, blank=True)
+
+    objects = AuditQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-id",)
+        indexes = (
+            models.Index(fields=["actor_id", "-id"], name="audit_actor"),
+            models.Index(fields=["target_type", "target_id", "-id"], name="audit_target"),
+            models.Index(fields=["action", "-id"], name="audit_action"),
+            GinIndex(fields=["details"], name="audit_details"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M} {self.actor_name} {self.action} {self.target_name}"
+
+
+class RefreshFamily(models.Model):
+    """All refresh tokens that came from one sign-in; ``current`` is the id (jti) of the only one that is good."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="refresh_families")
+    current = models.CharField(max_length=64)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(db_index=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.user_id} {self.id}"
+
+
+class FailedSignIn(models.Model):
+    """One wrong password; counting them limits guessing, across all processes."""
+
+    account = models.CharField(max_length=150)
+    address = models.CharField(max_length=64)
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = (
+            models.Index(fields=["account", "at"], name="failed_account"),
+            models.Index(fields=["address", "at"], name="failed_address"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.account} from {self.address}"

@@ -1,0 +1,141 @@
+"""The only place that knows who may do what: permissions, roles, and the table between them."""
+
+import enum
+from typing import Any, Final, Protocol, TypeVar
+
+from django.contrib.auth.models import AnonymousUser
+from django.db import models
+
+from accounts.models import Role, User
+from litemaas.foundation.errors import NotAuthenticated, PermissionDenied
+
+# The strongest role counts.
+PRECEDENCE: Final = (Role.ADMIN, Role.ADMIN_READONLY, Role.USER)
+
+
+class Permission(enum.StrEnum):
+    """``noun.verb``, sorted. One for each kind of write, so that reading never implies writing."""
+
+    APIKEYS_CREATE = "apikeys.create"
+    APIKEYS_READ = "apikeys.read"
+    APIKEYS_REVOKE = "apikeys.revoke"
+    AUDIT_READ = "audit.read"
+    INTEGRATION_READ = "integration.read"
+    INTEGRATION_SYNC = "integration.sync"
+    KEY_POLICY_READ = "key_policy.read"
+    KEY_POLICY_WRITE = "key_policy.write"
+    MODELS_READ = "models.read"
+    PROFILE_READ = "profile.read"
+    PROFILE_WRITE = "profile.write"
+    SUBSCRIPTIONS_CANCEL = "subscriptions.cancel"
+    SUBSCRIPTIONS_CREATE = "subscriptions.create"
+    SUBSCRIPTIONS_READ = "subscriptions.read"
+    TEAMS_READ = "teams.read"
+    USAGE_READ = "usage.read"
+    USERS_CREATE = "users.create"
+
+
+class Scope(enum.IntEnum):
+    """On whose things a permission holds."""
+
+    NOTHING = 0
+    OWN = 1
+    ALL = 2
+
+
+_P = Permission
+_READS = {
+    _P.APIKEYS_READ,
+    _P.AUDIT_READ,
+    _P.INTEGRATION_READ,
+    _P.KEY_POLICY_READ,
+    _P.MODELS_READ,
+    _P.PROFILE_READ,
+    _P.SUBSCRIPTIONS_READ,
+    _P.TEAMS_READ,
+    _P.USAGE_READ,
+}
+
+SCOPES: Final[dict[Role, dict[Permission, Scope]]] = {
+    Role.ADMIN: dict.fromkeys(Permission, Scope.ALL),
+    Role.ADMIN_READONLY: dict.fromkeys(_READS, Scope.ALL),
+    Role.USER: {
+        _P.APIKEYS_CREATE: Scope.OWN,
+        _P.APIKEYS_READ: Scope.OWN,
+        _P.APIKEYS_REVOKE: Scope.OWN,
+        _P.KEY_POLICY_READ: Scope.ALL,
+        _P.MODELS_READ: Scope.ALL,
+        _P.PROFILE_READ: Scope.OWN,
+        _P.PROFILE_WRITE: Scope.OWN,
+        _P.SUBSCRIPTIONS_CANCEL: Scope.OWN,
+        _P.SUBSCRIPTIONS_CREATE: Scope.OWN,
+        _P.SUBSCRIPTIONS_READ: Scope.OWN,
+        _P.TEAMS_READ: Scope.OWN,
+        _P.USAGE_READ: Scope.OWN,
+    },
+}
+
+Actor = User | AnonymousUser
+Row = TypeVar("Row", bound=models.Model)
+
+
+class Owned(Protocol):
+    """What has one owner."""
+
+    @property
+    def owner_id(self) -> Any: ...
+
+
+def role_of(actor: Actor) -> Role | None:
+    """The strongest role of somebody; None for the anonymous and the deactivated."""
+    if not isinstance(actor, User) or not actor.is_active:
+        return None
+    return next((role for role in PRECEDENCE if role.value in actor.roles), None)
+
+
+def has_role(actor: Actor, role: Role) -> bool:
+    """Whether ``role`` is among somebody's roles, the strongest or not."""
+    return role_of(actor) is not None and role.value in actor.roles  # type: ignore[union-attr]  # role_of() was not None
+
+
+def can_access_admin_features(actor: Actor) -> bool:
+    """Whether somebody sees what belongs to others."""
+    return role_of(actor) in {Role.ADMIN, Role.ADMIN_READONLY}
+
+
+def scope(actor: Actor, permission: Permission) -> Scope:
+    """On whose things ``actor`` has ``permission``."""
+    role = role_of(actor)
+    return SCOPES[role].get(permission, Scope.NOTHING) if role else Scope.NOTHING
+
+
+def check_permission(actor: Actor, permission: Permission, target: Owned | None = None) -> bool:
+    """Whether ``actor`` may do this, to ``target`` where there is one."""
+    found = scope(actor, permission)
+    if found is Scope.OWN and target is not None:
+        return bool(target.owner_id == actor.pk)
+    return found is not Scope.NOTHING
+
+
+def require(actor: Actor, permission: Permission, target: Owned | None = None) -> None:
+    """Raise NotAuthenticated or PermissionDenied unless ``actor`` may do this."""
+    if role_of(actor) is None:
+        raise NotAuthenticated
+    if not check_permission(actor, permission, target):
+        raise PermissionDenied(permission=permission.value)
+
+
+def filter_resources_by_role(
+    actor: Actor, permission: Permission, rows: models.QuerySet[Row], *, owner: str = "user"
+) -> models.QuerySet[Row]:
+    """The rows that ``actor`` may see: what one may not see does not exist."""
+    found = scope(actor, permission)
+    if found is Scope.ALL:
+        return rows
+    return rows.filter(**{owner: actor.pk}) if found is Scope.OWN else rows.none()
+
+
+def permissions_of(actor: Actor) -> list[str]:
+    """The names of what somebody may do, sorted."""
+    role = role_of(actor)
+    return sorted(permission.value for permission in SCOPES[role]) if role else []

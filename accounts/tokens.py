@@ -1,0 +1,89 @@
+"""JSON web tokens for API clients: short access tokens, rotating refresh tokens, families that die together.
+
+simplejwt signs and verifies. Its own rotation answers 401 to a refresh token that is used twice but leaves the newer
+one alive, and two refreshes at once both succeed; so the rotation is one compare-and-swap on RefreshFamily.current.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from rest_framework_simplejwt.authentication import JWTAuthentication
+from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
+
+from accounts import audit
+from accounts.models import RefreshFamily, User
+from litemaas.foundation.errors import NotAuthenticated
+
+FAMILY = "family"
+
+
+class AccessTokenAuthentication(JWTAuthentication):
+    """``Authorization: Bearer``; the person is read from the database, so a deactivation counts at once."""
+
+
+@dataclass(frozen=True)
+class TokenPair:
+    """What a client gets; ``expires_in`` are the seconds that the access token lives."""
+
+    access: str = field(repr=False)
+    refresh: str = field(repr=False)
+    expires_in: int
+
+
+def generate_token_pair(user: User) -> TokenPair:
+    """A new family with its first refresh token."""
+    refresh = RefreshToken.for_user(user)
+    family = RefreshFamily.objects.create(
+        user=user, current=refresh["jti"], expires_at=timezone.now() + settings.REFRESH_TOKEN_LIFETIME
+    )
+    return _pair(refresh, family.id)
+
+
+def _pair(refresh: Token, family_id: UUID) -> TokenPair:
+    refresh[FAMILY] = str(family_id)
+    access = AccessToken()
+    access["sub"], access[FAMILY] = refresh["sub"], refresh[FAMILY]
+    return TokenPair(str(access), str(refresh), int(settings.ACCESS_TOKEN_LIFETIME.total_seconds()))
+
+
+def extract_claims(token: str) -> dict[str, Any]:
+    """The payload of a valid refresh token; raises NotAuthenticated for any other."""
+    try:
+        claims = dict(RefreshToken(token).payload)  # type: ignore[arg-type]  # it takes the text of a token
+    except TokenError as error:
+        raise NotAuthenticated(_("This refresh token is not valid."), code="token_not_valid") from error
+    if FAMILY not in claims:
+        raise NotAuthenticated(_("This refresh token is not valid."), code="token_not_valid")
+    return claims
+
+
+def refresh_token(token: str) -> TokenPair:
+    """A new pair for a refresh token, which is spent by it.
+
+    A token that was spent before has been copied: whoever holds the newer one is cut off too.
+    """
+    claims = extract_claims(token)
+    families = RefreshFamily.objects.filter(pk=claims[FAMILY], revoked_at=None, expires_at__gt=timezone.now())
+    family = families.select_related("user").first()
+    if family is None or not family.user.is_active:
+        raise NotAuthenticated(_("This sign-in has ended. Sign in again."), code="token_revoked")
+    fresh = RefreshToken.for_user(family.user)
+    if families.filter(current=claims["jti"]).update(current=fresh["jti"]):
+        return _pair(fresh, family.id)
+    families.update(revoked_at=timezone.now())
+    audit.record(family.user, audit.Action.TOKEN_REFUSED, family.user, success=False, reason="reused")
+    raise NotAuthenticated(_("This refresh token was used before. Sign in again."), code="token_reused")
+
+
+def revoke_token(token: str) -> None:
+    """End the family of a refresh token; doing it again changes nothing."""
+    claims = extract_claims(token)
+    families = RefreshFamily.objects.filter(pk=claims[FAMILY], revoked_at=None).select_related("user")
+    family = families.first()
+    if family and families.update(revoked_at=timezone.now()):
+        audit.record(family.user, audit.Action.TOKEN_REVOKED, family.user)

@@ -1,0 +1,62 @@
+"""The pages of signing in and out."""
+
+from django.conf import settings
+from django.contrib.auth import login, logout
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST
+from django_htmx.http import HttpResponseClientRedirect
+
+from accounts import services
+from accounts.forms import SignInForm
+from accounts.rbac import role_of
+from accounts.requests import SignedInRequest
+from litemaas.foundation.access import PUBLIC, SIGNED_IN, access
+from litemaas.foundation.errors import NotAuthenticated, RateLimited
+from litemaas.foundation.middleware import client_address
+from litemaas.foundation.navigation import back_to
+
+
+@access(PUBLIC)
+@sensitive_post_parameters("password")
+@require_http_methods(["GET", "HEAD", "POST"])
+def sign_in(request: HttpRequest) -> HttpResponse:
+    """Ask for name and password, then go to where the person wanted to go."""
+    if request.headers.get("HX-Request") == "true":
+        # A session ended while its page was open: the whole page must change, not the part that was asked for.
+        return HttpResponseClientRedirect(request.get_full_path())
+    if role_of(request.user) is not None:
+        return redirect(back_to(request, "home"))
+    form = SignInForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        return _try(request, form)
+    return _page(request, form, status=422 if form.errors else 200)
+
+
+def _try(request: HttpRequest, form: SignInForm) -> HttpResponse:
+    """The two errors that the form itself explains; the rest is the middleware's."""
+    try:
+        user = services.sign_in_with_password(**form.cleaned_data, address=client_address(request))
+    except (NotAuthenticated, RateLimited) as error:
+        form.add_error(None, str(error.message))
+        response = _page(request, form, status=error.status)
+        if seconds := error.details.get("retry_after"):
+            response["Retry-After"] = str(seconds)
+        return response
+    login(request, user)
+    return redirect(back_to(request, "home"))
+
+
+def _page(request: HttpRequest, form: SignInForm, status: int) -> HttpResponse:
+    context = {"form": form, "enabled": settings.PASSWORD_SIGN_IN, "next": back_to(request, "home")}
+    return render(request, "accounts/sign_in.html", context, status=status)
+
+
+@access(SIGNED_IN)
+@require_POST
+def sign_out(request: SignedInRequest) -> HttpResponse:
+    """End the session."""
+    services.sign_out(request.user)
+    logout(request)
+    return redirect("sign-in")

@@ -1,0 +1,1 @@
+"""API keys: the whole life of a key, and the policy that bounds it."""

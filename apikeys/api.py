@@ -1,0 +1,85 @@
+"""The API's faces of keys and their policy."""
+
+from typing import cast
+
+import django_filters
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework import generics, mixins, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.api import validated
+from accounts.enforcement import signed_in
+from accounts.rbac import Permission
+from apikeys import policy, services
+from apikeys.models import ApiKey, ApiKeyQuerySet, KeyPolicy, KeyStatus
+from apikeys.serializers import ApiKeySerializer, IssuedKeySerializer, KeyPolicySerializer, NewApiKeySerializer
+from litemaas.foundation.access import access
+
+
+class ApiKeyFilter(django_filters.FilterSet):
+    """Status is what the key shows now, expiry included."""
+
+    status = django_filters.ChoiceFilter(choices=KeyStatus, method="by_status")
+    model = django_filters.CharFilter(field_name="links__model")
+
+    class Meta:
+        model = ApiKey
+        fields = ("status", "model", "team", "user")
+
+    def by_status(self, rows: ApiKeyQuerySet, _name: str, status: str) -> ApiKeyQuerySet:
+        """Keys that show this status now."""
+        return rows.with_status(status)
+
+
+@access(Permission.APIKEYS_READ)
+class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[ApiKey]):
+    """One's own keys; administrators see everybody's."""
+
+    queryset = ApiKey.objects.none()
+    serializer_class = ApiKeySerializer
+    filterset_class = ApiKeyFilter
+    search_fields = ("name", "description", "user__username")
+    ordering_fields = ("created_at", "name", "spend", "expires_at", "last_used_at")
+    lookup_value_converter = "uuid"
+
+    def get_queryset(self) -> QuerySet[ApiKey]:
+        """What the asker may see, in a constant number of statements."""
+        return cast("QuerySet[ApiKey]", ApiKey.objects.visible_to(signed_in(self.request)).for_display())
+
+    @extend_schema(request=NewApiKeySerializer, responses={201: IssuedKeySerializer})
+    @access(Permission.APIKEYS_CREATE)
+    def create(self, request: Request) -> Response:
+        """Make a key. ``secret`` is in this answer and nowhere else."""
+        data = validated(NewApiKeySerializer(data=request.data))
+        issued = services.create_api_key(signed_in(request), **data)
+        answer = IssuedKeySerializer(issued.key, context={**self.get_serializer_context(), "secret": issued.secret}).data
+        return Response(answer, status=201, headers={"Cache-Control": "no-store"})
+
+    @extend_schema(request=None, responses=ApiKeySerializer)
+    @access(Permission.APIKEYS_REVOKE)
+    @action(detail=True, methods=["post"])
+    def revoke(self, request: Request, pk: str) -> Response:
+        """End the key for ever; again changes nothing."""
+        revoked = services.revoke_api_key(signed_in(request), key_id=pk)
+        return Response(self.get_serializer(revoked).data)
+
+
+@access(Permission.KEY_POLICY_READ)
+class KeyPolicyView(generics.GenericAPIView[KeyPolicy]):
+    """Defaults and maxima for keys."""
+
+    serializer_class = KeyPolicySerializer
+    filter_backends = ()
+
+    def get(self, request: Request) -> Response:
+        """The policy in force."""
+        return Response(self.get_serializer(policy.get_policy()).data)
+
+    @access(Permission.KEY_POLICY_WRITE)
+    def put(self, request: Request) -> Response:
+        """Change the fields that are sent; keys that exist keep their limits."""
+        data = validated(self.get_serializer(policy.get_policy(), data=request.data, partial=True))
+        return Response(self.get_serializer(policy.update_policy(signed_in(request), **data)).data)

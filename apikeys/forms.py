@@ -1,0 +1,229 @@
+"""The forms of API keys: the filter of the list, and the one that makes a key."""
+
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, Final, cast
+
+from django import forms
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from accounts.models import User
+from apikeys.models import ApiKeyQuerySet, KeyPolicy, KeyStatus
+from apikeys.policy import BOUNDED
+from litemaas.foundation import validators
+from subscriptions.models import Availability, Subscription
+from teams.models import Team
+
+SORTS: Final = {
+    "": (_("Newest first"), ("-created_at", "id")),
+    "name": (_("Name"), ("name", "id")),
+    "spend": (_("Highest spend"), ("-spend", "id")),
+    "expires": (_("Expires first"), ("expires_at", "id")),
+    "used": (_("Last used"), (F("last_used_at").desc(nulls_last=True), "id")),
+}
+PERIODS: Final = {
+    "1h": _("Every hour"),
+    "12h": _("Every 12 hours"),
+    "1d": _("Every day"),
+    "7d": _("Every 7 days"),
+    "30d": _("Every 30 days"),
+    "1mo": _("Every month"),
+}
+ALWAYS_ALLOWED: Final = ("7d", "30d")
+EXPIRY_DAYS: Final = (30, 90, 365)
+NEVER: Final = "never"
+ON_A_DATE: Final = "date"
+LONGEST_DESCRIPTION: Final = 500
+
+
+class KeyFilter(forms.Form):
+    """What of the keys to show; a choice that does not exist shows everything."""
+
+    q = forms.CharField(label=_("Search"), required=False, widget=forms.TextInput({"type": "search"}))
+    status = forms.ChoiceField(label=_("Status"), required=False, choices=[("", _("All")), *KeyStatus.choices])
+    sort = forms.ChoiceField(
+        label=_("Sort by"), required=False, choices=[(value, label) for value, (label, _order) in SORTS.items()]
+    )
+
+    def narrow(self, rows: ApiKeyQuerySet) -> ApiKeyQuerySet:
+        """The rows that fit, in the order that was asked for."""
+        self.is_valid()
+        wanted = self.cleaned_data
+        if text := wanted.get("q"):
+            rows = rows.filter(Q(name__icontains=text) | Q(description__icontains=text) | Q(user__username=text))
+        if status := wanted.get("status"):
+            rows = rows.with_status(status)
+        return rows.order_by(*SORTS[wanted.get("sort") or ""][1])
+
+
+class RevokeForm(forms.Form):
+    """Nothing to fill in: sending it is the answer."""
+
+
+class KeyForm(forms.Form):
+    """A new key. A limit that is left empty is left out, so that the policy's default applies to it."""
+
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=validators.NAME_MAX_LENGTH,
+        validators=[validators.validate_key_name],
+        help_text=_("What you will recognise it by, such as the program that will use it."),
+        widget=forms.TextInput({"autocomplete": "off"}),
+    )
+    description = forms.CharField(label=_("Description"), required=False, max_length=LONGEST_DESCRIPTION)
+    models = forms.MultipleChoiceField(
+        label=_("Models"),
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": _("Choose at least one model.")},
+        help_text=_("Those that you have subscribed to and that are available now."),
+    )
+    team = forms.ModelChoiceField(
+        Team.objects.none(), label=_("Team"), required=False, help_text=_("Whose budget the key is charged to.")
+    )
+    max_budget = forms.DecimalField(
+        label=_("Budget in USD"),
+        required=False,
+        validators=[validators.validate_budget],
+        widget=forms.NumberInput({"min": "0", "step": "any"}),
+    )
+    budget_duration = forms.ChoiceField(label=_("Budget starts again"), required=False)
+    tpm_limit = forms.IntegerField(
+        label=_("Tokens per minute"), required=False, validators=[validators.validate_rate_limit]
+    )
+    rpm_limit = forms.IntegerField(
+        label=_("Requests per minute"), required=False, validators=[validators.validate_rate_limit]
+    )
+    max_parallel_requests = forms.IntegerField(
+        label=_("Requests at the same time"), required=False, validators=[validators.validate_rate_limit]
+    )
+    expires_at = forms.ChoiceField(label=_("Expires"), required=False)
+    expires_on = forms.DateField(
+        label=_("Expiry date"),
+        required=False,
+        widget=forms.DateInput({"type": "date"}),
+        help_text=_("The key works until the end of this day (UTC)."),
+    )
+
+    LIMITS = (
+        "max_budget",
+        "budget_duration",
+        "tpm_limit",
+        "rpm_limit",
+        "max_parallel_requests",
+        "expires_at",
+        "expires_on",
+    )
+
+    def __init__(self, *args: Any, user: User, policy: KeyPolicy, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.policy = policy
+        usable = Subscription.objects.active().filter(user=user, model__availability=Availability.AVAILABLE)
+        self._offer("models", [(model, model) for model in usable.order_by("model").values_list("model_id", flat=True)])
+        self._offer("budget_duration", _period_choices(policy))
+        self._offer("expires_at", _expiry_choices(policy))
+        for name in BOUNDED:
+            self.fields[name].help_text = _bounds(policy, name)
+        teams = Team.objects.filter(memberships__user=user)
+        if len(teams) > 1:
+            cast("forms.ModelChoiceField[Team]", self.fields["team"]).queryset = teams
+        else:
+            del self.fields["team"]
+
+    def _offer(self, name: str, choices: list[tuple[str, Any]]) -> None:
+        cast("forms.ChoiceField", self.fields[name]).choices = choices
+
+    @property
+    def has_models(self) -> bool:
+        """Whether there is anything that a key could be for."""
+        return bool(cast("forms.MultipleChoiceField", self.fields["models"]).choices)
+
+    @property
+    def limit_fields(self) -> list[forms.BoundField]:
+        """What most people leave as it is."""
+        return [self[name] for name in self.LIMITS]
+
+    @property
+    def limits_need_a_look(self) -> bool:
+        """Whether something was filled in there or is wrong there."""
+        return self.is_bound and any(self.errors.get(name) or self[name].value() for name in self.LIMITS)
+
+    def clean(self) -> dict[str, Any]:
+        """A date is needed only by those who chose to name one."""
+        cleaned = super().clean() or self.cleaned_data
+        if cleaned.get("expires_at") == ON_A_DATE and not cleaned.get("expires_on") and "expires_on" not in self.errors:
+            self.add_error("expires_on", _now("Name the date."))
+        return cleaned
+
+    def wish(self) -> dict[str, Any]:
+        """What the verb takes: only the limits that were filled in."""
+        filled = {name: self.cleaned_data[name] for name in BOUNDED if self.cleaned_data[name] is not None}
+        if duration := self.cleaned_data["budget_duration"]:
+            filled["budget_duration"] = None if duration == NEVER else duration
+        if choice := self.cleaned_data["expires_at"]:
+            filled["expires_at"] = _expiry(choice, self.cleaned_data["expires_on"])
+        team = self.cleaned_data.get("team")
+        kept = {name: self.cleaned_data[name] for name in ("name", "description", "models")}
+        return {**kept, "team": team.pk if team else None, **filled}
+
+
+def _expiry(choice: str, day: date | None) -> datetime | None:
+    if choice == NEVER:
+        return None
+    if choice == ON_A_DATE and day:
+        return datetime.combine(day, time(23, 59, 59), UTC)
+    return timezone.now() + timedelta(days=int(choice))
+
+
+def _period_choices(policy: KeyPolicy) -> list[tuple[str, Any]]:
+    """The periods that the policy allows; empty is its default."""
+    shortest = validators.duration_seconds(policy.minimum_budget_duration)
+    allowed = [
+        (period, label)
+        for period, label in PERIODS.items()
+        if period in ALWAYS_ALLOWED or validators.duration_seconds(period) >= shortest
+    ]
+    default = policy.default_budget_duration
+    if not default:
+        return [("", _now("Never")), *allowed]
+    shown = _now("As set by the policy: %(period)s") % {"period": PERIODS.get(default, default)}
+    return [("", shown), *allowed, (NEVER, _now("Never"))]
+
+
+def _expiry_choices(policy: KeyPolicy) -> list[tuple[str, Any]]:
+    """The presets that the policy allows; empty is its default."""
+    longest = policy.maximum_expires_days
+    default = longest if policy.default_expires_days is None else policy.default_expires_days
+    presets = [(str(days), _in_days(days)) for days in EXPIRY_DAYS if longest is None or days <= longest]
+    on_a_date = (ON_A_DATE, _now("On a date"))
+    if default is None:
+        return [("", _now("Never")), *presets, on_a_date]
+    shown = _now("As set by the policy: %(time)s") % {"time": _in_days(default)}
+    never = [] if longest is not None else [(NEVER, _now("Never"))]
+    return [("", shown), *presets, on_a_date, *never]
+
+
+def _in_days(days: int) -> str:
+    return ngettext("In %(days)d day", "In %(days)d days", days) % {"days": days}
+
+
+def _bounds(policy: KeyPolicy, name: str) -> str:
+    """What an empty field means and what is allowed at most."""
+    maximum = getattr(policy, f"maximum_{name}")
+    default = getattr(policy, f"default_{name}")
+    default = maximum if default is None else default
+    empty = _now("no limit") if default is None else _figure(default)
+    words = _now("Left empty: %(default)s.") % {"default": empty}
+    if maximum is None:
+        return words
+    return f"{words} {_now('At most %(maximum)s.') % {'maximum': _figure(maximum)}}"
+
+
+def _figure(value: Decimal | int) -> str:
+    if isinstance(value, Decimal):
+        value = value.quantize(Decimal("0.01")) if value == value.quantize(Decimal("0.01")) else value.normalize()
+    return str(number_format(value, force_grouping=True))

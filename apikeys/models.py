@@ -1,0 +1,247 @@
+"""API keys, their secrets, the models that they may use, and the policy, as data."""
+
+import uuid
+from datetime import datetime
+from typing import Any, ClassVar, Self
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts import rbac
+from accounts.models import User
+from litellm_sync.state import Synced, SyncStatus
+from litemaas.foundation import validators
+from litemaas.foundation.crypto import EncryptedTextField, mask_secret
+from litemaas.foundation.limits import Limited
+from subscriptions.models import Availability, Model, Subscription
+from teams.models import Team
+
+
+class KeyStatus(models.TextChoices):
+    """Where a key stands; EXPIRED is never stored, it follows from the clock."""
+
+    ACTIVE = "active", _("Active")
+    BLOCKED = "blocked", _("Blocked")
+    REVOKED = "revoked", _("Revoked")
+    EXPIRED = "expired", _("Expired")
+
+
+STORED_STATUSES = (KeyStatus.ACTIVE, KeyStatus.BLOCKED, KeyStatus.REVOKED)
+# What an ApiKey shows is the worst that any of its secrets is in.
+WORST_FIRST = (SyncStatus.FAILED, SyncStatus.PENDING, SyncStatus.SYNCED)
+
+
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    """Selections of keys."""
+
+    def visible_to(self, actor: rbac.Actor) -> Self:
+        """One's own; administrators see all. Deleted keys are hidden from everybody."""
+        rows = self.filter(deleted_at=None)
+        return rbac.filter_resources_by_role(actor, rbac.Permission.APIKEYS_READ, rows)  # type: ignore[return-value]  # a filtered queryset keeps its class
+
+    def alive(self) -> Self:
+        """Keys that count against the number one may have: not revoked, not expired, not deleted."""
+        in_time = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+        return self.filter(in_time, deleted_at=None).exclude(status=KeyStatus.REVOKED)
+
+    def with_status(self, status: str) -> Self:
+        """Keys that show this status now."""
+        now = timezone.now()
+        if status == KeyStatus.EXPIRED:
+            return self.filter(expires_at__lte=now).exclude(status=KeyStatus.REVOKED)
+        if status == KeyStatus.REVOKED:
+            return self.filter(status=status)
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=now), status=status)
+
+    def for_display(self) -> Self:
+        """With everything that a list shows, in a constant number of statements."""
+        return self.select_related("user", "team").prefetch_related("links", "secrets")
+
+
+class ApiKey(Limited):
+    """A key as its owner sees it: one name, limits and history, over all secrets that it ever had."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_keys")
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="api_keys")
+    name = models.CharField(max_length=100, validators=[validators.validate_key_name])
+    description = models.CharField(max_length=500, blank=True)
+    status = models.CharField(max_length=10, choices=KeyStatus, default=KeyStatus.ACTIVE)
+    soft_budget = models.DecimalField(
+        max_digits=20, decimal_places=10, null=True, blank=True, validators=[validators.validate_budget]
+    )
+    max_parallel_requests = models.BigIntegerField(null=True, blank=True, validators=[validators.validate_rate_limit])
+    model_limits = models.JSONField(default=dict, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, editable=False)
+    revoked_at = models.DateTimeField(null=True, editable=False)
+    deleted_at = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ApiKeyQuerySet.as_manager()
+
+    class Meta(Limited.Meta):
+        abstract = False
+        ordering = ("-created_at", "id")
+        indexes = (models.Index(fields=["user", "-created_at"], name="api_key_owner"),)
+        constraints = (
+            *Limited.Meta.constraints,
+            models.CheckConstraint(condition=Q(status__in=STORED_STATUSES), name="api_key_status_stored"),
+            models.CheckConstraint(
+                condition=Q(soft_budget=None) | Q(soft_budget__gte=0), name="api_key_soft_budget_positive"
+            ),
+            models.CheckConstraint(
+                condition=Q(max_parallel_requests=None) | Q(max_parallel_requests__gt=0),
+                name="api_key_parallel_positive",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def owner_id(self) -> uuid.UUID:
+        """Whose it is (rbac asks every object this)."""
+        return self.user_id
+
+    def status_at(self, now: datetime) -> KeyStatus:
+        """What the key is at a moment; a revoked key stays revoked after its expiry."""
+        if self.status != KeyStatus.REVOKED and self.expires_at and self.expires_at <= now:
+            return KeyStatus.EXPIRED
+        return KeyStatus(self.status)
+
+    @property
+    def current_status(self) -> KeyStatus:
+        """What the key is now."""
+        return self.status_at(timezone.now())
+
+    @property
+    def sync_status(self) -> SyncStatus:
+        """The worst state of its secrets."""
+        found = {secret.sync_status for secret in self.secrets.all()}
+        return next((status for status in WORST_FIRST if status in found), SyncStatus.SYNCED)
+
+    @property
+    def newest_secret(self) -> "ApiKeySecret | None":
+        """The secret that was made last; keys have few, and lists have them prefetched."""
+        return max(self.secrets.all(), key=lambda secret: secret.created_at, default=None)
+
+    @property
+    def masked(self) -> str:
+        """What may be shown of the secret."""
+        newest = self.newest_secret
+        return mask_secret(newest.last4) if newest else ""
+
+    @property
+    def model_ids(self) -> list[str]:
+        """The models that its owner chose, sorted; what works of them is KeyModelQuerySet.effective()."""
+        return sorted(link.model_id for link in self.links.all())
+
+
+class OneElementArray(models.Func):
+    """``ARRAY[column]``, to ask whether an array contains a column's value."""
+
+    template = "ARRAY[%(expressions)s]"
+    arity = 1
+    output_field = ArrayField(models.CharField(max_length=255))
+
+
+class KeyModelQuerySet(models.QuerySet["KeyModel"]):
+    """Selections of the links between keys and models."""
+
+    def alive(self) -> Self:
+        """Links of keys that are not revoked, expired or deleted."""
+        return self.filter(key__in=ApiKey.objects.alive())
+
+    def effective(self) -> Self:
+        """What a key may really use: wished, actively subscribed by its owner, available, allowed to its team."""
+        active = Subscription.objects.active().filter(user=OuterRef("key__user"), model=OuterRef("model"))
+        any_model = Q(key__team__allowed_models=[])
+        this_model = Q(key__team__allowed_models__contains=OneElementArray("model_id"))
+        return self.filter(Exists(active), any_model | this_model, model__availability=Availability.AVAILABLE)
+
+
+class KeyModel(models.Model):
+    """A key's owner wants to use a model with it. Losing the subscription does not remove the wish."""
+
+    key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="links")
+    model = models.ForeignKey(Model, on_delete=models.PROTECT, related_name="key_links")
+
+    objects = KeyModelQuerySet.as_manager()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["key", "model"], name="key_model_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.key_id} {self.model_id}"
+
+
+class ApiKeySecret(Synced):
+    """One secret of a key; kept for ever, so that the usage of every secret belongs to its key.
+
+    ``digest`` is the SHA-256 of the secret and LiteLLM's ``token``. ``pending_secret`` is there only until LiteLLM has
+    it. ``attempted_at`` is when it was last offered to LiteLLM: an offer whose answer was lost may arrive late.
+    """
+
+    key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="secrets")
+    digest = models.CharField(max_length=64, unique=True)
+    last4 = models.CharField(max_length=4)
+    pending_secret = EncryptedTextField(null=True)
+    attempted_at = models.DateTimeField(null=True)
+    pushed_at = models.DateTimeField(null=True)
+    valid_until = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta(Synced.Meta):
+        abstract = False
+
+    def __str__(self) -> str:
+        return mask_secret(self.last4)
+
+    @property
+    def alias(self) -> str:
+        """The name in LiteLLM, where aliases must be unique; nothing that somebody typed goes there."""
+        return f"litemaas-{self.key_id}-{self.digest[:8]}"
+
+
+class KeyPolicy(models.Model):
+    """What keys get when a limit is left out, and what they may have at most. One row; null is no bound."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    default_max_budget = models.DecimalField(
+        max_digits=20, decimal_places=10, null=True, blank=True, validators=[validators.validate_budget]
+    )
+    default_budget_duration = models.CharField(
+        max_length=10, blank=True, validators=[validators.validate_budget_duration]
+    )
+    default_tpm_limit = models.BigIntegerField(null=True, blank=True, validators=[validators.validate_rate_limit])
+    default_rpm_limit = models.BigIntegerField(null=True, blank=True, validators=[validators.validate_rate_limit])
+    default_max_parallel_requests = models.BigIntegerField(
+        null=True, blank=True, validators=[validators.validate_rate_limit]
+    )
+    default_expires_days = models.PositiveIntegerField(null=True, blank=True)
+    maximum_max_budget = models.DecimalField(
+        max_digits=20, decimal_places=10, null=True, blank=True, validators=[validators.validate_budget]
+    )
+    maximum_tpm_limit = models.BigIntegerField(null=True, blank=True, validators=[validators.validate_rate_limit])
+    maximum_rpm_limit = models.BigIntegerField(null=True, blank=True, validators=[validators.validate_rate_limit])
+    maximum_max_parallel_requests = models.BigIntegerField(
+        null=True, blank=True, validators=[validators.validate_rate_limit]
+    )
+    maximum_expires_days = models.PositiveIntegerField(null=True, blank=True)
+    # 7d and 30d are always allowed, so this may be shorter but not longer than a week.
+    minimum_budget_duration = models.CharField(
+        max_length=10, default="1d", validators=[validators.validate_budget_duration]
+    )
+    keys_per_user = models.PositiveIntegerField(default=50)
+    creations_per_hour = models.PositiveIntegerField(default=60)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = (models.CheckConstraint(condition=Q(id=1), name="key_policy_one_row"),)
+
+    def __str__(self) -> str:
+        return "key policy"

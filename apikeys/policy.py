@@ -1,0 +1,153 @@
+"""The key policy: what a key gets when a limit is left out, and what no key may exceed."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, TypedDict
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts import audit, rbac
+from accounts.models import User
+from apikeys.models import KeyPolicy
+from litemaas.foundation import validators
+from litemaas.foundation.errors import Invalid
+
+LONGEST_MINIMUM = "7d"
+
+
+class KeyLimits(TypedDict, total=False):
+    """The limits that a caller sent. Left out means "the policy's default", None means "no limit"."""
+
+    max_budget: Decimal | None
+    budget_duration: str | None
+    soft_budget: Decimal | None
+    tpm_limit: int | None
+    rpm_limit: int | None
+    max_parallel_requests: int | None
+    model_limits: Mapping[str, Mapping[str, int]] | None
+    expires_at: datetime | None
+
+
+BOUNDED = ("max_budget", "tpm_limit", "rpm_limit", "max_parallel_requests")
+MODEL_LIMITS = ("rpm_limit", "tpm_limit")
+
+
+def get_policy() -> KeyPolicy:
+    """The policy in force; as shipped when nobody has changed it."""
+    return KeyPolicy.objects.first() or KeyPolicy()
+
+
+def update_policy(actor: User, **changes: Any) -> KeyPolicy:
+    """Change the policy; keys that exist keep their limits. Raises Invalid when a default exceeds its maximum."""
+    rbac.require(actor, rbac.Permission.KEY_POLICY_WRITE)
+    with transaction.atomic():
+        KeyPolicy.objects.get_or_create(id=1)
+        policy = KeyPolicy.objects.select_for_update().get(id=1)
+        old = {name: str(getattr(policy, name)) for name in changes}
+        for name, value in changes.items():
+            setattr(policy, name, value)
+        _check_policy(policy)
+        policy.save()
+        new = {name: str(value) for name, value in changes.items()}
+        audit.record(actor, audit.Action.KEY_POLICY_CHANGED, policy, old=old, new=new)
+    return policy
+
+
+def _check_policy(policy: KeyPolicy) -> None:
+    try:
+        policy.clean_fields()
+    except ValidationError as error:
+        field, messages = next(iter(error.message_dict.items()))
+        raise Invalid(messages[0], field=field) from error
+    for name in (*BOUNDED, "expires_days"):
+        default, maximum = getattr(policy, f"default_{name}"), getattr(policy, f"maximum_{name}")
+        if default is not None and maximum is not None and default > maximum:
+            raise Invalid(_("The default is above the maximum."), code="default_above_maximum", field=f"default_{name}")
+    shortest = validators.duration_seconds(policy.minimum_budget_duration)
+    if shortest > validators.duration_seconds(LONGEST_MINIMUM):
+        raise Invalid(_("A week must remain possible: at most 7d."), field="minimum_budget_duration")
+
+
+def apply_policy(policy: KeyPolicy, limits: KeyLimits, *, models: list[str], now: datetime) -> dict[str, Any]:
+    """The limits that a new key gets. Raises Invalid (exceeds_policy) for what the policy does not allow."""
+    granted: dict[str, Any] = {name: _bounded(policy, limits, name) for name in BOUNDED}
+    granted["budget_duration"] = _budget_duration(policy, limits)
+    granted["soft_budget"] = _valid("soft_budget", limits.get("soft_budget"), validators.validate_budget)
+    granted["model_limits"] = _model_limits(policy, limits.get("model_limits") or {}, models)
+    granted["expires_at"] = _expiry(policy, limits, now)
+    return granted
+
+
+def _bounded(policy: KeyPolicy, limits: Mapping[str, Any], name: str) -> Any:
+    maximum = getattr(policy, f"maximum_{name}")
+    if name not in limits:
+        default = getattr(policy, f"default_{name}")
+        return maximum if default is None else default
+    validator = validators.validate_budget if name == "max_budget" else validators.validate_rate_limit
+    return _at_most(maximum, _valid(name, limits[name], validator), name)
+
+
+def _valid(field: str, value: Any, validator: Any) -> Any:
+    try:
+        if value is not None:
+            validator(value)
+    except ValidationError as error:
+        raise Invalid(error.messages[0], code=error.code or "invalid", field=field) from error
+    return value
+
+
+def _at_most(maximum: Any, value: Any, field: str) -> Any:
+    if maximum is not None and (value is None or value > maximum):
+        shown = f"{maximum:f}" if isinstance(maximum, Decimal) else str(maximum)
+        message = _("At most %(maximum)s is allowed here, and “no limit” is more.") % {"maximum": shown}
+        raise Invalid(message, code="exceeds_policy", field=field, maximum=shown)
+    return value
+
+
+def _budget_duration(policy: KeyPolicy, limits: KeyLimits) -> str:
+    if "budget_duration" not in limits:
+        return policy.default_budget_duration
+    duration = limits["budget_duration"] or ""
+    if not duration:
+        return ""
+    _valid("budget_duration", duration, validators.validate_budget_duration)
+    if validators.duration_seconds(duration) < validators.duration_seconds(policy.minimum_budget_duration):
+        message = _("The shortest period allowed here is %(minimum)s.") % {"minimum": policy.minimum_budget_duration}
+        raise Invalid(message, code="exceeds_policy", field="budget_duration")
+    return duration
+
+
+def _model_limits(policy: KeyPolicy, wanted: Mapping[str, Mapping[str, int]], models: list[str]) -> dict[str, Any]:
+    granted: dict[str, dict[str, int]] = {}
+    for model, figures in wanted.items():
+        if model not in models:
+            message = _("“%(model)s” is not among the key's models.") % {"model": model}
+            raise Invalid(message, field="model_limits")
+        unknown = set(figures) - set(MODEL_LIMITS)
+        if unknown:
+            message = _("Only rpm_limit and tpm_limit can be set per model.")
+            raise Invalid(message, field="model_limits", unknown=sorted(unknown))
+        checked = {
+            name: _valid("model_limits", value, validators.validate_rate_limit) for name, value in figures.items()
+        }
+        for name, value in checked.items():
+            _at_most(getattr(policy, f"maximum_{name}"), value, "model_limits")
+        granted[model] = checked
+    return granted
+
+
+def _expiry(policy: KeyPolicy, limits: KeyLimits, now: datetime) -> datetime | None:
+    longest = None if policy.maximum_expires_days is None else now + timedelta(days=policy.maximum_expires_days)
+    if "expires_at" not in limits:
+        default = policy.default_expires_days
+        return longest if default is None else now + timedelta(days=default)
+    expires_at = limits["expires_at"]
+    if expires_at is not None and expires_at <= now:
+        raise Invalid(_("The expiry must lie in the future."), code="expiry_in_the_past", field="expires_at")
+    if longest is not None and (expires_at is None or expires_at > longest):
+        message = _("A key may live %(days)s days at most.") % {"days": policy.maximum_expires_days}
+        raise Invalid(message, code="exceeds_policy", field="expires_at")
+    return expires_at

@@ -1,0 +1,109 @@
+"""How API keys and their policy look in the API."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from accounts import rbac
+from apikeys.models import ApiKey, KeyPolicy
+from litemaas.foundation import validators
+
+
+
+class MoneyField(serializers.DecimalField):
+    """USD as a decimal string."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_digits=20, decimal_places=10, **kwargs)
+
+
+class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
+    """A key without its secret; ``token`` (LiteLLM's hash) is for administrators only."""
+
+    user = serializers.UUIDField(source="user_id")
+    team = serializers.UUIDField(source="team_id")
+    models = serializers.ListField(source="model_ids", child=serializers.CharField())
+    status = serializers.CharField(source="current_status")
+    sync_status = serializers.CharField()
+    masked = serializers.CharField()
+    token = serializers.SerializerMethodField()
+
+    class Meta:
+        model = ApiKey
+        fields: tuple[str, ...] = (
+            "id",
+            "name",
+            "description",
+            "masked",
+            "models",
+            "user",
+            "team",
+            "status",
+            "sync_status",
+            "max_budget",
+            "budget_duration",
+            "budget_resets_at",
+            "soft_budget",
+            "spend",
+            "tpm_limit",
+            "rpm_limit",
+            "max_parallel_requests",
+            "model_limits",
+            "expires_at",
+            "last_used_at",
+            "created_at",
+            "token",
+        )
+
+    def get_token(self, key: ApiKey) -> str | None:
+        """Null for everybody who is not an administrator."""
+        newest = key.newest_secret
+        return newest.digest if newest and rbac.can_access_admin_features(self.context["request"].user) else None
+
+
+class IssuedKeySerializer(ApiKeySerializer):
+    """The answer to a creation: flat, with the secret (from the context), once."""
+
+    secret = serializers.SerializerMethodField()
+
+    class Meta(ApiKeySerializer.Meta):
+        fields: tuple[str, ...] = (*ApiKeySerializer.Meta.fields, "secret")
+
+    def get_secret(self, _key: ApiKey) -> str:
+        """In this answer and nowhere else."""
+        return str(self.context["secret"])
+
+
+class ModelLimitsField(serializers.DictField):
+    """``{"model": {"rpm_limit": 10, "tpm_limit": 1000}}``."""
+
+    child = serializers.DictField(child=serializers.IntegerField())
+
+
+class NewApiKeySerializer(serializers.Serializer[Any]):
+    """What one sends to create a key. A limit that is left out gets the policy's default; null is "no limit".
+
+    Ranges are the policy's business, so that both faces refuse the same things in the same words.
+    """
+
+    name = serializers.CharField(max_length=100, validators=[validators.validate_key_name])
+    description = serializers.CharField(max_length=500, required=False, allow_blank=True)
+    models = serializers.ListField(child=serializers.CharField(max_length=255), allow_empty=False, max_length=500)
+    team = serializers.UUIDField(required=False, allow_null=True)
+    max_budget = MoneyField(required=False, allow_null=True)
+    budget_duration = serializers.CharField(max_length=10, required=False, allow_null=True, allow_blank=True)
+    soft_budget = MoneyField(required=False, allow_null=True)
+    tpm_limit = serializers.IntegerField(required=False, allow_null=True)
+    rpm_limit = serializers.IntegerField(required=False, allow_null=True)
+    max_parallel_requests = serializers.IntegerField(required=False, allow_null=True)
+    model_limits = ModelLimitsField(required=False, allow_null=True)
+    expires_at = serializers.DateTimeField(required=False, allow_null=True)
+
+
+class KeyPolicySerializer(serializers.ModelSerializer[KeyPolicy]):
+    """The policy; null is no bound."""
+
+    class Meta:
+        model = KeyPolicy
+        exclude = ("id",)
+        read_only_fields = ("updated_at",)

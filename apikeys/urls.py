@@ -1,0 +1,11 @@
+"""The addresses of the pages of API keys; the page of one key is composed in the portal."""
+
+from django.urls import path
+
+from apikeys import views
+
+urlpatterns = [
+    path("api-keys", views.api_keys, name="api-keys"),
+    path("api-keys/create", views.api_key_create, name="api-key-create"),
+    path("api-keys/<uuid:key_id>/revoke", views.api_key_revoke, name="api-key-revoke"),
+]

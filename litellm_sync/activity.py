@@ -1,0 +1,76 @@
+"""Bringing LiteLLM's activity and spend here: the figures that people see are always read from our tables."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+from django.db.models import Max
+
+from apikeys.models import ApiKey, ApiKeySecret
+from litellm_sync import state
+from litellm_sync.client import Activity, LiteLLM
+from usage import services as usage
+from usage.models import UsageDay
+
+PULL_SECONDS = 120.0
+# LiteLLM writes late: days younger than this are fetched again with each pull.
+UNSETTLED_DAYS = 3
+FIRST_PULL_DAYS = 30
+
+
+def days_to_pull(today: date) -> list[date]:
+    """Today, what is not settled, and every day since the last pull; thirty days the first time."""
+    newest = UsageDay.objects.aggregate(newest=Max("date"))["newest"]
+    first = today - timedelta(days=FIRST_PULL_DAYS - 1) if newest is None else newest
+    start = min(first, today - timedelta(days=UNSETTLED_DAYS - 1))
+    return [start + timedelta(days=offset) for offset in range((today - start).days + 1)]
+
+
+def get_usage_from_litellm(litellm: LiteLLM, start: date, end: date) -> dict[date, list[Activity]]:
+    """All activity of these UTC days by day; days without any are there, and empty."""
+    state.give_connection_back()
+    days: dict[date, list[Activity]] = {start + timedelta(days=n): [] for n in range((end - start).days + 1)}
+    for row in litellm.get_daily_activity(start, end):
+        if row.date in days:
+            days[row.date].append(row)
+    return days
+
+
+def pull_usage(progress: Callable[[int, int], None] | None = None) -> dict[str, int]:
+    """Fetch and replace the days that may have changed, then the spend of the keys. Returns counts."""
+    days = days_to_pull(datetime.now(UTC).date())
+    litellm = LiteLLM(PULL_SECONDS)
+    fetched = get_usage_from_litellm(litellm, days[0], days[-1])
+    rows = 0
+    for number, (day, found) in enumerate(fetched.items(), start=1):
+        rows += usage.replace_day(day, (_fact(row) for row in found))
+        if progress is not None:
+            progress(number, len(fetched))
+    return {"days": len(fetched), "rows": rows, "keys": pull_key_spend(litellm)}
+
+
+def _fact(row: Activity) -> usage.Fact:
+    figures = asdict(row)
+    del figures["date"]
+    return usage.Fact(**figures)
+
+
+def pull_key_spend(litellm: LiteLLM) -> int:
+    """Copy spend and the next reset of every key that is ours. Returns how many changed.
+
+    A key's spend is that of its newest secret: when a secret is replaced, what it spent is carried over to the next.
+    """
+    state.give_connection_back()
+    found = {info.token: info for info in litellm.get_keys()}
+    newest: dict[str, ApiKeySecret] = {}
+    for secret in ApiKeySecret.objects.filter(digest__in=found).select_related("key").order_by("created_at"):
+        newest[str(secret.key_id)] = secret
+    changed = []
+    for secret in newest.values():
+        info, key = found[secret.digest], secret.key
+        if (key.spend, key.budget_resets_at) != (info.spend, info.budget_reset_at):
+            key.spend, key.budget_resets_at = info.spend.quantize(Decimal("1e-10")), info.budget_reset_at
+            changed.append(key)
+    ApiKey.objects.bulk_update(changed, ["spend", "budget_resets_at"], batch_size=500)
+    return len(changed)

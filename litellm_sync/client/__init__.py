@@ -1,0 +1,195 @@
+"""The only HTTP to LiteLLM: one method for each thing that the product asks of it."""
+
+import time
+from collections.abc import Iterator
+from datetime import date
+from typing import Any, Self
+
+from litellm_sync.client.answers import SENTINEL, Activity, Deployment, KeyInfo, TeamInfo, UserInfo, activity_of_day
+from litellm_sync.client.transport import Transport, configured
+from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
+
+__all__ = ["SENTINEL", "Activity", "Deployment", "KeyInfo", "LiteLLM", "TeamInfo", "UserInfo"]
+
+NOT_FOUND = 404
+ACTIVITY_PAGE = 1000
+KEY_PAGE = 100
+
+
+class LiteLLM:
+    """LiteLLM's management API for as long as ``limit`` seconds, over all calls together.
+
+    Every method raises UpstreamUnavailable (try again later) or UpstreamRejected (do not). How LiteLLM behaves was
+    seen on running proxies of 1.81.15 and 1.109.1; tests/contract holds the proofs.
+    """
+
+    def __init__(self, limit: float, transport: Transport | None = None) -> None:
+        self._transport = transport or configured()
+        self._deadline = time.monotonic() + limit
+
+    def _call(self, operation: str, method: str, path: str, **kwargs: Any) -> Any:
+        answer = self._transport.call(operation, method, path, deadline=self._deadline, **kwargs)
+        if not isinstance(answer, dict):
+            raise UpstreamUnavailable(reason="garbage")
+        return answer
+
+    def _get(self, operation: str, path: str, **params: Any) -> Any:
+        return self._call(operation, "GET", path, params=params)
+
+    def _post(self, operation: str, path: str, body: dict[str, Any]) -> Any:
+        return self._call(operation, "POST", path, json=body)
+
+    def _find(self, operation: str, path: str, **params: Any) -> Any | None:
+        """Like _get, but absent is None."""
+        try:
+            return self._get(operation, path, **params)
+        except UpstreamRejected as error:
+            if error.details["http_status"] == NOT_FOUND:
+                return None
+            raise
+
+    # --- Health and models -------------------------------------------------------------------------------------------
+
+    def test_connection(self) -> None:
+        """Ask something that needs our credential and LiteLLM's database, for /health/readiness needs neither."""
+        self._get("test_connection", "/key/list", page=1, size=1)
+
+    def get_models(self) -> list[Deployment]:
+        """Every deployment, those of the config file too.
+
+        A proxy that has not loaded its list answers 500 (UpstreamUnavailable), never an empty list.
+        """
+        answer = self._get("get_models", "/model/info")
+        try:
+            return [Deployment.parse(entry) for entry in answer["data"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise UpstreamUnavailable(reason="garbage") from error
+
+    # --- Users -------------------------------------------------------------------------------------------------------
+
+    def get_user_info(self, user_id: str) -> UserInfo | None:
+        """The user, or None when absent. Without teams it may be a user of ours all the same (see ensure.py)."""
+        answer = self._find("get_user_info", "/user/info", user_id=user_id)
+        info = answer.get("user_info") if answer else None
+        return UserInfo.parse(info) if info else None
+
+    def create_user(self, body: dict[str, Any]) -> None:
+        """/user/new without making a key. UpstreamRejected with ``already exists`` in its text on a duplicate."""
+        self._post("create_user", "/user/new", {"auto_create_key": False, **body})
+
+    def update_user(self, user_id: str, changes: dict[str, Any]) -> None:
+        """Look before: LiteLLM *creates* unknown users here, and 1.81 ignores most nulls."""
+        self._post("update_user", "/user/update", {"user_id": user_id, **changes})
+
+    # --- Teams -------------------------------------------------------------------------------------------------------
+
+    def get_team_info(self, team_id: str) -> TeamInfo | None:
+        """The team, or None when absent."""
+        answer = self._find("get_team_info", "/team/info", team_id=team_id)
+        return TeamInfo.parse(answer["team_info"]) if answer else None
+
+    def create_team(self, body: dict[str, Any]) -> None:
+        """/team/new with our id."""
+        self._post("create_team", "/team/new", body)
+
+    def update_team(self, team_id: str, changes: dict[str, Any]) -> None:
+        """Nulls clear limits here in both versions."""
+        self._post("update_team", "/team/update", {"team_id": team_id, **changes})
+
+    def add_team_member(self, team_id: str, user_id: str) -> None:
+        """Look before: LiteLLM creates unknown users here and refuses those who are members already."""
+        self._post("add_team_member", "/team/member_add", {"team_id": team_id, "member": _member(user_id)})
+
+    def remove_team_member(self, team_id: str, user_id: str) -> None:
+        """UpstreamRejected when the user is no member."""
+        self._post("remove_team_member", "/team/member_delete", {"team_id": team_id, "user_id": user_id})
+
+    # --- Keys --------------------------------------------------------------------------------------------------------
+
+    def get_key_info(self, token: str) -> KeyInfo | None:
+        """The key with this hash, or None when absent; expired and blocked keys are shown too.
+
+        1.109 goes on showing deleted keys, with ``deleted_at``; they are absent.
+        """
+        answer = self._find("get_key_info", "/key/info", key=token)
+        info = answer["info"] if answer else None
+        return KeyInfo.parse(token, info) if info and not info.get("deleted_at") else None
+
+    def create_key(self, body: dict[str, Any]) -> None:
+        """/key/generate with our own secret. Look before, read back after: it checks neither user, team nor models,
+        and answers 200 for a value that exists, keeping its old settings."""
+        self._post("create_key", "/key/generate", body)
+
+    def update_key(self, token: str, changes: dict[str, Any]) -> None:
+        """Only what is sent changes; null clears (1.81 cannot clear budget_duration); metadata is replaced."""
+        self._post("update_key", "/key/update", {"key": token, **changes})
+
+    def block_key(self, token: str) -> None:
+        """Takes effect at once on the worker that answers."""
+        self._post("block_key", "/key/block", {"key": token})
+
+    def unblock_key(self, token: str) -> None:
+        """The opposite of block_key."""
+        self._post("unblock_key", "/key/unblock", {"key": token})
+
+    def delete_key(self, token: str) -> bool:
+        """Whether there was such a key; one that is not there is as good as deleted."""
+        try:
+            self._post("delete_key", "/key/delete", {"keys": [token]})
+        except UpstreamRejected as error:
+            if error.details["http_status"] == NOT_FOUND:
+                return False
+            raise
+        return True
+
+    def get_keys(self) -> Iterator[KeyInfo]:
+        """Every key that LiteLLM has, page by page."""
+        page = 1
+        while True:
+            answer = self._get("get_keys", "/key/list", page=page, size=KEY_PAGE, return_full_object="true")
+            entries = [entry for entry in answer.get("keys") or () if isinstance(entry, dict)]
+            yield from (KeyInfo.parse(str(entry["token"]), entry) for entry in entries)
+            if page >= int(answer.get("total_pages") or 0):
+                return
+            page += 1
+
+    # --- Activity ----------------------------------------------------------------------------------------------------
+
+    def get_daily_activity(self, start: date, end: date) -> list[Activity]:
+        """What each key did with each public model on each UTC day, both dates included.
+
+        /user/daily/activity pages over rows of LiteLLM's table, so one day may come in parts and the totals of an
+        answer are those of its page alone: every page is read, and equal keys have to be added up by the caller.
+        /user/daily/activity/aggregated would be one call, but 1.109 cuts its keys at 100 (``api_key_limit``).
+        """
+        rows: list[Activity] = []
+        page = 1
+        while True:
+            answer = self._get(
+                "get_daily_activity",
+                "/user/daily/activity",
+                start_date=start.isoformat(),
+                end_date=end.isoformat(),
+                page=page,
+                page_size=ACTIVITY_PAGE,
+            )
+            rows.extend(_activity(answer))
+            if not (answer.get("metadata") or {}).get("has_more"):
+                return rows
+            page += 1
+
+    def with_limit(self, limit: float) -> Self:
+        """The same LiteLLM with a deadline of its own."""
+        return type(self)(limit, self._transport)
+
+
+def _member(user_id: str) -> dict[str, str]:
+    return {"role": "user", "user_id": user_id}
+
+
+def _activity(answer: Any) -> Iterator[Activity]:
+    try:
+        for day in answer["results"]:
+            yield from activity_of_day(day)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UpstreamUnavailable(reason="garbage") from error

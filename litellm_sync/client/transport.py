@@ -1,0 +1,184 @@
+"""The only place where bytes go to LiteLLM and come back: limits, circuit, errors, metrics."""
+
+import json
+import time
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any
+
+import pybreaker
+import requests
+import structlog
+from django.conf import settings
+from django.db import connection
+from prometheus_client import Histogram
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
+
+log = structlog.get_logger(__name__)
+
+CONNECT_SECONDS = 2.0
+CIRCUIT_FAILURES = 5
+CIRCUIT_SECONDS = 5
+CHUNK = 65_536
+
+calls = Histogram("litemaas_litellm_call_seconds", "Calls to LiteLLM", ["operation", "outcome"])
+
+# Told apart by error.type, because the statuses differ between versions; these are about *our* credential.
+CREDENTIAL_STATUSES = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+
+
+class Circuit:
+    """One pybreaker for a process, without its habit of holding a lock while the other side is asked.
+
+    pybreaker's own call() keeps an RLock during the call, so one hanging answer would make every thread wait. Here the
+    call runs outside; only its outcome is told to the breaker. Time-outs, refused connections and 5xx count.
+    """
+
+    def __init__(self) -> None:
+        self._storage = pybreaker.CircuitMemoryStorage(pybreaker.STATE_CLOSED)
+        self._breaker = pybreaker.CircuitBreaker(
+            fail_max=CIRCUIT_FAILURES, reset_timeout=CIRCUIT_SECONDS, state_storage=self._storage
+        )
+        self._opened = 0.0
+
+    @property
+    def state(self) -> str:
+        """closed, open or half-open."""
+        return str(self._breaker.current_state)
+
+    def refuse_if_open(self) -> None:
+        """Raise UpstreamUnavailable without asking, while the other side is known to be away."""
+        if self.state == pybreaker.STATE_OPEN and time.monotonic() - self._opened < CIRCUIT_SECONDS:
+            raise UpstreamUnavailable(reason="circuit_open")
+
+    def succeeded(self) -> None:
+        """The other side answered: whatever it said, it is there."""
+        if self.state != pybreaker.STATE_CLOSED or self._storage.counter:
+            self._breaker.close()
+
+    def failed(self) -> None:
+        """The other side did not answer, or broke."""
+        try:
+            self._breaker.call(_raise, ConnectionError())
+        except (ConnectionError, pybreaker.CircuitBreakerError):
+            if self.state == pybreaker.STATE_OPEN:
+                self._opened = time.monotonic()
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+class Transport:
+    """One connection pool and one circuit towards one LiteLLM; shared by all threads of a process."""
+
+    def __init__(self, url: str, key: str, ca_bundle: str = "") -> None:
+        self.url = url
+        self.circuit = Circuit()
+        self._session = requests.Session()
+        self._session.headers["Authorization"] = f"Bearer {key}"
+        self._session.verify = ca_bundle or True
+        # Proxies and netrc of the environment have no business between us and LiteLLM.
+        self._session.trust_env = False
+        # Only connecting and reading GETs is repeated: LiteLLM closes idle connections after five seconds.
+        retry = Retry(total=1, connect=1, read=1, status=0, redirect=0, backoff_factor=0.1, backoff_jitter=0.1)
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=64, max_retries=retry))
+
+    def call(self, operation: str, method: str, path: str, *, deadline: float, **kwargs: Any) -> Any:
+        """Ask LiteLLM and return the decoded JSON.
+
+        ``deadline`` is a time.monotonic() value that the whole call keeps. Raises UpstreamUnavailable (away, slow,
+        5xx, 429, garbage, our credential refused) or UpstreamRejected (understood and refused). Never inside a
+        transaction: a row lock must not wait for another machine.
+        """
+        if any(not getattr(block, "_from_testcase", False) for block in connection.atomic_blocks):
+            raise RuntimeError("LiteLLM may not be called inside a database transaction")
+        self.circuit.refuse_if_open()
+        started = time.monotonic()
+        outcome = "ok"
+        try:
+            return self._exchange(method, path, deadline, kwargs)
+        except (UpstreamUnavailable, UpstreamRejected) as error:
+            outcome = str(error.details.get("reason", "rejected"))
+            raise
+        finally:
+            seconds = time.monotonic() - started
+            calls.labels(operation, outcome).observe(seconds)
+            log.info("litellm_call", operation=operation, outcome=outcome, ms=round(seconds * 1000, 1))
+
+    def _exchange(self, method: str, path: str, deadline: float, kwargs: dict[str, Any]) -> Any:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise UpstreamUnavailable(reason="deadline")
+        try:
+            timeout = (min(CONNECT_SECONDS, left), left)
+            with self._session.request(
+                method, self.url + path, timeout=timeout, stream=True, allow_redirects=False, **kwargs
+            ) as response:
+                body = _read(response, deadline)
+        except requests.Timeout as error:
+            self.circuit.failed()
+            raise UpstreamUnavailable(reason="timeout") from error
+        except requests.RequestException as error:
+            self.circuit.failed()
+            raise UpstreamUnavailable(reason="unreachable") from error
+        if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            self.circuit.failed()
+        else:
+            self.circuit.succeeded()
+        return _decode(response, body)
+
+
+def _read(response: requests.Response, deadline: float) -> bytes:
+    """The whole body, but never past the deadline: a read time-out alone starts anew with each byte."""
+    parts: list[bytes] = []
+    for part in response.iter_content(CHUNK):
+        parts.append(part)
+        if time.monotonic() > deadline:
+            raise requests.Timeout
+    return b"".join(parts)
+
+
+def _decode(response: requests.Response, body: bytes) -> Any:
+    status = response.status_code
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        raise UpstreamUnavailable(reason="http_429")
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("litellm_error", status=status, body=body[:500].decode(errors="replace"))
+        raise UpstreamUnavailable(reason=f"http_{status}")
+    try:
+        answer = json.loads(body)
+    except ValueError as error:
+        raise UpstreamUnavailable(reason="garbage") from error
+    if status < HTTPStatus.MULTIPLE_CHOICES:
+        return answer
+    kind, text = _error_of(answer)
+    log.warning("litellm_refused", status=status, type=kind, text=text[:500])
+    if status in CREDENTIAL_STATUSES:
+        raise UpstreamUnavailable(reason="unauthorized")
+    raise UpstreamRejected(http_status=status, type=kind, text=text)
+
+
+def _error_of(answer: Any) -> tuple[str, str]:
+    """(type, text) of LiteLLM's three shapes of errors."""
+    error = answer.get("error", answer.get("detail", answer)) if isinstance(answer, dict) else answer
+    if isinstance(error, dict):
+        return str(error.get("type", "")), str(error.get("message", error.get("error", error)))
+    return "", str(error)
+
+
+@lru_cache(maxsize=4)
+def shared(url: str, key: str, ca_bundle: str) -> Transport:
+    """The process's transport to one LiteLLM."""
+    return Transport(url, key, ca_bundle)
+
+
+def configured() -> Transport:
+    """The transport to the LiteLLM of the settings; raises UpstreamUnavailable when none is configured."""
+    if not (settings.LITELLM_API_URL and settings.LITELLM_API_KEY):
+        raise UpstreamUnavailable(reason="not_configured")
+    return shared(settings.LITELLM_API_URL, settings.LITELLM_API_KEY, settings.LITELLM_CA_BUNDLE)

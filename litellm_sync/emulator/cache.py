@@ -1,0 +1,36 @@
+"""The only place that imitates the memory of old releases, which go on accepting keys for up to a minute."""
+
+import time
+from typing import Final
+
+from litellm_sync.emulator.state import State
+from litellm_sync.emulator.tables import Row
+
+_SECONDS: Final = 60.0
+
+
+def keep_key(state: State, key: Row) -> None:
+    """Let a key that was used lately work on, though its user or team is being deleted."""
+    if state.version.is_old and key["token"] in state.used_keys:
+        state.lingering_keys[key["token"]] = (time.monotonic() + _SECONDS, key)
+
+
+def keep_unblocked(state: State, team_id: str) -> None:
+    """Let the keys of a team that has one work on, though the team is being blocked."""
+    if state.version.is_old and state.keys.where("team_id", team_id):
+        state.late_blocks[team_id] = time.monotonic() + _SECONDS
+
+
+def find_key(state: State, token: str) -> Row | None:
+    """Return a key that exists or is still remembered."""
+    key = state.keys.get(token)
+    if key is not None:
+        state.used_keys.add(token)
+        return key
+    until, remembered = state.lingering_keys.get(token, (0.0, None))
+    return remembered if until > time.monotonic() else None
+
+
+def is_blocked(state: State, team: Row) -> bool:
+    """Return whether a team's keys are refused by now."""
+    return bool(team["blocked"]) and state.late_blocks.get(team["team_id"], 0.0) <= time.monotonic()

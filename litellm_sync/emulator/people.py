@@ -1,0 +1,25 @@
+"""The only place where users come into being: on purpose by `/user/new`, by the way through teams and updates."""
+
+import uuid
+
+from litellm_sync.emulator import durations, shapes
+from litellm_sync.emulator.state import State
+from litellm_sync.emulator.tables import Row
+
+
+def add(state: State, user_id: str, fields: Row) -> Row:
+    """Store a new user and return its row."""
+    stamp = durations.stamp(durations.now())
+    row = shapes.new_user(**fields | {"user_id": user_id, "created_at": stamp, "updated_at": stamp})
+    return state.users.put(user_id, row)
+
+
+def find_or_add(state: State, member: Row) -> Row:
+    """Return the user whom a team's entry means, by id or e-mail; an unknown one is created as `internal_user`."""
+    user_id, email = member.get("user_id"), member.get("user_email")
+    found = state.users.get(user_id)
+    if found is None and not user_id and email:
+        found = next(iter(state.users.where("user_email", email.lower())), None)
+    if found is not None:
+        return found
+    return add(state, user_id or str(uuid.uuid4()), {"user_email": email, "user_role": "internal_user"})

@@ -1,0 +1,166 @@
+"""Making LiteLLM's key equal to one secret of ours."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from apikeys.models import ApiKey, ApiKeySecret, KeyModel, KeyStatus
+from litellm_sync.client import KeyInfo, LiteLLM
+from litellm_sync.ensure import differences, ensure_team_exists_in_litellm, ensure_user_exists_in_litellm, limits_of
+from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
+
+# LiteLLM reckons expiry from the moment at which it hears of it.
+EXPIRY_TOLERANCE = timedelta(seconds=5)
+# An offer whose answer was lost may still be carried out for this long; until then a dead key is looked at again.
+OFFER_MAY_ARRIVE = timedelta(seconds=90)
+PER_MODEL = {"rpm_limit": "model_rpm_limit", "tpm_limit": "model_tpm_limit"}
+
+
+class Unsettled(UpstreamUnavailable):
+    """Done, but an earlier offer may still arrive: look again."""
+
+
+class SecretLost(UpstreamRejected):
+    """LiteLLM does not have the key and we have erased the secret: the key needs rotation."""
+
+
+def make_secret_equal(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
+    """Delete what must be dead, create what is missing, change what differs. Returns the key as LiteLLM has it."""
+    if not is_alive(secret, timezone.now()):
+        _delete(secret, litellm)
+        return None
+    models = sorted(KeyModel.objects.filter(key=secret.key).effective().values_list("model_id", flat=True))
+    found = litellm.get_key_info(secret.digest)
+    if found is None:
+        found = _create(secret, models, litellm)
+        _forget_secret(secret)
+    elif secret.pending_secret is not None:
+        _forget_secret(secret)
+    return _update(secret, models, found, litellm)
+
+
+def is_alive(secret: ApiKeySecret, now: datetime) -> bool:
+    """Whether LiteLLM is to have the key at all; blocked keys are there, and blocked."""
+    key = secret.key
+    ended = key.deleted_at is not None or (secret.valid_until is not None and secret.valid_until <= now)
+    return not ended and key.status_at(now) in {KeyStatus.ACTIVE, KeyStatus.BLOCKED}
+
+
+def must_be_blocked(key: ApiKey, models: list[str]) -> bool:
+    """A key without a model must not work: to LiteLLM an empty list means every model."""
+    return key.status == KeyStatus.BLOCKED or not key.user.is_active or not models
+
+
+def _delete(secret: ApiKeySecret, litellm: LiteLLM) -> None:
+    """Delete and look. An offer that was cut off may be carried out after the deletion, so the look is repeated."""
+    litellm.delete_key(secret.digest)
+    if litellm.get_key_info(secret.digest) is not None:
+        raise UpstreamUnavailable(reason="still_there")
+    offered = secret.attempted_at
+    if secret.pushed_at is None and offered is not None and timezone.now() - offered < OFFER_MAY_ARRIVE:
+        raise Unsettled(reason="offer_may_arrive")
+    ApiKeySecret.objects.filter(pk=secret.pk).update(pending_secret=None)
+
+
+def _create(secret: ApiKeySecret, models: list[str], litellm: LiteLLM) -> KeyInfo:
+    if secret.pending_secret is None:
+        raise SecretLost(reason="needs_rotation")
+    key = secret.key
+    ensure_team_exists_in_litellm(key.team, litellm)
+    ensure_user_exists_in_litellm(key.user, litellm)
+    ApiKeySecret.objects.filter(pk=secret.pk).update(attempted_at=timezone.now())
+    wanted = {name: value for name, value in _wanted(secret, models).items() if value is not None}
+    if key.expires_at:
+        wanted["duration"] = _duration(key.expires_at)
+    # An empty list would mean every model; the name of no model does no harm, and the key is blocked besides.
+    wanted["models"] = models or [f"none-{key.pk}"]
+    litellm.create_key(
+        {
+            "key": secret.pending_secret,
+            "key_type": "llm_api",
+            "metadata": {"managed_by": "litemaas", **_per_model(key, models)},
+            **wanted,
+        }
+    )
+    found = litellm.get_key_info(secret.digest)
+    if found is None:
+        raise UpstreamUnavailable(reason="not_there_after_creation")
+    return found
+
+
+def _forget_secret(secret: ApiKeySecret) -> None:
+    """LiteLLM has it: from now on nobody but its owner does."""
+    ApiKeySecret.objects.filter(pk=secret.pk).update(pending_secret=None, pushed_at=timezone.now())
+
+
+def _wanted(secret: ApiKeySecret, models: list[str]) -> dict[str, Any]:
+    key = secret.key
+    return {
+        "key_alias": secret.alias,
+        "user_id": str(key.user_id),
+        "team_id": str(key.team_id),
+        "max_parallel_requests": key.max_parallel_requests,
+        "blocked": must_be_blocked(key, models),
+        **limits_of(key),
+    }
+
+
+def _per_model(key: ApiKey, models: list[str]) -> dict[str, dict[str, int]]:
+    """Per-model limits live in the key's metadata, where LiteLLM reads them."""
+    limits: dict[str, dict[str, int]] = {}
+    for ours, theirs in PER_MODEL.items():
+        figures = {model: values[ours] for model, values in key.model_limits.items() if ours in values}
+        if kept := {model: figures[model] for model in models if model in figures}:
+            limits[theirs] = kept
+    return limits
+
+
+def _update(secret: ApiKeySecret, models: list[str], found: KeyInfo, litellm: LiteLLM) -> KeyInfo:
+    """Send only what differs. Blocking goes first and unblocking last, so that no key works with too much."""
+    key, token = secret.key, secret.digest
+    blocked = must_be_blocked(key, models)
+    if blocked and not found.blocked:
+        litellm.block_key(token)
+    changes = _changes(secret, models, found)
+    if changes:
+        litellm.update_key(token, changes)
+    if not blocked and found.blocked:
+        litellm.unblock_key(token)
+    if not changes and blocked == found.blocked:
+        return found
+    after = litellm.get_key_info(token)
+    if after is None:
+        raise UpstreamUnavailable(reason="vanished")
+    if after.blocked != blocked or (models and tuple(sorted(after.models)) != tuple(models)):
+        raise UpstreamUnavailable(reason="not_as_sent")
+    return after
+
+
+def _changes(secret: ApiKeySecret, models: list[str], found: KeyInfo) -> dict[str, Any]:
+    key = secret.key
+    wanted = {name: value for name, value in _wanted(secret, models).items() if name not in {"blocked", "key_alias"}}
+    changes = differences(wanted, found)
+    if found.alias != secret.alias:
+        changes["key_alias"] = secret.alias
+    if models and sorted(found.models) != models:
+        changes["models"] = models
+    if not _same_moment(key.expires_at, found.expires):
+        changes["duration"] = _duration(key.expires_at) if key.expires_at else "-1"
+    ours = _per_model(key, models)
+    theirs = {name: found.metadata[name] for name in PER_MODEL.values() if found.metadata.get(name)}
+    if ours != theirs:
+        kept = {name: value for name, value in found.metadata.items() if name not in PER_MODEL.values()}
+        changes["metadata"] = kept | ours
+    return changes
+
+
+def _same_moment(wanted: datetime | None, found: datetime | None) -> bool:
+    if wanted is None or found is None:
+        return wanted is found
+    return abs(wanted - found) <= EXPIRY_TOLERANCE
+
+
+def _duration(expires_at: datetime) -> str:
+    """The seconds that are left, rounded down: never later than we said, never less than one."""
+    return f"{max(1, int((expires_at - datetime.now(UTC)).total_seconds()))}s"

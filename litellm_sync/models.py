@@ -1,0 +1,70 @@
+"""What is known about the LiteLLM on the other side, and the runs of synchronisation, as data."""
+
+import uuid
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+
+class Upstream(models.Model):
+    """One row: since when LiteLLM has been away. All processes share it, so each outage ends once, for everybody."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    down_since = models.DateTimeField(null=True)
+    checked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = (models.CheckConstraint(condition=Q(id=1), name="upstream_one_row"),)
+
+    def __str__(self) -> str:
+        return f"down since {self.down_since}" if self.down_since else "reachable"
+
+
+class RunKind(models.TextChoices):
+    """What is synchronised."""
+
+    MODELS = "models", _("Models")
+    USAGE = "usage", _("Usage")
+
+
+class RunStatus(models.TextChoices):
+    """Where a run stands."""
+
+    QUEUED = "queued", _("Queued")
+    RUNNING = "running", _("Running")
+    DONE = "done", _("Done")
+    FAILED = "failed", _("Failed")
+
+
+UNFINISHED = (RunStatus.QUEUED, RunStatus.RUNNING)
+
+
+class SyncRun(models.Model):
+    """One synchronisation: who asked for it, how far it is, what it found."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(max_length=10, choices=RunKind)
+    status = models.CharField(max_length=10, choices=RunStatus, default=RunStatus.QUEUED)
+    total = models.PositiveIntegerField(null=True)
+    done = models.PositiveIntegerField(default=0)
+    report = models.JSONField(default=dict)
+    error = models.CharField(max_length=500, blank=True)
+    requested_by = models.UUIDField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    objects: ClassVar[models.Manager["SyncRun"]] = models.Manager()
+
+    class Meta:
+        ordering = ("-created_at",)
+        indexes = (models.Index(fields=["kind", "-created_at"], name="sync_run_newest"),)
+        constraints = (
+            # Two at once of one kind cannot be: the database says who was first.
+            models.UniqueConstraint(fields=["kind"], condition=Q(status__in=UNFINISHED), name="sync_run_one_at_a_time"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.status}"

@@ -1,0 +1,91 @@
+"""One push: claim a row, talk to LiteLLM without a database connection, write the outcome if the row has not moved."""
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from django.apps import apps
+
+from accounts.models import User
+from apikeys.models import ApiKeySecret, KeyModel
+from litellm_sync import ensure, state
+from litellm_sync.client import LiteLLM
+from litellm_sync.keys import make_secret_equal
+from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
+from subscriptions.models import Subscription
+from teams.models import Membership, Team
+
+log = structlog.get_logger(__name__)
+
+IMMEDIATE_SECONDS = 3.0
+JOB_SECONDS = 10.0
+# A row that moves while it is pushed is pushed again, but nobody's request is kept for ever by somebody's clicking.
+ROUNDS = 3
+
+
+def _team(team: Team, litellm: LiteLLM) -> dict[str, Any]:
+    found = ensure.make_team_equal(team, litellm)
+    return {"spend": found.spend, "budget_resets_at": found.budget_reset_at}
+
+
+def _user(user: User, litellm: LiteLLM) -> dict[str, Any]:
+    found = ensure.make_user_equal(user, litellm)
+    return {"spend": found.spend, "budget_resets_at": found.budget_reset_at}
+
+
+def _membership(membership: Membership, litellm: LiteLLM) -> dict[str, Any]:
+    return {"listed": ensure.make_membership_equal(membership, litellm)}
+
+
+def _secret(secret: ApiKeySecret, litellm: LiteLLM) -> dict[str, Any]:
+    found = make_secret_equal(secret, litellm)
+    if found is not None:
+        key = type(secret.key).objects.filter(pk=secret.key_id)
+        key.update(spend=found.spend, budget_resets_at=found.budget_reset_at)
+    return {}
+
+
+PUSHES: dict[type[state.Synced], Callable[[Any, LiteLLM], dict[str, Any]]] = {
+    Team: _team,
+    User: _user,
+    Membership: _membership,
+    ApiKeySecret: _secret,
+}
+
+
+def fan_out_subscription(subscription_id: str) -> int:
+    """A subscription has changed: the owner's keys with that model are pushed. Returns how many secrets."""
+    subscription = Subscription.objects.filter(pk=subscription_id).first()
+    if subscription is None:
+        return 0
+    links = KeyModel.objects.filter(model=subscription.model_id, key__user=subscription.user_id).alive()
+    secrets = ApiKeySecret.objects.filter(key__in=links.values("key"))
+    return state.request_pushes(ApiKeySecret, secrets.values_list("pk", flat=True))
+
+
+def push(kind: str, object_id: str, *, limit: float) -> None:
+    """Make LiteLLM agree with one row; harmless when it is run twice, late, or for a row that is gone."""
+    model = apps.get_model(kind)
+    if model is Subscription:
+        fan_out_subscription(object_id)
+        return
+    for _round in range(ROUNDS):
+        row = state.claim(kind, object_id)
+        if row is None or _push_claimed(row, limit):
+            return
+
+
+def _push_claimed(row: state.Synced, limit: float) -> bool:
+    """Whether the row is done with for now; False when it moved on meanwhile."""
+    state.give_connection_back()
+    try:
+        facts = PUSHES[type(row)](row, LiteLLM(limit))
+    except UpstreamRejected as error:
+        log.warning("push_refused", kind=state.kind_of(row), object_id=str(row.pk), **error.details)
+        state.refuse(row, str(error.details.get("reason") or error.message))
+        return True
+    except UpstreamUnavailable as error:
+        log.info("push_postponed", kind=state.kind_of(row), object_id=str(row.pk), **error.details)
+        state.postpone(row, str(error.details.get("reason", error.code)))
+        return True
+    return state.settle(row, **facts)

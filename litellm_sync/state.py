@@ -1,0 +1,225 @@
+"""What rows that also exist in LiteLLM share: their state of synchronisation, and how a push is asked for.
+
+It imports no app, so that every app may mix it in; the push itself is found by its name.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import structlog
+from django.apps import apps
+from django.conf import settings
+from django.db import connection, models, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from procrastinate.contrib.django import app as jobs
+
+log = structlog.get_logger(__name__)
+
+PUSH_TASK = "litellm_sync.push"
+LEASE = timedelta(seconds=30)
+# The job waits a moment, so that the immediate try in the web process goes first and the person sees "active".
+JOB_DELAY = timedelta(seconds=5)
+LONGEST_BACK_OFF = timedelta(hours=1)
+
+
+class SyncStatus(models.TextChoices):
+    """Whether LiteLLM agrees with a row."""
+
+    PENDING = "pending", _("Syncing")
+    SYNCED = "synced", _("Synced")
+    FAILED = "failed", _("Failed")
+
+
+class Synced(models.Model):
+    """A row that LiteLLM must agree with.
+
+    ``sync_generation`` counts the wishes: a push writes its outcome only where it has not moved.
+    ``push_lease_until`` is the claim of the one push that may talk to LiteLLM about this row.
+    """
+
+    sync_status = models.CharField(max_length=10, choices=SyncStatus, default=SyncStatus.PENDING, editable=False)
+    synced_at = models.DateTimeField(null=True, editable=False)
+    sync_error = models.CharField(max_length=300, blank=True, editable=False)
+    sync_generation = models.PositiveIntegerField(default=0, editable=False)
+    sync_attempts = models.PositiveIntegerField(default=0, editable=False)
+    sync_next_at = models.DateTimeField(null=True, editable=False)
+    push_lease_until = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        abstract = True
+        indexes = (
+            models.Index(
+                fields=["sync_next_at"], condition=Q(sync_status=SyncStatus.PENDING), name="%(app_label)s_%(class)s_due"
+            ),
+        )
+
+
+def kind_of(model: type[models.Model] | models.Model) -> str:
+    """The name under which a push finds a row's table, such as ``apikeys.apikeysecret``."""
+    return str(model._meta.label_lower)
+
+
+def synced_models() -> list[type[Synced]]:
+    """Every table whose rows LiteLLM must agree with."""
+    return [model for model in apps.get_models() if issubclass(model, Synced)]
+
+
+def _rows(kind: str) -> models.QuerySet[Any]:
+    rows: models.QuerySet[Any] = apps.get_model(kind)._base_manager.all()
+    return rows
+
+
+# --- Asking for a push -----------------------------------------------------------------------------------------------
+
+
+def request_push(target: models.Model, *, immediately: bool = True) -> None:
+    """Ask for LiteLLM to be made equal to ``target``; call it inside the transaction that changes the row.
+
+    The job is queued in the same transaction. ``immediately`` also tries once, after commit, in this process.
+    A target that is not ``Synced`` (a subscription) is fanned out by its push to the rows that depend on it.
+    """
+    kind, object_id = kind_of(target), str(target.pk)
+    if isinstance(target, Synced):
+        _mark_pending(kind, [target.pk])
+    _defer(kind, object_id, delay=JOB_DELAY if immediately else timedelta())
+    if immediately:
+        transaction.on_commit(partial(_try_now, kind, object_id))
+
+
+def request_pushes(model: type[Synced], ids: Iterable[Any]) -> int:
+    """Ask for many rows of one table; the periodic task queues their jobs. Returns how many rows there were."""
+    return _mark_pending(kind_of(model), list(ids))
+
+
+def _mark_pending(kind: str, ids: list[Any]) -> int:
+    return (
+        _rows(kind)
+        .filter(pk__in=ids)
+        .update(
+            sync_status=SyncStatus.PENDING,
+            sync_generation=F("sync_generation") + 1,
+            sync_attempts=0,
+            sync_error="",
+            sync_next_at=timezone.now(),
+        )
+    )
+
+
+def _defer(kind: str, object_id: str, *, delay: timedelta = timedelta()) -> None:
+    schedule: dict[str, Any] = {"schedule_in": {"seconds": int(delay.total_seconds())}} if delay else {}
+    jobs.configure_task(PUSH_TASK, allow_unknown=False, **schedule).defer(kind=kind, object_id=object_id)
+
+
+def _try_now(kind: str, object_id: str) -> None:
+    """The immediate try; whatever goes wrong in it, the job and the row remain."""
+    if not settings.LITELLM_API_URL:
+        return
+    try:
+        jobs.tasks[PUSH_TASK](kind=kind, object_id=object_id, immediate=True)
+    except Exception:  # the verb has been committed, its caller must hear of success; the job tries again
+        log.exception("immediate_push_failed", kind=kind, object_id=object_id)
+
+
+# --- The life of one push --------------------------------------------------------------------------------------------
+
+
+def claim(kind: str, object_id: str) -> Any:
+    """The row, as it stands now, if this caller may push it; None when it is settled or somebody else is at it."""
+    now = timezone.now()
+    free = Q(push_lease_until=None) | Q(push_lease_until__lt=now)
+    rows = _rows(kind).filter(free, pk=object_id, sync_status=SyncStatus.PENDING)
+    if not rows.update(push_lease_until=now + LEASE):
+        return None
+    return _rows(kind).filter(pk=object_id).first()
+
+
+def settle(row: Synced, **facts: Any) -> bool:
+    """Record that LiteLLM agrees with the row as it was read; False when the row has moved on and stays pending."""
+    now = timezone.now()
+    rows = _rows(kind_of(row)).filter(pk=row.pk)
+    settled = rows.filter(sync_generation=row.sync_generation).update(
+        sync_status=SyncStatus.SYNCED,
+        synced_at=now,
+        sync_error="",
+        sync_attempts=0,
+        sync_next_at=None,
+        push_lease_until=None,
+        **facts,
+    )
+    return bool(settled) or _release(row)
+
+
+def postpone(row: Synced, reason: str, *, at: datetime | None = None) -> None:
+    """Record that LiteLLM could not be made to agree yet; the wait doubles from 2 s to an hour unless ``at`` says."""
+    attempts = row.sync_attempts + 1
+    seconds = min(2.0**attempts, LONGEST_BACK_OFF.total_seconds())
+    rows = _rows(kind_of(row)).filter(pk=row.pk, sync_generation=row.sync_generation)
+    rows.update(
+        sync_attempts=attempts,
+        sync_error=reason[:300],
+        sync_next_at=at or timezone.now() + timedelta(seconds=seconds),
+        push_lease_until=None,
+    ) or _release(row)
+
+
+def refuse(row: Synced, reason: str) -> None:
+    """Record that LiteLLM will never agree as things stand; the push stops and the reason is shown."""
+    rows = _rows(kind_of(row)).filter(pk=row.pk, sync_generation=row.sync_generation)
+    rows.update(
+        sync_status=SyncStatus.FAILED, sync_error=reason[:300], sync_next_at=None, push_lease_until=None
+    ) or _release(row)
+
+
+def _release(row: Synced) -> bool:
+    """The row moved on while it was pushed: give the claim back and let the newer wish be pushed at once."""
+    _rows(kind_of(row)).filter(pk=row.pk).update(push_lease_until=None)
+    return False
+
+
+# --- What waits ------------------------------------------------------------------------------------------------------
+
+
+def defer_due(limit: int = 500) -> int:
+    """Queue a job for each pending row whose time has come; returns how many.
+
+    The row's time is moved on by a lease, so that it is not queued twice and a lost job is queued again.
+    """
+    now = timezone.now()
+    count = 0
+    for model in synced_models():
+        due = model._base_manager.filter(sync_status=SyncStatus.PENDING, sync_next_at__lte=now)
+        ids = list(due.order_by("sync_next_at").values_list("pk", flat=True)[:limit])
+        if ids:
+            model._base_manager.filter(pk__in=ids).update(sync_next_at=now + LEASE)
+            kind = kind_of(model)
+            payloads: list[dict[str, Any]] = [{"kind": kind, "object_id": str(pk)} for pk in ids]
+            jobs.configure_task(PUSH_TASK).batch_defer(*payloads)
+            count += len(ids)
+    return count
+
+
+def wake_all() -> int:
+    """Make every pending row due at once: LiteLLM has come back. Returns how many."""
+    now = timezone.now()
+    waiting = {"sync_status": SyncStatus.PENDING, "sync_next_at__gt": now}
+    return sum(model._base_manager.filter(**waiting).update(sync_next_at=now) for model in synced_models())
+
+
+def queue_depth() -> dict[str, int]:
+    """How many rows wait or failed, by status."""
+    depth = {SyncStatus.PENDING.value: 0, SyncStatus.FAILED.value: 0}
+    for model in synced_models():
+        rows = model._base_manager.filter(sync_status__in=depth).values_list("sync_status")
+        for status, number in rows.annotate(number=models.Count("pk")):
+            depth[status] += number
+    return depth
+
+
+def give_connection_back() -> None:
+    """Return the database connection to the pool before waiting for LiteLLM: nobody else must wait with us."""
+    if not connection.in_atomic_block:
+        connection.close()

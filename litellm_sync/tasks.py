@@ -1,0 +1,65 @@
+"""The jobs: each loads what its id names and calls a service."""
+
+from typing import Any
+
+from django.db import connection
+from django.utils import timezone
+from procrastinate import JobContext
+from procrastinate.contrib.django import app
+from procrastinate.jobs import Status
+
+from accounts import services as accounts
+from litellm_sync import integration, state
+from litellm_sync import push as pushes
+
+# Also for a job that a worker died over: nobody else will finish it, and its row re-queues itself.
+STALLED_SECONDS = 120
+
+
+@app.task(name=state.PUSH_TASK)
+def push(*, kind: str, object_id: str, immediate: bool = False, **_later: Any) -> None:
+    """Make LiteLLM agree with one row. Called directly, in the web process, for the immediate try."""
+    limit = pushes.IMMEDIATE_SECONDS if immediate else pushes.JOB_SECONDS
+    try:
+        pushes.push(kind, object_id, limit=limit)
+    finally:
+        if not immediate:
+            connection.close()
+
+
+@app.task(name=integration.RUN_TASK)
+def run(*, run_id: str, **_later: Any) -> None:
+    """Carry a run of synchronisation out."""
+    try:
+        integration.perform(run_id)
+    finally:
+        connection.close()
+
+
+@app.periodic(cron="* * * * * */5")  # croniter puts the seconds last
+@app.task(name="litellm_sync.tick", queueing_lock="litellm_sync.tick")
+def tick(timestamp: int, **_later: Any) -> None:
+    """Every five seconds: notice outages and their end, queue what is due."""
+    try:
+        integration.tick(timezone.now())
+    finally:
+        connection.close()
+
+
+@app.periodic(cron="* * * * *")
+@app.task(name="litellm_sync.tidy", queueing_lock="litellm_sync.tidy", pass_context=True)
+async def tidy(context: JobContext, /, timestamp: int, **_later: Any) -> None:
+    """Every minute: finish the jobs of workers that died, forget what no longer counts."""
+    manager = context.app.job_manager
+    for job in await manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
+        await manager.finish_job(job, status=Status.FAILED, delete_job=True)
+
+
+@app.periodic(cron="*/15 * * * *")
+@app.task(name="accounts.forget_old_failures", queueing_lock="accounts.forget_old_failures")
+def forget_old_failures(timestamp: int, **_later: Any) -> None:
+    """Every quarter of an hour: failed sign-ins that no longer count."""
+    try:
+        accounts.forget_old_failures()
+    finally:
+        connection.close()

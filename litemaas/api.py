@@ -1,0 +1,50 @@
+"""The API put together: one router, the schema, its documentation."""
+
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.routers import SimpleRouter
+
+from accounts import api as accounts
+from apikeys import api as apikeys
+from litellm_sync import api as litellm_sync
+from litemaas.foundation.access import SIGNED_IN, access
+from subscriptions import api as subscriptions
+from usage import api as usage
+
+
+@access(SIGNED_IN)
+class SchemaView(SpectacularAPIView):
+    """OpenAPI, for everybody who is signed in."""
+
+
+@access(SIGNED_IN)
+class DocsView(SpectacularSwaggerView):
+    """Swagger UI from the sidecar; its one inline script is served as a file, because of the CSP."""
+
+    template_name_js = "drf_spectacular/swagger_ui.js"
+
+
+# Model ids contain slashes, which Django's <str:> converters refuse: that router alone speaks regular expressions.
+models_router = SimpleRouter(trailing_slash=False)
+models_router.register("models", subscriptions.ModelViewSet, basename="api-model")
+
+router = SimpleRouter(trailing_slash=False, use_regex_path=False)
+router.register("api-keys", apikeys.ApiKeyViewSet, basename="api-key")
+router.register("audit", accounts.AuditViewSet, basename="api-audit")
+router.register("integration/runs", litellm_sync.SyncRunViewSet, basename="api-sync-run")
+router.register("subscriptions", subscriptions.SubscriptionViewSet, basename="api-subscription")
+router.register("usage", usage.UsageViewSet, basename="api-usage")
+
+urlpatterns = [
+    path("auth/token", accounts.TokenView.as_view(), name="api-token"),
+    path("auth/token/refresh", accounts.TokenRefreshView.as_view(), name="api-token-refresh"),
+    path("auth/token/revoke", accounts.TokenRevokeView.as_view(), name="api-token-revoke"),
+    path("me", accounts.MeView.as_view(), name="api-me"),
+    path("api-keys/policy", apikeys.KeyPolicyView.as_view(), name="api-key-policy"),
+    path("integration/sync", litellm_sync.SyncView.as_view(), name="api-sync"),
+    path("integration/health", litellm_sync.HealthView.as_view(), name="api-integration-health"),
+    path("schema", SchemaView.as_view(), name="api-schema"),
+    path("docs", DocsView.as_view(url_name="api-schema"), name="api-docs"),
+    path("", include(router.urls)),
+    path("", include(models_router.urls)),
+]

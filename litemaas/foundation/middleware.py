@@ -1,0 +1,75 @@
+"""Request ids, size limits and the last net under every view."""
+
+import time
+from collections.abc import Callable
+
+import structlog
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from rest_framework.request import Request
+
+from litemaas.foundation import errors, logs, problems
+
+log = structlog.get_logger("litemaas.request")
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+QUIET_PATHS = ("/static/", "/healthz/", "/metrics")
+
+
+class RequestIdMiddleware:
+    """Give each request an id that logs, audit entries, jobs and answers share."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request_id = logs.accept_request_id(request.headers.get("X-Request-ID"))
+        logs.clear()
+        logs.bind_request(request_id, address=client_address(request))
+        started = time.perf_counter()
+        response = self.get_response(request)
+        response["X-Request-ID"] = request_id
+        if not request.path.startswith(QUIET_PATHS):
+            milliseconds = round((time.perf_counter() - started) * 1000, 1)
+            log.info("request", method=request.method, path=request.path, status=response.status_code, ms=milliseconds)
+        return response
+
+
+def client_address(request: HttpRequest | Request) -> str:
+    """The asker's address; X-Forwarded-For counts only behind as many proxies as the settings name."""
+    hops: int = settings.TRUSTED_PROXY_COUNT
+    header = str(request.headers.get("X-Forwarded-For", ""))
+    forwarded = [part.strip() for part in header.split(",") if part.strip()]
+    if hops and len(forwarded) >= hops:
+        return forwarded[-hops]
+    return str(request.META.get("REMOTE_ADDR", ""))
+
+
+class BodyLimitMiddleware:
+    """Refuse oversized bodies before anything reads them; DRF's parsers would read past Django's own limit."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        length = request.META.get("CONTENT_LENGTH") or "0"
+        if not length.isdigit():
+            return problems.response_for(request, errors.Malformed())
+        if int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            return problems.response_for(request, errors.TooLarge())
+        return self.get_response(request)
+
+
+class ErrorsMiddleware:
+    """Answer domain errors that a view raised."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Django calls this for exceptions of views only; handler500 catches the rest."""
+        error = problems.as_domain_error(exception)
+        return problems.response_for(request, error) if error else None

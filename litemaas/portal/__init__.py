@@ -1,0 +1,1 @@
+"""The portal's home page and what all its pages share."""

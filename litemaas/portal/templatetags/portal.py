@@ -1,0 +1,220 @@
+"""The only place that says how figures, dates and states look on a page."""
+
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, Final
+
+from django import template
+from django.forms import BoundField
+from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from lucide.templatetags.lucide import lucide
+
+from apikeys.models import ApiKey, KeyStatus
+from litellm_sync.state import SyncStatus
+
+register = template.Library()
+
+NOTHING: Final = "–"
+CENT: Final = Decimal("0.01")
+SHORTEN_FROM: Final = 10_000
+UNITS: Final = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
+EXPIRES_SOON: Final = timedelta(days=7)
+NEARLY: Final = Decimal("0.8")
+
+# State -> tone, icon, words.
+STATES: Final[dict[str, tuple[str, str, Any]]] = {
+    "active": ("good", "circle-check", gettext_lazy("Active")),
+    "available": ("good", "circle-check", gettext_lazy("Available")),
+    "blocked": ("bad", "ban", gettext_lazy("Blocked")),
+    "denied": ("bad", "circle-x", gettext_lazy("Denied")),
+    "expired": ("quiet", "timer", gettext_lazy("Expired")),
+    "expires_soon": ("warn", "timer", gettext_lazy("Expires soon")),
+    "not_usable": ("warn", "circle-slash", gettext_lazy("Not usable now")),
+    "over_budget": ("bad", "octagon-alert", gettext_lazy("Budget used up")),
+    "near_budget": ("warn", "triangle-alert", gettext_lazy("Over 80 % of budget")),
+    "pending": ("warn", "clock", gettext_lazy("Pending approval")),
+    "restricted": ("quiet", "lock", gettext_lazy("Restricted")),
+    "revoked": ("quiet", "shield-off", gettext_lazy("Revoked")),
+    "suspended": ("bad", "circle-pause", gettext_lazy("Suspended")),
+    "sync_failed": ("bad", "circle-alert", gettext_lazy("Sync failed")),
+    "syncing": ("info", "refresh-cw", gettext_lazy("Syncing…")),
+    "unavailable": ("quiet", "unplug", gettext_lazy("Unavailable")),
+    "usable": ("good", "circle-check", gettext_lazy("Usable now")),
+}
+
+HAPPENINGS: Final = {
+    "apikey.created": gettext_lazy("Created"),
+    "apikey.revoked": gettext_lazy("Revoked"),
+}
+
+
+@lru_cache(maxsize=256)
+def _drawn(name: str, size: int) -> SafeString:
+    drawn = lucide(name, size=size, aria_hidden="true")
+    return drawn if isinstance(drawn, SafeString) else SafeString()
+
+
+@register.simple_tag
+def icon(name: str, size: int = 18) -> SafeString:
+    """A picture beside a word; it says nothing to those who listen."""
+    return _drawn(name, size)
+
+
+# --- States ----------------------------------------------------------------------------------------------------------
+
+
+@register.inclusion_tag("components/status.html")
+def status(state: str) -> dict[str, Any]:
+    """A state as a label with icon and word."""
+    tone, name, words = STATES[str(state)]
+    return {"tone": tone, "icon_name": name, "words": words}
+
+
+@register.filter
+def states(key: ApiKey) -> list[str]:
+    """What is to be said about a key, the gravest first; never empty."""
+    now = timezone.now()
+    current = key.status_at(now)
+    found: list[str] = []
+    if current is KeyStatus.ACTIVE:
+        found = _worries(key, now)
+    synced = {SyncStatus.PENDING: ["syncing"], SyncStatus.FAILED: ["sync_failed"]}.get(key.sync_status, [])
+    main = [] if current is KeyStatus.ACTIVE and (synced or found) else [str(current.value)]
+    return main + synced + found
+
+
+def _worries(key: ApiKey, now: datetime) -> list[str]:
+    found = []
+    if key.max_budget is not None and key.spend >= key.max_budget:
+        found.append("over_budget")
+    elif key.max_budget is not None and key.spend >= key.max_budget * NEARLY:
+        found.append("near_budget")
+    if key.expires_at is not None and key.expires_at <= now + EXPIRES_SOON:
+        found.append("expires_soon")
+    return found
+
+
+@register.inclusion_tag("components/meter.html")
+def meter(part: Decimal, whole: Decimal | None) -> dict[str, Any]:
+    """How much of a budget is used, as a bar; the figures stand beside it."""
+    share = min(part / whole, Decimal(1)) if whole else Decimal(bool(whole is not None))
+    tone = "bad" if share >= 1 else "warn" if share >= NEARLY else "info"
+    return {"percent": round(share * 100), "tone": tone}
+
+
+@register.filter
+def happening(action: str) -> Any:
+    """An action of the audit log in words."""
+    return HAPPENINGS.get(action, action)
+
+
+# --- Figures ---------------------------------------------------------------------------------------------------------
+
+
+def plain(value: Decimal) -> str:
+    """A decimal as one writes it: no exponent, no zeros at the end."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+@register.filter
+def number(value: Decimal | float | None) -> str:
+    """A count with thousands separators."""
+    return NOTHING if value is None else str(number_format(value, force_grouping=True))
+
+
+@register.filter
+def compact(value: float | None) -> SafeString | str:
+    """A large count in short, with the exact one in its title."""
+    if value is None:
+        return NOTHING
+    # Half a unit of the third digit earlier, so that 999,999 is 1 M and not 1000 k.
+    size, unit = next(((size, unit) for size, unit in UNITS if value >= size * 0.9995), (1, ""))
+    text = f"{value / size:.3g} {unit}" if value >= SHORTEN_FROM else number(value)
+    return format_html('<data value="{}" title="{}">{}</data>', value, number(value), text)
+
+
+@register.filter
+def money(value: Decimal | float | None) -> SafeString | str:
+    """US dollars in cents, with the exact amount in the title."""
+    if value is None:
+        return NOTHING
+    amount = Decimal(value)
+    text = "<$0.01" if 0 < amount < CENT else f"${number(amount.quantize(CENT))}"
+    return format_html('<data value="{}" title="{} USD">{}</data>', plain(amount), plain(amount), text)
+
+
+@register.filter
+def per_million(value: Decimal | None) -> SafeString | str:
+    """A price for a million tokens: at least cents, as many decimals as it has, at most six."""
+    if value is None:
+        return format_html('<span title="{}">{}</span>', _("LiteLLM knows no price"), NOTHING)
+    exact = plain(value)
+    whole, _point, decimals = plain(value.quantize(Decimal("0.000001"))).partition(".")
+    shown = f"${number(int(whole))}.{decimals.ljust(2, '0')}"
+    return format_html('<data value="{}" title="{} USD">{}</data>', exact, exact, shown)
+
+
+@register.simple_tag
+def change(now: Decimal | int, before: Decimal | int) -> str:
+    """How a figure moved against the one before; nothing can be said of a rise from zero."""
+    if not before:
+        return NOTHING
+    percent = round((Decimal(now) - Decimal(before)) / Decimal(before) * 100)
+    return f"{percent:+d} %".replace("-", "−") if percent else "± 0 %"
+
+
+# --- Dates -----------------------------------------------------------------------------------------------------------
+
+
+def relative(value: datetime, now: datetime) -> str:
+    """How long ago or ahead, in one unit."""
+    if abs(value - now) < timedelta(minutes=1):
+        return _("just now") if value <= now else _("in a moment")
+    if value <= now:
+        return _("%(time)s ago") % {"time": timesince(value, now, depth=1)}
+    return _("in %(time)s") % {"time": timesince(now, value, depth=1)}
+
+
+def _time(value: datetime | None, shown: str) -> SafeString | str:
+    if value is None:
+        return NOTHING
+    local = timezone.localtime(value)
+    title = f"{local:%Y-%m-%d %H:%M:%S} {local:%Z}"
+    hint = relative(value, timezone.now())
+    markup = '<time datetime="{}" title="{}">{}</time> <span class="muted small">{}</span>'
+    return format_html(markup, value.isoformat(), title, local.strftime(shown), hint)
+
+
+@register.filter
+def day(value: datetime | None) -> SafeString | str:
+    """A date with a hint how far it is."""
+    return _time(value, "%Y-%m-%d")
+
+
+@register.filter
+def moment(value: datetime | None) -> SafeString | str:
+    """A date and time with a hint how far it is."""
+    return _time(value, "%Y-%m-%d %H:%M")
+
+
+@register.filter
+def iso(value: date) -> str:
+    """A plain date."""
+    return value.isoformat()
+
+
+# --- Forms -----------------------------------------------------------------------------------------------------------
+
+
+@register.inclusion_tag("components/field.html")
+def field(bound: BoundField, css: str = "") -> dict[str, Any]:
+    """A form's field with label, help and errors."""
+    return {"field": bound, "css": css}

@@ -1,0 +1,116 @@
+/* What the portal does in the browser beyond links and forms; every page works without it. */
+(() => {
+  "use strict";
+
+  const root = document.documentElement;
+
+  const copyText = async (text) => {
+    if (navigator.clipboard && window.isSecureContext) {
+      await navigator.clipboard.writeText(text);
+      return;
+    }
+    const area = document.createElement("textarea");
+    area.value = text;
+    area.className = "visually-hidden";
+    document.body.append(area);
+    area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    if (!done) throw new Error("copying was refused");
+  };
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    const source = document.getElementById(button.dataset.copy);
+    const word = button.querySelector("[data-word]");
+    const before = word.textContent;
+    try {
+      await copyText(source.textContent.trim());
+      word.textContent = button.dataset.copied;
+    } catch {
+      window.getSelection().selectAllChildren(source);
+      word.textContent = button.dataset.failed;
+    }
+    setTimeout(() => { word.textContent = before; }, 2000);
+  });
+
+  /* The theme changes at once; the form would do the same with a reload. */
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.matches("[data-theme-form]") && event.submitter) {
+      event.preventDefault();
+      const theme = event.submitter.value;
+      root.dataset.theme = theme;
+      document.cookie = `theme=${theme};path=/;max-age=31536000;samesite=lax${location.protocol === "https:" ? ";secure" : ""}`;
+      form.querySelectorAll("button").forEach((one) => one.setAttribute("aria-pressed", String(one === event.submitter)));
+    }
+    if (form.matches("[data-once]")) {
+      /* After the submission has been collected: a disabled button would not be sent. */
+      setTimeout(() => form.querySelectorAll("[type=submit]").forEach((one) => { one.disabled = true; }));
+    }
+  });
+  window.addEventListener("pageshow", () => {
+    document.querySelectorAll("[data-once] [type=submit]").forEach((one) => { one.disabled = false; });
+  });
+
+  /* An open menu closes on Escape and on a click elsewhere. */
+  const closeMenus = (except) => document.querySelectorAll("details.menu[open]").forEach((one) => { if (one !== except) one.open = false; });
+  document.addEventListener("click", (event) => closeMenus(event.target.closest("details.menu")));
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    const open = document.querySelector("details.menu[open]");
+    if (open) { open.open = false; open.querySelector("summary").focus(); }
+  });
+
+  /* Sections with headings become tabs. */
+  const makeTabs = (box) => {
+    const sections = [...box.querySelectorAll(":scope > section")];
+    if (sections.length < 2 || box.classList.contains("on")) return;
+    const list = document.createElement("div");
+    list.className = "tablist";
+    list.setAttribute("role", "tablist");
+    list.setAttribute("aria-label", box.dataset.tabs);
+    const tabs = sections.map((section, index) => {
+      const heading = section.querySelector("h3");
+      const tab = document.createElement("button");
+      tab.type = "button";
+      tab.className = "tab";
+      tab.id = `${section.id}-tab`;
+      tab.textContent = heading.textContent;
+      tab.setAttribute("role", "tab");
+      tab.setAttribute("aria-controls", section.id);
+      tab.addEventListener("click", () => choose(index));
+      heading.hidden = true;
+      section.setAttribute("role", "tabpanel");
+      section.setAttribute("aria-labelledby", tab.id);
+      return tab;
+    });
+    const choose = (chosen, focus) => tabs.forEach((tab, index) => {
+      const on = index === chosen;
+      tab.setAttribute("aria-selected", String(on));
+      tab.tabIndex = on ? 0 : -1;
+      sections[index].hidden = !on;
+      if (on && focus) tab.focus();
+    });
+    list.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      choose((tabs.indexOf(document.activeElement) + step + tabs.length) % tabs.length, true);
+    });
+    list.append(...tabs);
+    box.prepend(list);
+    box.classList.add("on");
+    choose(0);
+  };
+
+  /* Copy buttons and what only makes sense with a script appear now. */
+  const enhance = (where) => {
+    where.querySelectorAll("[data-tabs]").forEach(makeTabs);
+    where.querySelectorAll("[data-scripted]").forEach((one) => { one.hidden = false; });
+    where.querySelectorAll("[data-unscripted]").forEach((one) => { one.hidden = true; });
+  };
+  enhance(document);
+  document.addEventListener("htmx:afterSettle", () => enhance(document));
+})();

@@ -1,0 +1,1 @@
+"""The catalogue of models and who subscribed to which."""

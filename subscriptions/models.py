@@ -1,0 +1,142 @@
+"""The catalogue and the subscriptions as data."""
+
+import uuid
+from decimal import Decimal
+from typing import Any, ClassVar, Self
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import OuterRef, Q, Subquery
+from django.utils.translation import gettext_lazy as _
+
+from accounts import rbac
+from accounts.models import User
+from litemaas.foundation import validators
+
+MILLION = Decimal(1_000_000)
+
+
+class Availability(models.TextChoices):
+    """Whether LiteLLM lists a model at present."""
+
+    AVAILABLE = "available", _("Available")
+    UNAVAILABLE = "unavailable", _("Unavailable")
+
+
+class SubscriptionStatus(models.TextChoices):
+    """Where a subscription stands; a cancelled one is gone."""
+
+    ACTIVE = "active", _("Active")
+    PENDING = "pending", _("Pending approval")
+    DENIED = "denied", _("Denied")
+    SUSPENDED = "suspended", _("Suspended")
+    EXPIRED = "expired", _("Expired")
+
+
+class ModelQuerySet(models.QuerySet["Model"]):
+    """Selections of the catalogue."""
+
+    def with_subscription_of(self, user: rbac.Actor) -> Self:
+        """Each model with ``my_status`` (null without a subscription) and ``my_subscription`` (its id)."""
+        mine = Subscription.objects.filter(model=OuterRef("pk"), user=user.pk)
+        return self.annotate(my_status=Subquery(mine.values("status")), my_subscription=Subquery(mine.values("pk")))
+
+    def listed_for(self, user: rbac.Actor) -> Self:
+        """What the catalogue shows: available models, and those gone ones that one has subscribed to."""
+        return self.with_subscription_of(user).filter(
+            Q(availability=Availability.AVAILABLE) | Q(my_subscription__isnull=False)
+        )
+
+
+class Model(models.Model):
+    """A model of the catalogue, by LiteLLM's public name; prices are USD a token, null where LiteLLM knows none."""
+
+    id = models.CharField(primary_key=True, max_length=255, validators=[validators.validate_model_id])
+    provider = models.CharField(max_length=100, db_index=True)
+    description = models.TextField(blank=True)
+    mode = models.CharField(max_length=50)
+    capabilities = ArrayField(models.CharField(max_length=100), default=list)
+    context_length = models.BigIntegerField(null=True)
+    max_output_tokens = models.BigIntegerField(null=True)
+    input_cost_per_token = models.DecimalField(max_digits=24, decimal_places=16, null=True)
+    output_cost_per_token = models.DecimalField(max_digits=24, decimal_places=16, null=True)
+    availability = models.CharField(max_length=20, choices=Availability, default=Availability.AVAILABLE)
+    restricted = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = ModelQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("id",)
+
+    def __str__(self) -> str:
+        return self.id
+
+    @property
+    def is_available(self) -> bool:
+        """Whether LiteLLM lists it."""
+        return self.availability == Availability.AVAILABLE
+
+    @property
+    def input_cost_per_million(self) -> Decimal | None:
+        """USD for a million prompt tokens."""
+        return None if self.input_cost_per_token is None else self.input_cost_per_token * MILLION
+
+    @property
+    def output_cost_per_million(self) -> Decimal | None:
+        """USD for a million completion tokens."""
+        return None if self.output_cost_per_token is None else self.output_cost_per_token * MILLION
+
+
+class SubscriptionQuerySet(models.QuerySet["Subscription"]):
+    """Selections of subscriptions."""
+
+    def visible_to(self, actor: rbac.Actor) -> Self:
+        """One's own; administrators see all."""
+        return rbac.filter_resources_by_role(actor, rbac.Permission.SUBSCRIPTIONS_READ, self)  # type: ignore[return-value]  # a filtered queryset keeps its class
+
+    def active(self) -> Self:
+        """Those that let one use the model."""
+        return self.filter(status=SubscriptionStatus.ACTIVE)
+
+
+class Subscription(models.Model):
+    """A person may use a model. ``used_*`` and ``exhausted`` are written by usage, so that checks read one row."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="subscriptions")
+    model = models.ForeignKey(Model, on_delete=models.PROTECT, related_name="subscriptions")
+    status = models.CharField(max_length=10, choices=SubscriptionStatus, default=SubscriptionStatus.ACTIVE)
+    reason = models.CharField(max_length=1000, blank=True)
+    justification = models.CharField(max_length=1000, blank=True)
+    quota_requests = models.BigIntegerField(null=True, blank=True)
+    quota_tokens = models.BigIntegerField(null=True, blank=True)
+    used_requests = models.BigIntegerField(default=0, editable=False)
+    used_tokens = models.BigIntegerField(default=0, editable=False)
+    exhausted = models.BooleanField(default=False, editable=False)
+    resets_at = models.DateTimeField(null=True, editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = SubscriptionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-created_at", "id")
+        constraints = (
+            models.UniqueConstraint(fields=["user", "model"], name="subscription_once"),
+            models.CheckConstraint(
+                condition=Q(quota_requests=None) | Q(quota_requests__gte=0), name="subscription_requests_positive"
+            ),
+            models.CheckConstraint(
+                condition=Q(quota_tokens=None) | Q(quota_tokens__gte=0), name="subscription_tokens_positive"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.user} to {self.model_id}"
+
+    @property
+    def owner_id(self) -> uuid.UUID:
+        """Whose it is (rbac asks every object this)."""
+        return self.user_id

@@ -1,0 +1,78 @@
+"""How models and subscriptions look in the API."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from subscriptions.models import Model, Subscription
+
+
+class ModelSerializer(serializers.ModelSerializer[Model]):
+    """A model of the catalogue; ``subscription`` is the asker's status or null. Prices are USD per million tokens."""
+
+    name = serializers.CharField(source="id")
+    input_cost_per_million = serializers.SerializerMethodField()
+    output_cost_per_million = serializers.SerializerMethodField()
+    subscription = serializers.CharField(source="my_status", allow_null=True)
+
+    class Meta:
+        model = Model
+        fields = (
+            "id",
+            "name",
+            "provider",
+            "description",
+            "mode",
+            "capabilities",
+            "context_length",
+            "max_output_tokens",
+            "input_cost_per_million",
+            "output_cost_per_million",
+            "availability",
+            "restricted",
+            "subscription",
+        )
+
+    def get_input_cost_per_million(self, model: Model) -> str | None:
+        """USD as a decimal string; null where LiteLLM knows no price."""
+        return price(model.input_cost_per_million)
+
+    def get_output_cost_per_million(self, model: Model) -> str | None:
+        """USD as a decimal string; null where LiteLLM knows no price."""
+        return price(model.output_cost_per_million)
+
+
+def price(amount: Any) -> str | None:
+    """A decimal without an exponent and without trailing zeros: 2.5, not 2.5000000000 or 1E+1."""
+    return None if amount is None else f"{amount.normalize():f}"
+
+
+class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
+    """A subscription; relations are ids."""
+
+    user = serializers.UUIDField(source="user_id")
+    model = serializers.CharField(source="model_id")
+
+    class Meta:
+        model = Subscription
+        fields = (
+            "id",
+            "user",
+            "model",
+            "status",
+            "quota_requests",
+            "quota_tokens",
+            "used_requests",
+            "used_tokens",
+            "resets_at",
+            "expires_at",
+            "reason",
+            "created_at",
+        )
+
+
+class NewSubscriptionSerializer(serializers.Serializer[Any]):
+    """What one sends to subscribe."""
+
+    model = serializers.CharField(max_length=255)
+    justification = serializers.CharField(max_length=1000, required=False, allow_blank=True, default="")

@@ -1,0 +1,85 @@
+"""The verbs about teams; a person comes into being here, because nobody exists without a team."""
+
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.hashers import make_password
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+
+from accounts import audit, rbac
+from accounts.models import Role, User
+from litellm_sync import state
+from litemaas.foundation.errors import Conflict
+from teams.models import DEFAULT_TEAM_ID, Membership, Team
+
+# Fixed by the product: shared by everybody who belongs to no other team; installation asks for other figures.
+DEFAULT_TEAM = {
+    "name": "Default Team",
+    "description": "Everybody who belongs to no other team.",
+    "max_budget": Decimal(10_000),
+    "budget_duration": "1mo",
+    "tpm_limit": 50_000,
+    "rpm_limit": 1_000,
+}
+
+
+def ensure_default_team() -> Team:
+    """The default team's row, made if it is missing; figures that were changed by hand are left alone."""
+    team = Team.objects.filter(pk=DEFAULT_TEAM_ID).first()
+    if team is not None:
+        return team
+    try:
+        with transaction.atomic():
+            team = Team.objects.create(id=DEFAULT_TEAM_ID, **DEFAULT_TEAM)
+            audit.record(None, audit.Action.TEAM_CREATED, team)
+            state.request_push(team, immediately=False)
+    except IntegrityError:  # somebody else made it at the same moment
+        return Team.objects.get(pk=DEFAULT_TEAM_ID)
+    return team
+
+
+def provision_user(
+    actor: User | None,
+    *,
+    username: str,
+    email: str = "",
+    full_name: str = "",
+    roles: list[Role] | None = None,
+    password: str | None = None,
+    user_id: UUID | None = None,
+) -> User:
+    """Make a person, a member of the default team, and queue both for LiteLLM in one transaction.
+
+    ``actor`` None is the system (a first sign-in, a command). Raises Conflict when the name is taken.
+    """
+    if actor is not None:
+        rbac.require(actor, rbac.Permission.USERS_CREATE)
+    team = ensure_default_team()
+    fields: dict[str, Any] = {"username": username, "email": email, "full_name": full_name}
+    if user_id:
+        fields["id"] = user_id
+    try:
+        with transaction.atomic():
+            user = User.objects.create(
+                **fields,
+                roles=[role.value for role in roles or [Role.USER]],
+                password=make_password(password),
+            )
+            membership = Membership.objects.create(team=team, user=user)
+            audit.record(actor, audit.Action.USER_CREATED, user, roles=user.roles)
+            audit.record(actor, audit.Action.MEMBERSHIP_ADDED, membership, team=str(team.pk), user=str(user.pk))
+            state.request_push(user, immediately=False)
+            state.request_push(membership, immediately=False)
+    except IntegrityError as error:
+        raise Conflict(
+            _("There is somebody with this name already."), code="username_taken", field="username"
+        ) from error
+    return user
+
+
+def get_user_primary_team(user: User) -> Team:
+    """The team that a new key is charged to: the first that the person joined, else the default team."""
+    membership = Membership.objects.filter(user=user).select_related("team").order_by("created_at", "pk").first()
+    return membership.team if membership else ensure_default_team()

@@ -1,0 +1,147 @@
+"""The whole product from outside: its own database, a web server, a worker, and a LiteLLM (emulated or real)."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import psycopg
+import pytest
+import requests
+
+from litellm_sync.emulator.server import Emulator
+from tests.cast import MASTER_KEY
+
+ROOT = Path(__file__).resolve().parents[2]
+REAL = [url for url in os.environ.get("LITELLM_REAL_URLS", "").split(",") if url]
+TARGETS = ["emulator", *(pytest.param(url, marks=pytest.mark.real) for url in REAL)]
+
+
+def wait_for(condition: Callable[[], Any], *, seconds: float = 60, what: str = "the condition") -> Any:
+    """Poll until ``condition`` gives something true; fail with its name when the deadline passes."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what} did not come about within {seconds} s")
+        time.sleep(0.1)
+    return found
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+@contextmanager
+def database() -> Iterator[str]:
+    """A database of its own on the run's PostgreSQL; dropped afterwards."""
+    base, name = os.environ["DATABASE_URL"], f"e2e_{uuid4().hex[:12]}"
+    parts = urlsplit(base)
+    with psycopg.connect(base, autocommit=True) as admin:
+        admin.execute(f'CREATE DATABASE "{name}"')
+    try:
+        yield urlunsplit(parts._replace(path=f"/{name}"))
+    finally:
+        with psycopg.connect(base, autocommit=True) as admin:
+            admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+class Product:
+    """A running product and the LiteLLM behind it."""
+
+    def __init__(self, url: str, litellm_url: str, litellm_key: str, emulator: Emulator | None) -> None:
+        self.url, self.litellm_url, self.litellm_key, self.emulator = url, litellm_url, litellm_key, emulator
+
+    def sign_in(self, name: str) -> "Speaker":
+        """A client with an access token."""
+        answer = requests.post(f"{self.url}/api/v1/auth/token", json={"username": name, "password": name}, timeout=30)
+        assert answer.status_code == 200, answer.text
+        return Speaker(self.url, answer.json()["access"])
+
+    def chat(self, secret: str, model: str) -> requests.Response:
+        """A model call with a key, straight to LiteLLM."""
+        body = {"model": model, "messages": [{"role": "user", "content": "Say hello"}]}
+        headers = {"Authorization": f"Bearer {secret}"}
+        return requests.post(f"{self.litellm_url}/chat/completions", json=body, headers=headers, timeout=60)
+
+
+class Speaker:
+    """Speaks to the API for somebody."""
+
+    def __init__(self, url: str, access: str) -> None:
+        self._base, self._headers = f"{url}/api/v1", {"Authorization": f"Bearer {access}"}
+
+    def __call__(self, method: str, path: str, expect: int = 200, **kwargs: Any) -> Any:
+        """The decoded answer, whose status must be the expected one."""
+        answer = requests.request(method, self._base + path, headers=self._headers, timeout=60, **kwargs)
+        assert answer.status_code == expect, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json() if answer.content else None
+
+
+@contextmanager
+def running_product(environment: dict[str, str], log: Path) -> Iterator[str]:
+    """A web server and a worker with these settings; both end with the block."""
+    port = free_port()
+    python = [sys.executable]
+    with database() as database_url:
+        env = os.environ | environment | {"DATABASE_URL": database_url, "DJANGO_SETTINGS_MODULE": "litemaas.settings"}
+        for command in (["migrate"], ["demo_people"]):
+            subprocess.run([*python, "manage.py", *command], cwd=ROOT, env=env, check=True, capture_output=True)
+        web = [*python, "-m", "granian", "--interface", "wsgi", "--port", str(port), "--blocking-threads", "8"]
+        commands = {
+            "web": [*web, "litemaas.wsgi:application"],
+            "worker": [*python, "manage.py", "procrastinate", "worker"],
+        }
+        processes = []
+        try:
+            for name, command in commands.items():
+                with (log / f"{name}.log").open("w") as output:
+                    processes.append(subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output))
+            url = f"http://127.0.0.1:{port}"
+            wait_for(lambda: _is_ready(url), what="readiness")
+            yield url
+        finally:
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                process.wait(timeout=30)
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/healthz/ready", timeout=5).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+@pytest.fixture(params=TARGETS)
+def product(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Product]:
+    """The product on the emulator, and on every real LiteLLM that LITELLM_REAL_URLS names."""
+    if request.param == "emulator":
+        with Emulator(master_key=MASTER_KEY, state=None) as emulator, _on(emulator.url, MASTER_KEY, tmp_path) as url:
+            yield Product(url, emulator.url, MASTER_KEY, emulator)
+    else:
+        key = os.environ.get("LITELLM_REAL_KEY", "sk-litellm-master-key")
+        with _on(request.param, key, tmp_path) as url:
+            yield Product(url, request.param, key, None)
+
+
+@contextmanager
+def _on(litellm_url: str, key: str, log: Path) -> Iterator[str]:
+    environment = {
+        "LITELLM_API_URL": litellm_url,
+        "LITELLM_API_KEY": key,
+        "USAGE_SYNC_SECONDS": "3",
+        "LOG_LEVEL": "INFO",
+    }
+    with running_product(environment, log) as url:
+        yield url

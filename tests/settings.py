@@ -1,0 +1,15 @@
+"""The settings of a test run: the product's own, on the database of the run.
+
+pytest-django loads settings before any conftest.py, so this is the one place early enough to start a database.
+"""
+
+import os
+
+from tests import postgres
+
+postgres.provide()
+# Processes that a test starts inherit these; with the development keys they would refuse to run.
+os.environ.setdefault("SECRET_KEY", "the-secret-key-of-a-test-run-is-no-secret-at-all-but-long-enough")
+os.environ.setdefault("ENCRYPTION_KEYS", "dGhlLWtleS1vZi1hLXRlc3QtcnVuLWlzLW5vLXNlY3I=")
+
+from litemaas.settings import *  # noqa: E402, F403 -- they read the environment, which had to be set first

@@ -1,0 +1,64 @@
+"""Daily facts of usage, and which days have been fetched, as data."""
+
+from typing import Any, ClassVar, Self
+
+from django.db import models
+
+from accounts import rbac
+from accounts.models import User
+from apikeys.models import ApiKey
+from teams.models import Team
+
+
+class DailyUsageQuerySet(models.QuerySet["DailyUsage"]):
+    """Selections of facts."""
+
+    def visible_to(self, actor: rbac.Actor) -> Self:
+        """One's own; administrators see all, also what belongs to nobody."""
+        return rbac.filter_resources_by_role(actor, rbac.Permission.USAGE_READ, self)  # type: ignore[return-value]  # a filtered queryset keeps its class
+
+
+class DailyUsage(models.Model):
+    """What one secret did with one model on one UTC day; spend in USD.
+
+    The token is the fact; user, key and team follow from it when the day is written, and are null for keys that are
+    not ours. Names are joined when somebody reads.
+    """
+
+    date = models.DateField()
+    token = models.CharField(max_length=64, blank=True)
+    model = models.CharField(max_length=255)
+    provider = models.CharField(max_length=100, blank=True)
+    user = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+")
+    team = models.ForeignKey(Team, null=True, on_delete=models.SET_NULL, related_name="+")
+    requests = models.BigIntegerField(default=0)
+    successful_requests = models.BigIntegerField(default=0)
+    failed_requests = models.BigIntegerField(default=0)
+    prompt_tokens = models.BigIntegerField(default=0)
+    completion_tokens = models.BigIntegerField(default=0)
+    cached_tokens = models.BigIntegerField(default=0)
+    spend = models.DecimalField(max_digits=20, decimal_places=10, default=0)
+
+    objects = DailyUsageQuerySet.as_manager()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["date", "token", "model"], name="daily_usage_once"),)
+        indexes = (
+            models.Index(fields=["user", "date"], name="daily_usage_user"),
+            models.Index(fields=["api_key", "date"], name="daily_usage_key"),
+            models.Index(fields=["team", "date"], name="daily_usage_team"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.date} {self.token[:8]} {self.model}"
+
+
+class UsageDay(models.Model):
+    """A UTC day that was fetched from LiteLLM, with rows or without: what is not here is missing, not zero."""
+
+    date = models.DateField(primary_key=True)
+    fetched_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return str(self.date)

@@ -1,0 +1,62 @@
+"""How questions about usage are asked and answered in the API."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from usage import queries
+
+
+class QuestionSerializer(serializers.Serializer[Any]):
+    """The query string; filters may be repeated, dates are UTC and inclusive."""
+
+    start = serializers.DateField(required=False)
+    end = serializers.DateField(required=False)
+    model = serializers.ListField(child=serializers.CharField(), required=False)
+    api_key = serializers.ListField(child=serializers.UUIDField(), required=False)
+    team = serializers.ListField(child=serializers.UUIDField(), required=False)
+    user = serializers.ListField(child=serializers.UUIDField(), required=False)
+    provider = serializers.ListField(child=serializers.CharField(), required=False)
+
+
+class FiguresSerializer(serializers.Serializer[Any]):
+    """The figures, called the same everywhere; spend is USD as a decimal string."""
+
+    requests = serializers.IntegerField(required=False)
+    successful_requests = serializers.IntegerField(required=False)
+    failed_requests = serializers.IntegerField(required=False)
+    prompt_tokens = serializers.IntegerField(required=False)
+    completion_tokens = serializers.IntegerField(required=False)
+    cached_tokens = serializers.IntegerField(required=False)
+    total_tokens = serializers.IntegerField(required=False)
+    spend = serializers.DecimalField(max_digits=30, decimal_places=10, required=False)
+
+
+class FreshnessSerializer(serializers.Serializer[Any]):
+    """Where the figures come from; missing_days were never fetched and are not zero."""
+
+    as_of = serializers.DateTimeField(allow_null=True)
+    missing_days = serializers.ListField(child=serializers.DateField())
+
+    def get_fields(self) -> dict[str, Any]:
+        """``source`` is a name that DRF's fields have for themselves, so it cannot stand in the class's body."""
+        return {"source": serializers.CharField(), **super().get_fields()}
+
+
+class PointSerializer(FiguresSerializer):
+    """One day, or one day of one group."""
+
+    date = serializers.DateField()
+    group = serializers.CharField(required=False, allow_null=True)
+
+
+class PartSerializer(FiguresSerializer):
+    """One model, key, team, user or provider; a null id means that it is nobody's that we know."""
+
+    name = serializers.CharField()
+
+    def to_representation(self, instance: dict[str, Any]) -> dict[str, Any]:
+        """The id stands under the name of the dimension."""
+        shown = super().to_representation(instance)
+        by = next(name for name in queries.DIMENSIONS if name in instance)
+        return {by: None if instance[by] is None else str(instance[by]), **shown}

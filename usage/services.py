@@ -1,0 +1,71 @@
+"""The only code that writes facts of usage."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import date
+from decimal import Decimal
+
+from django.db import transaction
+from django.utils import timezone
+
+from apikeys.models import ApiKeySecret
+from subscriptions.models import Model
+from usage.models import DailyUsage, UsageDay
+
+FIGURES = (
+    "requests",
+    "successful_requests",
+    "failed_requests",
+    "prompt_tokens",
+    "completion_tokens",
+    "cached_tokens",
+    "spend",
+)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What one secret (by its digest; empty: no valid key) did with one public model on a day."""
+
+    token: str
+    model: str
+    requests: int = 0
+    successful_requests: int = 0
+    failed_requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    spend: Decimal = Decimal(0)
+
+
+def replace_day(day: date, facts: Iterable[Fact]) -> int:
+    """Make a day's facts exactly these, in one transaction; facts of one secret and model are added up.
+
+    Returns the number of rows. A day without facts is stored as fetched.
+    """
+    totals: dict[tuple[str, str], dict[str, int | Decimal]] = {}
+    for fact in facts:
+        sums = totals.setdefault((fact.token, fact.model), dict.fromkeys(FIGURES, 0))
+        for name, value in asdict(fact).items():
+            if name in sums:
+                sums[name] += value
+    rows = _rows(day, totals)
+    with transaction.atomic():
+        # The day's row is the lock: two fetches at once would both delete and both insert.
+        UsageDay.objects.update_or_create(date=day, defaults={"fetched_at": timezone.now()})
+        DailyUsage.objects.filter(date=day).delete()
+        DailyUsage.objects.bulk_create(rows, batch_size=2000)
+    return len(rows)
+
+
+def _rows(day: date, totals: dict[tuple[str, str], dict[str, int | Decimal]]) -> list[DailyUsage]:
+    tokens = {token for token, _model in totals}
+    secrets = ApiKeySecret.objects.filter(digest__in=tokens).select_related("key")
+    keys = {secret.digest: secret.key for secret in secrets}
+    providers = dict(Model.objects.filter(pk__in={model for _token, model in totals}).values_list("pk", "provider"))
+    rows = []
+    for (token, model), sums in totals.items():
+        key = keys.get(token)
+        owner = {"user_id": key.user_id, "api_key_id": key.pk, "team_id": key.team_id} if key else {}
+        rows.append(DailyUsage(date=day, token=token, model=model, provider=providers.get(model, ""), **owner, **sums))
+    return rows
