@@ -1,7 +1,7 @@
 """Users, the audit log, refresh-token families and failed sign-ins as data."""
 
 import uuid
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
@@ -14,7 +14,6 @@ from django.utils.translation import gettext_lazy as _
 
 from litellm_sync.state import Synced
 from litemaas.foundation.limits import Limited
-
 
 FULL_NAME_LENGTH = 200
 
@@ -58,9 +57,7 @@ class User(AbstractBaseUser, Limited, Synced):
             *Limited.Meta.constraints,
             models.CheckConstraint(condition=Q(roles__contained_by=list(Role.values)), name="user_roles_known"),
             models.CheckConstraint(condition=Q(roles__len__gt=0), name="user_has_a_role"),
-            models.UniqueConstraint(
-                Lower("username"), name="user_username_once", violation_error_code="unique"
-            ),
+            models.UniqueConstraint(Lower("username"), name="user_username_once", violation_error_code="unique"),
         )
 
     def __str__(self) -> str:

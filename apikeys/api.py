@@ -55,7 +55,9 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         """Make a key. ``secret`` is in this answer and nowhere else."""
         data = validated(NewApiKeySerializer(data=request.data))
         issued = services.create_api_key(signed_in(request), **data)
-        answer = IssuedKeySerializer(issued.key, context={**self.get_serializer_context(), "secret": issued.secret}).data
+        answer = IssuedKeySerializer(
+            issued.key, context={**self.get_serializer_context(), "secret": issued.secret}
+        ).data
         return Response(answer, status=201, headers={"Cache-Control": "no-store"})
 
     @extend_schema(request=None, responses=ApiKeySerializer)

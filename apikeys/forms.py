@@ -19,7 +19,7 @@ from litemaas.foundation import validators
 from subscriptions.models import Availability, Subscription
 from teams.models import Team
 
-SORTS: Final = {
+SORTS: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "": (_("Newest first"), ("-created_at", "id")),
     "name": (_("Name"), ("name", "id")),
     "spend": (_("Highest spend"), ("-spend", "id")),

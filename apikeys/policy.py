@@ -101,7 +101,7 @@ def _valid(field: str, value: Any, validator: Any) -> Any:
 
 def _at_most(maximum: Any, value: Any, field: str) -> Any:
     if maximum is not None and (value is None or value > maximum):
-        shown = f"{maximum:f}" if isinstance(maximum, Decimal) else str(maximum)
+        shown = f"{maximum.normalize():f}" if isinstance(maximum, Decimal) else str(maximum)
         message = _("At most %(maximum)s is allowed here, and “no limit” is more.") % {"maximum": shown}
         raise Invalid(message, code="exceeds_policy", field=field, maximum=shown)
     return value

@@ -9,7 +9,6 @@ from apikeys.models import ApiKey, KeyPolicy
 from litemaas.foundation import validators
 
 
-
 class MoneyField(serializers.DecimalField):
     """USD as a decimal string."""
 

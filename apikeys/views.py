@@ -76,7 +76,9 @@ def api_key_revoke(request: SignedInRequest, key_id: UUID) -> HttpResponse:
     """Ask once, naming the key; then revoke it."""
     key = get_object_or_404(ApiKey.objects.visible_to(request.user).for_display(), pk=key_id)
     form = RevokeForm(request.POST if request.method == "POST" else None)
-    if form.is_valid() and perform(form, services.revoke_api_key, request.user, key_id=key_id):
-        messages.success(request, _("“%(name)s” is revoked and refused from now on.") % {"name": key.name})
-        return redirect("api-keys")
+    if form.is_valid():
+        revoked = perform(form, services.revoke_api_key, request.user, key_id=key_id)
+        if revoked:
+            messages.success(request, _("“%(name)s” is revoked and refused from now on.") % {"name": revoked.name})
+            return redirect("api-keys")
     return render(request, "apikeys/revoke.html", {"key": key, "form": form}, status=422 if form.errors else 200)

@@ -8,7 +8,6 @@ from decimal import Decimal
 from django.db.models import Max
 
 from apikeys.models import ApiKey, ApiKeySecret
-from litellm_sync import state
 from litellm_sync.client import Activity, LiteLLM
 from usage import services as usage
 from usage.models import UsageDay
@@ -29,7 +28,6 @@ def days_to_pull(today: date) -> list[date]:
 
 def get_usage_from_litellm(litellm: LiteLLM, start: date, end: date) -> dict[date, list[Activity]]:
     """All activity of these UTC days by day; days without any are there, and empty."""
-    state.give_connection_back()
     days: dict[date, list[Activity]] = {start + timedelta(days=n): [] for n in range((end - start).days + 1)}
     for row in litellm.get_daily_activity(start, end):
         if row.date in days:
@@ -61,7 +59,6 @@ def pull_key_spend(litellm: LiteLLM) -> int:
 
     A key's spend is that of its newest secret: when a secret is replaced, what it spent is carried over to the next.
     """
-    state.give_connection_back()
     found = {info.token: info for info in litellm.get_keys()}
     newest: dict[str, ApiKeySecret] = {}
     for secret in ApiKeySecret.objects.filter(digest__in=found).select_related("key").order_by("created_at"):

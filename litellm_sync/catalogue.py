@@ -51,7 +51,6 @@ def sync_models(litellm: LiteLLM | None = None, *, confirmed: bool = False) -> R
     Raises Conflict (mass_disappearance) when more would be hidden than the settings allow, unless ``confirmed``: an
     empty answer is usually a LiteLLM that has just started.
     """
-    state.give_connection_back()
     wanted = merge_deployments((litellm or LiteLLM(SYNC_SECONDS)).get_models())
     with transaction.atomic():
         known = {model.pk: model for model in Model.objects.select_for_update()}

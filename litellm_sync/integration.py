@@ -130,7 +130,6 @@ def tick(now: datetime) -> None:
 
 def is_reachable() -> bool:
     """Ask LiteLLM, around the circuit; an answer closes it."""
-    state.give_connection_back()
     try:
         LiteLLM(PROBE_SECONDS).test_connection()
     except DomainError:

@@ -77,7 +77,6 @@ def push(kind: str, object_id: str, *, limit: float) -> None:
 
 def _push_claimed(row: state.Synced, limit: float) -> bool:
     """Whether the row is done with for now; False when it moved on meanwhile."""
-    state.give_connection_back()
     try:
         facts = PUSHES[type(row)](row, LiteLLM(limit))
     except UpstreamRejected as error:

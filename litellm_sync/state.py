@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from django.apps import apps
 from django.conf import settings
-from django.db import connection, models, transaction
+from django.db import models, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -217,9 +217,3 @@ def queue_depth() -> dict[str, int]:
         for status, number in rows.annotate(number=models.Count("pk")):
             depth[status] += number
     return depth
-
-
-def give_connection_back() -> None:
-    """Return the database connection to the pool before waiting for LiteLLM: nobody else must wait with us."""
-    if not connection.in_atomic_block:
-        connection.close()

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.db import connection
 from django.utils import timezone
 from procrastinate import JobContext
 from procrastinate.contrib.django import app
@@ -11,6 +10,7 @@ from procrastinate.jobs import Status
 from accounts import services as accounts
 from litellm_sync import integration, state
 from litellm_sync import push as pushes
+from litellm_sync.client.transport import give_connection_back
 
 # Also for a job that a worker died over: nobody else will finish it, and its row re-queues itself.
 STALLED_SECONDS = 120
@@ -24,7 +24,7 @@ def push(*, kind: str, object_id: str, immediate: bool = False, **_later: Any) -
         pushes.push(kind, object_id, limit=limit)
     finally:
         if not immediate:
-            connection.close()
+            give_connection_back()
 
 
 @app.task(name=integration.RUN_TASK)
@@ -33,7 +33,7 @@ def run(*, run_id: str, **_later: Any) -> None:
     try:
         integration.perform(run_id)
     finally:
-        connection.close()
+        give_connection_back()
 
 
 @app.periodic(cron="* * * * * */5")  # croniter puts the seconds last
@@ -43,7 +43,7 @@ def tick(timestamp: int, **_later: Any) -> None:
     try:
         integration.tick(timezone.now())
     finally:
-        connection.close()
+        give_connection_back()
 
 
 @app.periodic(cron="* * * * *")
@@ -62,4 +62,4 @@ def forget_old_failures(timestamp: int, **_later: Any) -> None:
     try:
         accounts.forget_old_failures()
     finally:
-        connection.close()
+        give_connection_back()

@@ -66,7 +66,8 @@ def examples_for(model: Model, secret: str) -> list[Example]:
 
 def _curl(mode: str, model: str, secret: str) -> str:
     path, body = CALLS[mode]
-    data = shlex.quote(json.dumps({"model": model, **body}, indent=2, ensure_ascii=False))
+    text = json.dumps({"model": model, **body}, indent=2, ensure_ascii=False)
+    data = shlex.quote(text.replace("\n", "\n  "))  # in line with the options; JSON has no line breaks in its strings
     return "\n".join(
         [
             f"curl {base_url()}/{path} \\",

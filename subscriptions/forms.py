@@ -7,10 +7,10 @@ from django.db.models import F, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from litemaas.foundation.validators import MODEL_ID_MAX_LENGTH, sanitize_string
-from subscriptions.models import Model, SubscriptionStatus
+from subscriptions.models import SubscriptionStatus
 
 JUSTIFICATION_LENGTH: Final = 1000
-SORTS: Final = {
+SORTS: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "": (_("Name"), ("id",)),
     "input": (_("Input price"), (F("input_cost_per_token").asc(nulls_last=True), "id")),
     "output": (_("Output price"), (F("output_cost_per_token").asc(nulls_last=True), "id")),
@@ -33,8 +33,8 @@ class ModelFilter(forms.Form):
         provider = cast("forms.ChoiceField", self.fields["provider"])
         provider.choices = [("", _("All providers")), *((name, name) for name in providers)]
 
-    def narrow(self, rows: QuerySet[Model]) -> QuerySet[Model]:
-        """The rows that fit, in the order that was asked for."""
+    def narrow(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """The rows of ``Model.objects.listed_for()`` that fit, in the order that was asked for."""
         self.is_valid()
         wanted = self.cleaned_data
         if text := wanted.get("q"):

@@ -68,17 +68,14 @@ def subscription_create(request: SignedInRequest) -> HttpResponse:
 @require_safe
 def subscriptions(request: SignedInRequest) -> HttpResponse:
     """One's subscriptions; administrators may look at everybody's."""
-    everybody = can_access_admin_features(request.user) and request.GET.get("of") == "everybody"
-    rows = Subscription.objects.visible_to(request.user).select_related("model", "user")
+    may_see_all = can_access_admin_features(request.user)
+    everybody = may_see_all and request.GET.get("of") == "everybody"
+    visible = Subscription.objects.visible_to(request.user).select_related("model", "user")
     form = SubscriptionFilter(request.GET)
-    rows = form.narrow(rows if everybody else rows.filter(user=request.user))
+    rows = form.narrow(visible if everybody else visible.filter(user=request.user))
     page = Paginator(rows, SUBSCRIPTIONS_A_PAGE).get_page(request.GET.get("page"))
-    context = {"form": form, "page": page, "everybody": everybody, "may_see_all": _may_see_all(request)}
+    context = {"form": form, "page": page, "everybody": everybody, "may_see_all": may_see_all}
     return render(request, "subscriptions/subscriptions.html", context)
-
-
-def _may_see_all(request: SignedInRequest) -> bool:
-    return can_access_admin_features(request.user)
 
 
 @access(Permission.SUBSCRIPTIONS_CANCEL)

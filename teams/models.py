@@ -1,7 +1,7 @@
 """Teams and memberships as data."""
 
 import uuid
-from typing import Any, ClassVar, Self
+from typing import Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models

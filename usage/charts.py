@@ -24,8 +24,6 @@ LOWEST_COUNT: Final = Decimal(2)
 class Column:
     """One day: where its column stands, and what to say about it."""
 
-    date: date
-    value: Decimal
     left: str
     width: str
     top: str
@@ -55,7 +53,7 @@ def column_chart(rows: Sequence[Mapping[str, Any]], metric: str, *, missing: Ite
     gaps = set(missing)
     slot = Decimal(WIDTH) / max(len(rows), 1)
     columns = [
-        _column(index, row["date"], value, slot, top, metric, is_missing=row["date"] in gaps and not value)
+        _column(slot * index, slot, value / top, row["date"], _words(value, metric, row["date"] in gaps))
         for index, (row, value) in enumerate(zip(rows, values, strict=True))
     ]
     days = [row["date"] for row in rows]
@@ -69,25 +67,23 @@ def column_chart(rows: Sequence[Mapping[str, Any]], metric: str, *, missing: Ite
     )
 
 
-def _column(
-    index: int, day: date, value: Decimal, slot: Decimal, top: Decimal, metric: str, *, is_missing: bool
-) -> Column:
-    height = HEIGHT * value / top
-    if value:
-        height = max(height, Decimal(1))  # something is never drawn as nothing
-    words = _("not fetched") if is_missing else in_words(value, metric)
+def _column(left: Decimal, slot: Decimal, share: Decimal, day: date, words: str | None) -> Column:
+    """``share`` is the part of the axis that the column reaches; ``words`` None marks a day that was not fetched."""
+    height = max(HEIGHT * share, Decimal(1)) if share else Decimal(0)  # something is never drawn as nothing
     return Column(
-        date=day,
-        value=value,
-        left=_place(slot * index + slot * GAP / 2),
+        left=_place(left + slot * GAP / 2),
         width=_place(slot * (1 - GAP)),
         top=_place(HEIGHT - height),
         height=_place(height),
-        slot_left=_place(slot * index),
+        slot_left=_place(left),
         slot_width=_place(slot),
-        missing=is_missing,
-        words=f"{day.isoformat()}: {words}",
+        missing=words is None,
+        words=f"{day.isoformat()}: {_('not fetched') if words is None else words}",
     )
+
+
+def _words(value: Decimal, metric: str, is_missing: bool) -> str | None:  # noqa: FBT001 -- private, and always the last
+    return None if is_missing and not value else in_words(value, metric)
 
 
 def _place(value: Decimal) -> str:

@@ -1,6 +1,6 @@
 """Daily facts of usage, and which days have been fetched, as data."""
 
-from typing import Any, ClassVar, Self
+from typing import Self
 
 from django.db import models
 

@@ -52,7 +52,7 @@ class LiteLLM:
 
     def test_connection(self) -> None:
         """Ask something that needs our credential and LiteLLM's database, for /health/readiness needs neither."""
-        self._get("test_connection", "/key/list", page=1, size=1)
+        self._call("test_connection", "GET", "/key/list", probe=True, params={"page": 1, "size": 1})
 
     def get_models(self) -> list[Deployment]:
         """Every deployment, those of the config file too.

@@ -68,6 +68,12 @@ class Circuit:
                 self._opened = time.monotonic()
 
 
+def give_connection_back() -> None:
+    """Return this thread's database connection to the pool; a test's own transaction keeps it."""
+    if not connection.in_atomic_block:
+        connection.close()
+
+
 def _raise(error: Exception) -> None:
     raise error
 
@@ -83,21 +89,26 @@ class Transport:
         self._session.verify = ca_bundle or True
         # Proxies and netrc of the environment have no business between us and LiteLLM.
         self._session.trust_env = False
-        # Only connecting and reading GETs is repeated: LiteLLM closes idle connections after five seconds.
-        retry = Retry(total=1, connect=1, read=1, status=0, redirect=0, backoff_factor=0.1, backoff_jitter=0.1)
+        # urllib3's own retries would repeat time-outs too, and so keep a person waiting for twice the limit.
+        adapter = HTTPAdapter(pool_connections=4, pool_maxsize=64, max_retries=Retry(total=False))
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=64, max_retries=retry))
+            self._session.mount(scheme, adapter)
 
-    def call(self, operation: str, method: str, path: str, *, deadline: float, **kwargs: Any) -> Any:
+    def call(
+        self, operation: str, method: str, path: str, *, deadline: float, probe: bool = False, **kwargs: Any
+    ) -> Any:
         """Ask LiteLLM and return the decoded JSON.
 
-        ``deadline`` is a time.monotonic() value that the whole call keeps. Raises UpstreamUnavailable (away, slow,
-        5xx, 429, garbage, our credential refused) or UpstreamRejected (understood and refused). Never inside a
-        transaction: a row lock must not wait for another machine.
+        ``deadline`` is a time.monotonic() value that the whole call keeps; a ``probe`` is made although the circuit is
+        open. Raises UpstreamUnavailable (away, slow, 5xx, 429, garbage, our credential refused) or UpstreamRejected
+        (understood and refused). Never inside a transaction: a row lock must not wait for another machine. The
+        database connection goes back to the pool first: nobody else must wait with us.
         """
         if any(not getattr(block, "_from_testcase", False) for block in connection.atomic_blocks):
             raise RuntimeError("LiteLLM may not be called inside a database transaction")
-        self.circuit.refuse_if_open()
+        give_connection_back()
+        if not probe:
+            self.circuit.refuse_if_open()
         started = time.monotonic()
         outcome = "ok"
         try:
@@ -111,15 +122,8 @@ class Transport:
             log.info("litellm_call", operation=operation, outcome=outcome, ms=round(seconds * 1000, 1))
 
     def _exchange(self, method: str, path: str, deadline: float, kwargs: dict[str, Any]) -> Any:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise UpstreamUnavailable(reason="deadline")
         try:
-            timeout = (min(CONNECT_SECONDS, left), left)
-            with self._session.request(
-                method, self.url + path, timeout=timeout, stream=True, allow_redirects=False, **kwargs
-            ) as response:
-                body = _read(response, deadline)
+            response, body = self._ask(method, path, deadline, kwargs)
         except requests.Timeout as error:
             self.circuit.failed()
             raise UpstreamUnavailable(reason="timeout") from error
@@ -131,6 +135,27 @@ class Transport:
         else:
             self.circuit.succeeded()
         return _decode(response, body)
+
+    def _ask(
+        self, method: str, path: str, deadline: float, kwargs: dict[str, Any], *, again: bool = False
+    ) -> tuple[requests.Response, bytes]:
+        """One exchange; a GET is repeated once when its connection was cut, for LiteLLM closes idle ones after 5 s."""
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise UpstreamUnavailable(reason="deadline")
+        timeout = (min(CONNECT_SECONDS, left), left)
+        url = self.url + path
+        try:
+            with self._session.request(
+                method, url, timeout=timeout, stream=True, allow_redirects=False, **kwargs
+            ) as response:
+                return response, _read(response, deadline)
+        except requests.Timeout:
+            raise
+        except requests.ConnectionError:
+            if again or method != "GET":
+                raise
+            return self._ask(method, path, deadline, kwargs, again=True)
 
 
 def _read(response: requests.Response, deadline: float) -> bytes:
@@ -147,6 +172,8 @@ def _decode(response: requests.Response, body: bytes) -> Any:
     status = response.status_code
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         raise UpstreamUnavailable(reason="http_429")
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        raise UpstreamUnavailable(reason="redirected")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("litellm_error", status=status, body=body[:500].decode(errors="replace"))
         raise UpstreamUnavailable(reason=f"http_{status}")

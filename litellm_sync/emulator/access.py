@@ -75,8 +75,8 @@ def _unknown_key(state: State, secret: str) -> Refusal:
     text = "Authentication Error, Invalid API key provided."
     if state.version.is_old:
         text = (
-            f"Authentication Error, Invalid proxy server token passed. Received API Key = sk-...{secret[_HIDDEN]}, Key Hash "
-            f"(Token) ={digest(secret)}. Unable to find token in cache or `LiteLLM_VerificationTokenTable`"
+            f"Authentication Error, Invalid proxy server token passed. Received API Key = sk-...{secret[_HIDDEN]}, "
+            f"Key Hash (Token) ={digest(secret)}. Unable to find token in cache or `LiteLLM_VerificationTokenTable`"
         )
     return refused(401, text, "token_not_found_in_db", "key")
 

@@ -166,4 +166,5 @@ def _entity(call: Call, entity: str, value: str) -> Row:
         team = call.state.teams.get(value) or {}
         return {"team_alias": team.get("team_alias")}
     user = call.state.users.get(value) or {}
-    return {"user_email": user.get("user_email")}
+    newer = {"user_email": user.get("user_email"), "user_alias": user.get("user_alias")}
+    return call.version.pick(newer, {})

@@ -11,12 +11,11 @@ FAILS = "litellm.InternalServerError"
 RATE_LIMITED = "litellm.RateLimitError"
 
 _PARAMETER_DEFAULTS: Final[Row] = {
-    "allow_client_keepalive_override": False,
     "use_in_pass_through": False,
     "use_litellm_proxy": False,
-    "use_xai_oauth": False,
     "merge_reasoning_content_in_choices": False,
 }
+_NEWER_PARAMETERS: Final[Row] = {"allow_client_keepalive_override": False, "use_xai_oauth": False}
 _UNKNOWN: Final[Row] = dict.fromkeys(
     (
         *("max_tokens", "max_input_tokens", "max_output_tokens", "input_cost_per_token", "output_cost_per_token"),
@@ -38,7 +37,14 @@ _KNOWLEDGE: Final[dict[str, Row]] = {
     },
     "openai/text-embedding-3-small": {"max_input_tokens": 8191},
     "anthropic/claude-sonnet-4-5": {"supports_tool_choice": True, "supports_response_schema": True},
-    "openai/gpt-4o": {"supports_tool_choice": True, "supports_response_schema": True},
+    "openai/gpt-4o": {
+        "supports_tool_choice": True,
+        "supports_response_schema": True,
+        "supports_prompt_caching": True,
+        "supports_system_messages": True,
+        "supports_pdf_input": True,
+        "cache_read_input_token_cost": 0.00000125,
+    },
     "openai/gpt-4o-mini": {
         "supports_tool_choice": True,
         "supports_response_schema": True,
@@ -177,6 +183,6 @@ def shown(model: Row, *, old: bool) -> Row:
         info |= {name: 0 for name, price in prices.items() if price is None}
     return {
         "model_name": model["model_name"],
-        "litellm_params": _PARAMETER_DEFAULTS | parameters,
+        "litellm_params": (_PARAMETER_DEFAULTS | ({} if old else _NEWER_PARAMETERS)) | parameters,
         "model_info": info,
     }

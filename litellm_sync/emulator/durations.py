@@ -1,7 +1,7 @@
 """The only place that knows when LiteLLM's budgets reset and keys expire.
 
-Durations are rounded to the calendar in UTC, with LiteLLM's own quirks: `30d` ends on the first of the next month, `7d` on
-the next Monday, and anything from `24h` upwards in hours ends at the next midnight (plus the rest of the hours).
+Durations are rounded to the calendar in UTC, with LiteLLM's own quirks: `30d` ends on the first of the next month, `7d`
+on the next Monday, and anything from `24h` upwards in hours ends at the next midnight (plus the rest of the hours).
 """
 
 import re

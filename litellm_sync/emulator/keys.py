@@ -7,7 +7,7 @@ from typing import Any, Final
 from litellm_sync.emulator import durations, limits, shapes
 from litellm_sync.emulator.access import LLM_ROUTES, digest
 from litellm_sync.emulator.call import Call, chosen, page_of
-from litellm_sync.emulator.errors import bare_detail, enterprise, invalid, refused, value_error
+from litellm_sync.emulator.errors import enterprise, invalid, refused, value_error
 from litellm_sync.emulator.tables import Row
 
 _FIELDS: Final = (
@@ -27,9 +27,10 @@ _ROUTES: Final = {
     "default": [],
 }
 _FOR_EVER: Final = "-1"
-_NOT_IN_LIST: Final = {
+_NOT_OF_A_CACHED_KEY: Final = {
     *("policies", "organization_id", "litellm_organization_table", "litellm_project_table", "jwt_key_mappings"),
 }
+_NOT_OF_A_DELETED_KEY: Final = _NOT_OF_A_CACHED_KEY - {"organization_id"}
 _REGENERATING: Final = "Regenerating Virtual Keys is an Enterprise feature, {}"
 
 
@@ -43,7 +44,7 @@ def generate(call: Call) -> Row:
         body["user_id"] = call.version.pick(call.caller.user_id, body.get("user_id"))
     _check_alias(call, body.get("key_alias"), None)
     secret, row = add(call, body)
-    return shapes.generated_key(_shown_row(call, row), secret)
+    return _shown_row(call, shapes.generated_key(row, secret))
 
 
 def add(call: Call, body: Row) -> tuple[str, Row]:
@@ -121,9 +122,11 @@ def info(call: Call) -> Row:
     if row is None:
         raise refused(404, "Key not found in database", "not_found_error", "key")
     if not call.caller.is_admin and row["user_id"] != call.caller.user_id:
-        raise bare_detail(403, "You are not allowed to access this key's info. Your role=internal_user")
-    details = _with_offset(_shown_row(call, row))
-    details.pop("token")
+        message = f"You are not allowed to access this key's info. Your role={call.caller.role}"
+        kind = call.version.pick("auth_error", "internal_server_error")
+        raise refused(403, message, kind, call.version.unset)
+    hidden = {"token"} if status == "active" else {"token"} | _NOT_OF_A_DELETED_KEY
+    details = {name: value for name, value in _with_offset(_shown_row(call, row)).items() if name not in hidden}
     return {"key": asked, "info": details if call.version.is_old else details | {"status": status}}
 
 
@@ -217,12 +220,12 @@ def _existing(call: Call, asked: str) -> Row:
 
 def block(call: Call) -> Row:
     """`/key/block`: refuse the key from now on."""
-    return _set_blocked(call, blocked=True)
+    return _listed(call, _set_blocked(call, blocked=True))
 
 
 def unblock(call: Call) -> Row:
     """`/key/unblock`: take the key again."""
-    return _set_blocked(call, blocked=False)
+    return _shown_row(call, _set_blocked(call, blocked=False))
 
 
 def _set_blocked(call: Call, *, blocked: bool) -> Row:
@@ -230,7 +233,7 @@ def _set_blocked(call: Call, *, blocked: bool) -> Row:
     call.require("key")
     row = _existing(call, call.body["key"])
     stamp = durations.stamp(durations.now())
-    return _shown_row(call, call.state.keys.update(row["token"], {"blocked": blocked, "updated_at": stamp}))
+    return call.state.keys.update(row["token"], {"blocked": blocked, "updated_at": stamp})
 
 
 def delete(call: Call) -> Row:
@@ -272,7 +275,9 @@ def list_keys(call: Call) -> Row:
 def _candidates(call: Call) -> list[Row]:
     state, query = call.state, dict(call.query)
     if not call.caller.is_admin:
-        query["user_id"] = call.caller.user_id or ""
+        own = call.caller.user_id or ""
+        if query.setdefault("user_id", own) != own:
+            raise refused(403, "You are not authorized to check another user's keys", "bad_request_error", "user_id")
     rows = list(state.keys)
     for name in ("user_id", "team_id", "key_alias"):
         if name in query:
@@ -285,7 +290,11 @@ def _candidates(call: Call) -> list[Row]:
 
 
 def _listed(call: Call, row: Row) -> Row:
-    return {name: value for name, value in _shown_row(call, row).items() if name not in _NOT_IN_LIST}
+    """Return a key as lists and `/key/block` show it: as LiteLLM has it in memory."""
+    shown_row = _shown_row(call, row)
+    if call.version.is_old:
+        del shown_row["budget_id"]
+    return {name: value for name, value in shown_row.items() if name not in _NOT_OF_A_CACHED_KEY} | {"org_id": None}
 
 
 def _sortable(value: object) -> tuple[bool, Any]:

@@ -22,7 +22,7 @@ def team_with_members(call: Call, team: Row) -> Row:
 
 def team_shown(call: Call, team: Row) -> Row:
     """Return a team's row as the emulated release shows it."""
-    return shapes.without_newer_fields(team) if call.version.is_old else team
+    return shapes.team_without_newer_fields(team) if call.version.is_old else team
 
 
 def shown(call: Call, rows: list[Row]) -> list[Row]:
@@ -38,8 +38,8 @@ def join_teams(call: Call, user: Row, teams: list[Any]) -> None:
         team_id, budget = (entry["team_id"], entry) if isinstance(entry, dict) else (entry, {})
         team = call.state.teams.get(team_id)
         if team is not None:
-            entry = {"user_id": user["user_id"], "user_email": user["user_email"], "role": "user"}
-            join(call, team, entry, budget)
+            member = {"user_id": user["user_id"], "user_email": user["user_email"], "role": "user"}
+            join(call, team, member, budget)
 
 
 def join(call: Call, team: Row, member: Row, budget: Row) -> Row:

@@ -109,7 +109,8 @@ class Emulator:
         if route is None:
             raise bare_detail(404, "Not Found")
         caller = self._admitted(request, route)
-        body = _parsed(request) if request.method != "GET" else {}
+        is_old = self.state.version.is_old
+        body = _parsed(request, old=is_old) if request.method != "GET" else {}
         return route.handler(Call(self.state, caller, request.path, request.query, body))
 
     def _admitted(self, request: Request, route: Route) -> Caller:
@@ -123,7 +124,7 @@ class Emulator:
         return caller
 
 
-def _parsed(request: Request) -> Row:
+def _parsed(request: Request, *, old: bool) -> Row:
     """Return the body of a management route; a missing or malformed one is a 422."""
     if not request.body:
         raise invalid(missing("body"))
@@ -132,21 +133,24 @@ def _parsed(request: Request) -> Row:
     except ValueError as error:
         place = getattr(error, "pos", 0)
         raise invalid({"type": "json_invalid", "loc": ["body", place], "msg": "JSON decode error"}) from error
-    if not isinstance(body, dict):
-        message = "Input should be a valid dictionary or object to extract fields from"
-        raise invalid({"type": "model_attributes_type", "loc": ["body"], "msg": message})
-    return body
+    return _object(body, old=old)
 
 
 def _parsed_for_inference(request: Request, *, old: bool) -> Row:
     """Return the body of a model call; a malformed one is a 400."""
     try:
-        body = json.loads(request.body or b"{}")
+        return _object(json.loads(request.body or b"{}"), old=old)
     except ValueError as error:
         message = f"Invalid JSON payload: {error}"
-        kind, param = ("invalid_request_error", "request_body")
-        raise refused(400, message, kind, param) from error
-    return body if isinstance(body, dict) else {}
+        raise refused(400, message, "invalid_request_error", "request_body") from error
+
+
+def _object(body: Any, *, old: bool) -> Row:
+    if isinstance(body, dict):
+        return body
+    if old:
+        raise Refusal(500, "Internal Server Error")
+    raise refused(400, "Invalid JSON payload: expected an object", "invalid_request_error", "request_body")
 
 
 def _events(chunks: list[Row]) -> Iterator[bytes]:

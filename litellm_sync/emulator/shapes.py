@@ -143,6 +143,7 @@ _KEY_ANSWER_ONLY: Final[Row] = {
     "model_rpm_limit": None,
     "model_tpm_limit": None,
     "guardrails": None,
+    "policies": None,
     "prompts": None,
     "tags": None,
     "enforced_params": None,
@@ -157,8 +158,10 @@ _KEY_ROW_ONLY: Final = {
 _NEWER_FIELDS: Final = {
     *("verified_subjects", "password_reset_required", "last_breach_check_at", "tpd_limit", "total_spend", "key_type"),
     *("agent_id", "budget_limits", "budget_fallbacks", "default_team_member_models"),
-    *("settings_updated_at", "jwt_key_mappings", "litellm_project_table", "project_id", "last_active"),
+    *("settings_updated_at", "jwt_key_mappings", "end_user_budget_id"),
 }
+
+_NEWER_TEAM_FIELDS: Final = {"allow_team_guardrail_config", "model_max_budget", "model_spend", "policies"}
 
 
 def new_user(**fields: Any) -> Row:
@@ -179,6 +182,11 @@ def new_key(**fields: Any) -> Row:
 def new_membership(**fields: Any) -> Row:
     """Return a row that ties a user to a team."""
     return copy.deepcopy(_MEMBERSHIP) | fields
+
+
+def team_without_newer_fields(row: Row) -> Row:
+    """Return the team as a release shows it that did not have those fields yet."""
+    return {name: value for name, value in without_newer_fields(row).items() if name not in _NEWER_TEAM_FIELDS}
 
 
 def without_newer_fields(row: Row) -> Row:

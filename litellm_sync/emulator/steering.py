@@ -15,6 +15,10 @@ _MOST_CALLS: Final = 10_000
 """Calls remembered one by one; the counts go on beyond that."""
 
 
+class NoSuchRouteError(Exception):
+    """The emulator has no route of this name."""
+
+
 class Calls:
     """What was asked of the proxy since the last reset, so that a test can prove that nothing was."""
 
@@ -51,8 +55,10 @@ class Steering:
         name = f"{request.method} {request.path.removeprefix(PREFIX)}"
         try:
             return _json(200, self._do(name, json.loads(request.body or b"{}")))
-        except LookupError:
+        except NoSuchRouteError:
             return _json(404, {"detail": f"no such route of the emulator: {name}"})
+        except KeyError as error:
+            return _json(422, {"detail": f"{error} is missing"})
         except (ValueError, TypeError) as error:
             return _json(422, {"detail": str(error)})
 
@@ -70,7 +76,7 @@ class Steering:
         elif name == "GET calls":
             return self._calls.described()
         elif name != "GET faults":
-            raise LookupError(name)
+            raise NoSuchRouteError(name)
         return {"faults": self._faults.described()}
 
     def reset(self) -> None:
@@ -83,8 +89,8 @@ class Steering:
         """Add usage of the past and return how many rows there were.
 
         A row has `date`, `token` (the hash of a key), `model` (its public name) and any of `requests`, `failed`,
-        `prompt_tokens`, `completion_tokens`, `spend` (by default what the tokens cost) and `charge` (true: key, user and
-        team have spent it too).
+        `prompt_tokens`, `completion_tokens`, `spend` (by default what the tokens cost) and `charge` (true: key, user
+        and team have spent it too).
         """
         with self._state.lock:
             for row in rows:

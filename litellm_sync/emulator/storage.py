@@ -1,7 +1,7 @@
 """The only place that writes the emulator's rows to disk.
 
-A thread writes what changed every few milliseconds, so that answers never wait for the disk and a killed process loses at
-most its last moment.
+A thread writes what changed every few milliseconds, so that answers never wait for the disk and a killed process loses
+at most its last moment.
 """
 
 import json
@@ -69,5 +69,5 @@ class Storage:
 
 
 def _changes(table: Table) -> list[tuple[str, str, str | None]]:
-    changed, table.changed = table.changed, set()
+    changed, table.changed = table.changed, {}
     return [(table.name, key, json.dumps(table.rows[key]) if key in table else None) for key in changed]

@@ -1,4 +1,4 @@
-"""The only place where rows are kept in memory: tables with indexes that remember what changed."""
+"""The only place where rows are kept in memory: tables with indexes that remember what changed, in its order."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ class Table:
     def __init__(self, name: str, indexes: Mapping[str, Indexer] | None = None) -> None:
         self.name = name
         self.rows: dict[str, Row] = {}
-        self.changed: set[str] = set()
+        self.changed: dict[str, None] = {}
         self._indexers = dict(indexes or {})
         self._indexes: dict[str, dict[Any, dict[str, None]]] = {field: {} for field in self._indexers}
 
@@ -36,7 +36,7 @@ class Table:
         self.rows[key] = row
         for field, indexer in self._indexers.items():
             self._indexes[field].setdefault(indexer(row), {})[key] = None
-        self.changed.add(key)
+        self.changed[key] = None
         return row
 
     def update(self, key: str, changes: Mapping[str, Any]) -> Row:
@@ -44,14 +44,14 @@ class Table:
         row = self.rows[key]
         if not self._indexers.keys() & changes.keys():
             row.update(changes)
-            self.changed.add(key)
+            self.changed[key] = None
             return row
         return self.put(key, {**row, **changes})
 
     def remove(self, key: str) -> Row:
         """Forget a row and return it."""
         self._unlink(key)
-        self.changed.add(key)
+        self.changed[key] = None
         return self.rows.pop(key)
 
     def where(self, field: str, value: object) -> list[Row]:
@@ -64,7 +64,7 @@ class Table:
 
     def clear(self) -> None:
         """Forget every row."""
-        self.changed.update(self.rows)
+        self.changed.update(dict.fromkeys(self.rows))
         self.rows.clear()
         for index in self._indexes.values():
             index.clear()

@@ -64,8 +64,10 @@ def info(call: Call) -> Row:
     limits.renew_budget(call.state, call.state.teams, team_id)
     whole = memberships.team_with_members(call, call.state.teams.rows[team_id])
     parts = {name: whole.pop(name) for name in ("keys", "team_memberships")}
-    named = [member | {"user_alias": _alias(call, member)} for member in whole["members_with_roles"]]
-    return {"team_id": team_id, "team_info": whole | {"members_with_roles": named}, **parts}
+    if not call.version.is_old:
+        named = [member | {"user_alias": _alias(call, member)} for member in whole["members_with_roles"]]
+        whole["members_with_roles"] = named
+    return {"team_id": team_id, "team_info": whole, **parts}
 
 
 def _alias(call: Call, member: Row) -> str | None:
@@ -148,15 +150,15 @@ def list_teams_in_pages(call: Call) -> Row:
         raise detail(404, f"User not found, passed user_id={user_id}")
     found = [team for team in reversed(_teams_of(call)) if _matches(team, call.query)]
     rows, pages = page_of(found, page, size)
-    shown: list[Any] = [
-        memberships.team_shown(call, team)
-        | {
-            "members_count": len(team["members_with_roles"]),
-            "keys_count": len(call.state.keys.where("team_id", team["team_id"])),
-        }
-        for team in rows
-    ]
+    shown: list[Any] = [memberships.team_shown(call, team) | _counts(call, team) for team in rows]
     return {"teams": shown, "total": len(found), "page": page, "page_size": size, "total_pages": pages}
+
+
+def _counts(call: Call, team: Row) -> Row:
+    if call.version.is_old:
+        return {}
+    keys_of_team = call.state.keys.where("team_id", team["team_id"])
+    return {"members_count": len(team["members_with_roles"]), "keys_count": len(keys_of_team)}
 
 
 def _teams_of(call: Call) -> list[Row]:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from litellm_sync.emulator import cache, durations, keys, limits, memberships, people, shapes
 from litellm_sync.emulator.call import Call, chosen, page_of
-from litellm_sync.emulator.errors import bare_detail, detail, invalid, refused, value_error
+from litellm_sync.emulator.errors import detail, invalid, refused, value_error
 from litellm_sync.emulator.state import ADMIN_ID
 from litellm_sync.emulator.tables import Row
 
@@ -15,6 +15,14 @@ _FIELDS: Final = (
 )
 _CLEARABLE: Final = ("max_budget", "budget_duration", "tpm_limit", "rpm_limit", "max_parallel_requests")
 _ROLES: Final = ("proxy_admin", "proxy_admin_viewer", "internal_user", "internal_user_viewer")
+_UNSET_IN_ANSWER: Final = (
+    *("key_type", "created_by", "updated_by", "router_settings", "access_group_ids", "model_max_budget"),
+    "budget_fallbacks",
+)
+_NOT_IN_OLD_LIST: Final = {
+    *("allowed_cache_controls", "max_parallel_requests", "object_permission_id", "organization_id", "password"),
+    *("policies", "team_id"),
+}
 _ONLY_IN_LIST_ABSENT: Final = {
     *("verified_subjects", "litellm_organization_table", "invitations_created", "invitations_updated"),
     "invitations_user",
@@ -51,9 +59,11 @@ def _check_role(call: Call) -> None:
 def _created(call: Call, user: Row) -> Row:
     fields = ("models", "spend", "max_budget", "metadata", "tpm_limit", "rpm_limit", "budget_duration")
     answer = shapes.generated_key(shapes.new_key(**{name: user[name] for name in fields}), "")
-    answer |= {"user_id": user["user_id"], "key_type": None, "created_by": None, "updated_by": None}
+    answer |= {"user_id": user["user_id"]} | dict.fromkeys(_UNSET_IN_ANSWER)
     answer |= {name: user[name] for name in ("user_email", "user_role", "user_alias")}
     answer["teams"] = user["teams"] or None
+    if call.version.is_old:
+        answer = shapes.without_newer_fields(answer)
     if call.body.get("auto_create_key", True):
         secret, key = keys.add(call, {"user_id": user["user_id"]} | chosen(call.body, ("key_alias", "models")))
         answer |= {"key": secret, "key_name": key["key_name"]}
@@ -68,7 +78,7 @@ def info(call: Call) -> Row:
         raise _not_yours(call, str(user_id))
     user = state.users.get(user_id)
     if user is None and user_id == ADMIN_ID:
-        user = shapes.new_user(user_id=ADMIN_ID, user_role="internal_user")
+        return _of_master_key(call)
     if user is None or user_id is None:
         raise refused(404, f"User {user_id} not found", call.version.bad_request, call.version.unset)
     limits.renew_budget(state, state.users, user_id)
@@ -78,15 +88,27 @@ def info(call: Call) -> Row:
     ]
     return {
         "user_id": user_id,
-        "user_info": _shown(call, user) | {"model_max_budget_usage": {}},
+        "user_info": _shown(call, user) | call.version.pick({"model_max_budget_usage": {}}, {}),
         "keys": owned,
         "teams": [memberships.team_with_members(call, team) for team in teams],
     }
 
 
+def _of_master_key(call: Call) -> Row:
+    """Return what the master key is told of itself: every key and team; new releases call it a user."""
+    state = call.state
+    user = shapes.new_user(user_id=ADMIN_ID, user_role="internal_user")
+    return {
+        "user_id": call.version.pick(ADMIN_ID, None),
+        "user_info": call.version.pick(user, None),
+        "keys": [keys.shown(call, key) for key in state.keys],
+        "teams": [memberships.team_with_members(call, team) for team in state.teams],
+    }
+
+
 def _not_yours(call: Call, user_id: str) -> Exception:
     message = f"key not allowed to access this user's info. user_id={user_id}, key's user_id={call.caller.user_id}"
-    return bare_detail(403, message)
+    return refused(403, message, "auth_error", call.version.unset)
 
 
 def _team_alias(call: Call, key: Row) -> str:
@@ -163,12 +185,15 @@ def list_users(call: Call) -> Row:
         raise detail(403, "Only proxy admins and organization admins can list users.")
     found = [user for user in reversed(call.state.users.rows.values()) if _matches(user, call.query)]
     rows, pages = page_of(found, page, size)
-    users: list[Any] = [
-        {name: value for name, value in _shown(call, user).items() if name not in _ONLY_IN_LIST_ABSENT}
-        | {"key_count": len(call.state.keys.where("user_id", user["user_id"]))}
-        for user in rows
-    ]
+    users: list[Any] = [_listed(call, user) for user in rows]
     return {"users": users, "total": len(found), "page": page, "page_size": size, "total_pages": pages}
+
+
+def _listed(call: Call, user: Row) -> Row:
+    hidden = _ONLY_IN_LIST_ABSENT | call.version.pick(set(), _NOT_IN_OLD_LIST)
+    facts = {name: value for name, value in _shown(call, user).items() if name not in hidden}
+    counted = {"key_count": len(call.state.keys.where("user_id", user["user_id"]))}
+    return facts | {"organization_memberships": None} | counted
 
 
 def _matches(user: Row, query: dict[str, str]) -> bool:

@@ -36,5 +36,6 @@ def use_ticket(ticket: str, owner: object) -> bool:
         with transaction.atomic():
             Session.objects.create(session_key=f"once-{nonce}", session_data="", expire_date=timezone.now() + LIFETIME)
     except IntegrityError as error:
-        raise Conflict(_("This form was sent before and was carried out then."), code="already_sent") from error
+        message = _("This form was sent before and was carried out then. Send it again only to have it done twice.")
+        raise Conflict(message, code="already_sent") from error
     return True

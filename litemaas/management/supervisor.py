@@ -37,6 +37,8 @@ class Child:
     name: str
     command: Sequence[str]
     stop_seconds: float = STOP_SECONDS
+    # What the kernel sends it when the supervisor is killed and cannot end anything in order.
+    orphan_signal: signal.Signals = signal.SIGTERM
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     deaths: list[float] = field(default_factory=list)
 
@@ -76,7 +78,7 @@ class Supervisor:
 
     def run(self, name: str, *command: str) -> None:
         """Run a step to its end; raises ``ChildFailedError`` if it fails."""
-        process = self._spawn(name, command)
+        process = self._spawn(Child(name, command))
         try:
             while process.poll() is None:
                 self.pause()
@@ -85,12 +87,10 @@ class Supervisor:
         if process.returncode:
             raise self.failure(name, _cause(process.returncode))
 
-    def start(self, name: str, *command: str, stop_seconds: float = STOP_SECONDS) -> Child:
+    def start(self, child: Child) -> None:
         """Start a process that is to stay."""
-        child = Child(name, command, stop_seconds)
-        child.process = self._spawn(name, command)
+        child.process = self._spawn(child)
         self.children.append(child)
-        return child
 
     def pause(self, seconds: float = POLL_SECONDS) -> None:
         """Wait a moment and look after the children; raises ``StopRequested`` or ``ChildFailedError``."""
@@ -132,18 +132,18 @@ class Supervisor:
             raise self.failure(child.name, f"{cause}, again and again")
         self.say(f"{child.name} {cause}. Starting it again.")
         time.sleep(PAUSE_BEFORE_RESTART_SECONDS)
-        child.process = self._spawn(child.name, child.command)
+        child.process = self._spawn(child)
 
-    def _spawn(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
-        with self.log(name).open("ab") as log:
+    def _spawn(self, child: Child) -> subprocess.Popen[bytes]:
+        with self.log(child.name).open("ab") as log:
             return subprocess.Popen(  # noqa: S603 -- our own commands
-                command,
+                child.command,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=end_with_parent(signal.SIGTERM),  # noqa: PLW1509 -- one system call
+                preexec_fn=end_with_parent(child.orphan_signal),  # noqa: PLW1509 -- one system call
             )
 
     def failure(self, name: str, what: str) -> ChildFailedError:

@@ -10,7 +10,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
-from usage.charts import column_chart
 
 from accounts.models import AuditEvent, User
 from accounts.rbac import Permission
@@ -23,9 +22,10 @@ from litemaas.foundation.navigation import back_to
 from litemaas.portal.context import THEME_COOKIE
 from litemaas.portal.forms import ThemeForm
 from litemaas.portal.templatetags.portal import EXPIRES_SOON, NEARLY
-from subscriptions.examples import examples_for
+from subscriptions.examples import base_url, examples_for
 from subscriptions.models import Subscription
 from usage import queries
+from usage.charts import column_chart
 from usage.models import DailyUsage
 
 YEAR: Final = timedelta(days=365)
@@ -101,7 +101,7 @@ def api_key(request: SignedInRequest, key_id: UUID) -> HttpResponse:
         "summary": queries.summary(request.user, question),
         "freshness": freshness,
         "chart": column_chart(queries.timeseries(request.user, question), "requests", missing=freshness.missing_days),
-        "base_url": settings.LITELLM_PUBLIC_URL,
+        "base_url": base_url(),
     }
     return render(request, "apikeys/detail.html", context)
 

@@ -171,6 +171,10 @@ class TestOfATeam:
         assert day["breakdown"]["entities"][used.team_id]["metadata"] == {"team_alias": "Used"}
         assert by(day["breakdown"], "api_keys") == {used.shared.token: (1, 0, 10, 20)}
 
+    def test_is_open_to_its_members(self, litellm: Proxy, used: Used) -> None:
+        found = litellm.get("/team/daily/activity", used.personal.secret, **days()).body
+        assert found["metadata"]["total_api_requests"] == 1
+
     def test_of_an_unknown_team_is_empty(self, litellm: Proxy) -> None:
         assert litellm.read("/team/daily/activity", team_ids=fresh("nowhere"), **days())["results"] == []
 
@@ -250,7 +254,7 @@ class TestAfterDeletion:
         litellm.done("/user/delete", {"user_ids": [key.user_id]})
         [day] = litellm.eventually(activity(api_key=key.token), counted)["results"]
         facts = day["breakdown"]["api_keys"][key.token]["metadata"]
-        assert (facts["key_alias"], facts.get("key_exists")) == (alias, litellm.either(False, None))
+        assert (facts["key_alias"], facts.get("key_exists")) == (alias, litellm.either(new=False, old=None))
         assert counted(litellm.eventually(activity(user_id=key.user_id), counted))
 
 
@@ -292,6 +296,19 @@ class TestSpendLog:
         [entry] = self.entries(litellm, 1, api_key=key.token)
         assert (entry["status"], entry["spend"], entry["user"]) == ("failure", 0.0, key.user_id)
 
+    def test_is_open_to_the_user_for_its_own_calls(self, litellm: Proxy, used: Used) -> None:
+        own = litellm.get("/spend/logs", used.personal.secret).body
+        assert [row["user"] for row in own] == [used.user_id] * 5
+
+    def test_filters_by_status(self, litellm: Proxy) -> None:
+        key = litellm.new_key()
+        assert [litellm.chat(key, model).status for model in ("gpt-4o", "always-fails")] == [200, 500]
+        self.entries(litellm, 2, api_key=key.token)
+        times = {name: f"{day} 00:00:00" for name, day in days().items()}
+        for status in ("success", "failure"):
+            found = litellm.read("/spend/logs/ui", api_key=key.token, status_filter=status, **times)
+            assert [row["status"] for row in found["data"]] == [status]
+
     def test_of_an_unknown_request_is_empty(self, litellm: Proxy) -> None:
         assert litellm.read("/spend/logs", request_id=fresh("request")) == []
 
@@ -306,6 +323,7 @@ class TestSpendLog:
         assert len({row["request_id"] for row in first["data"] + rest["data"]}) == 4
 
     def test_pages_want_times(self, litellm: Proxy) -> None:
+        assert litellm.get("/spend/logs/ui").refusal == (400, "bad_request")
         answer = litellm.get("/spend/logs/ui", start_date="2026-01-01", end_date="2026-01-02")
         assert answer.status == 400
         assert answer.error["message"] == "Invalid date format: 2026-01-01. Expected: 'YYYY-MM-DD HH:MM:SS'"

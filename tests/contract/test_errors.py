@@ -108,6 +108,15 @@ class TestRequests:
             "JSON decode error",
         )
 
+    @pytest.mark.parametrize("path", ["/user/new", "/chat/completions"])
+    def test_a_body_that_is_no_object(self, litellm: Proxy, path: str) -> None:
+        answer = litellm.post(path, ["x"])
+        assert answer.status == litellm.either(400, 500)
+
+    def test_a_text_that_is_no_text(self, litellm: Proxy) -> None:
+        answer = litellm.post("/key/generate", {"key_alias": 5})
+        assert (answer.status, answer.body["detail"][0]["type"]) == (422, "string_type")
+
     def test_without_a_body(self, litellm: Proxy) -> None:
         answer = litellm.call("POST", "/team/new")
         [entry] = answer.body["detail"]

@@ -260,6 +260,17 @@ class TestUpdate:
         assert answer.refusal == (400, "bad_request_error")
         litellm.done("/key/update", {"key": key.secret, "key_alias": alias})
 
+    def test_without_a_key_is_invalid(self, litellm: Proxy) -> None:
+        assert litellm.post("/key/update", {"max_budget": 1}).status == 422
+
+    def test_a_budget_period_sets_when_it_resets(self, litellm: Proxy) -> None:
+        key = litellm.new_key(max_budget=1, budget_duration="1d")
+        before = litellm.key(key.token)["budget_reset_at"]
+        litellm.done("/key/update", {"key": key.secret, "budget_duration": "90d"})
+        info = litellm.key(key.token)
+        assert (info["budget_duration"], info["max_budget"]) == ("90d", 1.0)
+        assert moment(info["budget_reset_at"]) - moment(before) == timedelta(days=89)
+
     def test_a_negative_budget_is_a_bad_request(self, litellm: Proxy) -> None:
         key = litellm.new_key(max_budget=1)
         assert litellm.post("/key/update", {"key": key.secret, "max_budget": -1}).status == 400
@@ -379,6 +390,15 @@ class TestOrdinaryKey:
     def test_reads_itself(self, litellm: Proxy) -> None:
         made = litellm.done("/key/generate", {"user_id": litellm.new_user(user_role="internal_user")})
         assert litellm.get("/key/info", made["key"]).body["key"] == made["token"]
+
+    def test_reads_no_keys_of_others(self, litellm: Proxy) -> None:
+        made = litellm.done("/key/generate", {"user_id": litellm.new_user(user_role="internal_user")})
+        other = litellm.new_key()
+        answer = litellm.get("/key/info", made["key"], key=other.token)
+        assert answer.refusal == (403, litellm.either("auth_error", "internal_server_error"))
+        assert litellm.get("/key/list", made["key"]).body["keys"] == [made["token"]]
+        answer = litellm.get("/key/list", made["key"], user_id=other.user_id)
+        assert answer.refusal == (403, "bad_request_error")
 
     def test_of_an_admin_of_litellm_may_do_everything(self, litellm: Proxy) -> None:
         key = litellm.done("/key/generate", {"user_id": litellm.new_user(user_role="proxy_admin")})["key"]

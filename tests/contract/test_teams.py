@@ -1,5 +1,6 @@
 """What LiteLLM does with teams and their members: `/team/...`."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -96,6 +97,12 @@ class TestUpdateTeam:
         team = litellm.team(team_id)
         assert {name: team[name] for name in LIMITS} == dict.fromkeys(LIMITS)
         assert team["budget_reset_at"] == litellm.either(None, before)
+
+    def test_a_budget_period_sets_when_it_resets(self, litellm: Proxy) -> None:
+        team_id = litellm.new_team()
+        assert litellm.team(team_id)["budget_reset_at"] is None
+        litellm.done("/team/update", {"team_id": team_id, "max_budget": 1, "budget_duration": "30d"})
+        assert datetime.fromisoformat(litellm.team(team_id)["budget_reset_at"]).day == 1
 
     def test_null_clears_the_alias_but_not_models_and_metadata(self, litellm: Proxy) -> None:
         team_id = litellm.new_team(team_alias="Old", models=["gpt-4o"], metadata={"a": 1})
@@ -194,6 +201,12 @@ class TestListTeams:
             (3, 2, 2, 2),
         ]
         assert {team["team_id"] for page in pages for team in page["teams"]} == set(teams)
+
+    def test_v2_filters_by_alias(self, litellm: Proxy) -> None:
+        alias = fresh("alias")
+        team_id = litellm.new_team(team_alias=alias)
+        found = litellm.read("/v2/team/list", team_alias=alias)["teams"]
+        assert [team["team_id"] for team in found] == [team_id]
 
     def test_v2_of_an_unknown_user_is_not_found(self, litellm: Proxy) -> None:
         user_id = fresh("nobody")

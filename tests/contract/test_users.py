@@ -103,6 +103,15 @@ class TestUserInfo:
         key = litellm.done("/key/generate", {"user_id": user_id})["key"]
         assert litellm.get("/user/info", key).body["user_id"] == user_id
 
+    def test_of_somebody_else_is_closed_to_an_ordinary_key(self, litellm: Proxy) -> None:
+        user_id = litellm.new_user(user_role="internal_user")
+        key = litellm.done("/key/generate", {"user_id": user_id})["key"]
+        assert litellm.get("/user/info", key, user_id=litellm.new_user()).refusal == (403, "auth_error")
+
+    def test_of_the_master_key_is_a_user_only_in_new_releases(self, litellm: Proxy) -> None:
+        found = litellm.read("/user/info")
+        assert found["user_id"] == litellm.either("default_user_id", None)
+
 
 class TestUpdateUser:
     def test_changes_what_is_given_and_leaves_the_rest(self, litellm: Proxy) -> None:
@@ -229,6 +238,13 @@ class TestListUsers:
         users = [litellm.new_user() for _ in range(2)]
         found = litellm.read("/user/list", user_ids=",".join(users))
         assert {user["user_id"] for user in found["users"]} == set(users)
+
+    def test_filters_by_role(self, litellm: Proxy) -> None:
+        part = fresh("mail")
+        litellm.new_user(user_email=f"{part}-0@example.com", user_role="internal_user")
+        viewer = litellm.new_user(user_email=f"{part}-1@example.com", user_role="internal_user_viewer")
+        found = litellm.read("/user/list", user_email=part, role="internal_user_viewer")
+        assert [user["user_id"] for user in found["users"]] == [viewer]
 
     def test_beyond_the_last_page_is_empty(self, litellm: Proxy) -> None:
         user_id = litellm.new_user()

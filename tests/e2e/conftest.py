@@ -58,8 +58,9 @@ def database() -> Iterator[str]:
 class Product:
     """A running product and the LiteLLM behind it."""
 
-    def __init__(self, url: str, litellm_url: str, litellm_key: str, emulator: Emulator | None) -> None:
-        self.url, self.litellm_url, self.litellm_key, self.emulator = url, litellm_url, litellm_key, emulator
+    def __init__(self, url: str, database_url: str, litellm_url: str, litellm_key: str) -> None:
+        self.url, self.database_url = url, database_url
+        self.litellm_url, self.litellm_key = litellm_url, litellm_key
 
     def sign_in(self, name: str) -> "Speaker":
         """A client with an access token."""
@@ -88,32 +89,34 @@ class Speaker:
 
 
 @contextmanager
-def running_product(environment: dict[str, str], log: Path) -> Iterator[str]:
-    """A web server and a worker with these settings; both end with the block."""
-    port = free_port()
-    python = [sys.executable]
+def running_product(litellm_url: str, litellm_key: str, log: Path) -> Iterator[Product]:
+    """A web server and a worker in front of a LiteLLM, with a database of their own; they end with the block."""
+    port, python = free_port(), [sys.executable]
+    url = f"http://127.0.0.1:{port}"
+    settings = {"DJANGO_SETTINGS_MODULE": "litemaas.settings", "USAGE_SYNC_SECONDS": "3", "LOG_LEVEL": "INFO"}
     with database() as database_url:
-        env = os.environ | environment | {"DATABASE_URL": database_url, "DJANGO_SETTINGS_MODULE": "litemaas.settings"}
-        for command in (["migrate"], ["demo_people"]):
-            subprocess.run([*python, "manage.py", *command], cwd=ROOT, env=env, check=True, capture_output=True)
-        web = [*python, "-m", "granian", "--interface", "wsgi", "--port", str(port), "--blocking-threads", "8"]
-        commands = {
-            "web": [*web, "litemaas.wsgi:application"],
-            "worker": [*python, "manage.py", "procrastinate", "worker"],
-        }
-        processes = []
-        try:
-            for name, command in commands.items():
-                with (log / f"{name}.log").open("w") as output:
-                    processes.append(subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output))
-            url = f"http://127.0.0.1:{port}"
+        litellm = {"LITELLM_API_URL": litellm_url, "LITELLM_API_KEY": litellm_key}
+        env = os.environ | settings | litellm | {"DATABASE_URL": database_url}
+        for command in ("migrate", "demo_people"):
+            subprocess.run([*python, "manage.py", command], cwd=ROOT, env=env, check=True, capture_output=True)
+        web = ["-m", "granian", "--interface", "wsgi", "--port", str(port), "--blocking-threads", "16"]
+        with (
+            _process([*python, *web, "litemaas.wsgi:application"], env, log / "web.log"),
+            _process([*python, "manage.py", "procrastinate", "worker"], env, log / "worker.log"),
+        ):
             wait_for(lambda: _is_ready(url), what="readiness")
-            yield url
-        finally:
-            for process in processes:
-                process.terminate()
-            for process in processes:
-                process.wait(timeout=30)
+            yield Product(url, database_url, litellm_url, litellm_key)
+
+
+@contextmanager
+def _process(command: list[str], env: dict[str, str], log: Path) -> Iterator[None]:
+    with log.open("w") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
 
 
 def _is_ready(url: str) -> bool:
@@ -127,21 +130,12 @@ def _is_ready(url: str) -> bool:
 def product(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Product]:
     """The product on the emulator, and on every real LiteLLM that LITELLM_REAL_URLS names."""
     if request.param == "emulator":
-        with Emulator(master_key=MASTER_KEY, state=None) as emulator, _on(emulator.url, MASTER_KEY, tmp_path) as url:
-            yield Product(url, emulator.url, MASTER_KEY, emulator)
+        with (
+            Emulator(master_key=MASTER_KEY, state=None) as emulator,
+            running_product(emulator.url, MASTER_KEY, tmp_path) as running,
+        ):
+            yield running
     else:
         key = os.environ.get("LITELLM_REAL_KEY", "sk-litellm-master-key")
-        with _on(request.param, key, tmp_path) as url:
-            yield Product(url, request.param, key, None)
-
-
-@contextmanager
-def _on(litellm_url: str, key: str, log: Path) -> Iterator[str]:
-    environment = {
-        "LITELLM_API_URL": litellm_url,
-        "LITELLM_API_KEY": key,
-        "USAGE_SYNC_SECONDS": "3",
-        "LOG_LEVEL": "INFO",
-    }
-    with running_product(environment, log) as url:
-        yield url
+        with running_product(request.param, key, tmp_path) as running:
+            yield running

@@ -13,7 +13,14 @@ from pathlib import Path
 import pytest
 
 from litemaas.management import supervisor as supervisor_module
-from litemaas.management.supervisor import ChildFailedError, StopRequested, Supervisor, environment_with, last_lines
+from litemaas.management.supervisor import (
+    Child,
+    ChildFailedError,
+    StopRequested,
+    Supervisor,
+    environment_with,
+    last_lines,
+)
 
 # Writes its name when it starts and when it is told to end, as a server does.
 SERVER = """
@@ -72,7 +79,7 @@ def is_alive(pid: int) -> bool:
 
 def test_children_end_in_the_opposite_order_of_their_start(supervisor: Supervisor) -> None:
     for name in ("emulator", "worker", "web"):
-        supervisor.start(name, *python(SERVER, name))
+        supervisor.start(Child(name, python(SERVER, name)))
         wait_for_line(supervisor, name, "start")
     supervisor.stop()
     ends = {name: last_lines(supervisor.log(name), 1)[0].split() for name in ("emulator", "worker", "web")}
@@ -80,7 +87,7 @@ def test_children_end_in_the_opposite_order_of_their_start(supervisor: Superviso
 
 
 def test_a_child_that_does_not_listen_is_killed_with_its_children(supervisor: Supervisor) -> None:
-    supervisor.start("stubborn", *python(STUBBORN), stop_seconds=0.2)
+    supervisor.start(Child("stubborn", python(STUBBORN), stop_seconds=0.2))
     pids = [int(word) for word in wait_for_line(supervisor, "stubborn", "").split()]
     assert all(is_alive(pid) for pid in pids)
     supervisor.stop()
@@ -88,7 +95,8 @@ def test_a_child_that_does_not_listen_is_killed_with_its_children(supervisor: Su
 
 
 def test_a_child_that_dies_is_started_again(supervisor: Supervisor, said: list[str]) -> None:
-    child = supervisor.start("worker", *python(SERVER, "worker"))
+    child = Child("worker", python(SERVER, "worker"))
+    supervisor.start(child)
     wait_for_line(supervisor, "worker", "start")
     assert child.process
     first = child.process.pid
@@ -98,7 +106,7 @@ def test_a_child_that_dies_is_started_again(supervisor: Supervisor, said: list[s
 
 
 def test_what_a_dead_child_left_behind_is_cleared_away(supervisor: Supervisor) -> None:
-    supervisor.start("stubborn", *python(STUBBORN), stop_seconds=0)
+    supervisor.start(Child("stubborn", python(STUBBORN), stop_seconds=0))
     parent, orphan = (int(word) for word in wait_for_line(supervisor, "stubborn", "").split())
     os.kill(parent, signal.SIGKILL)
     assert supervisor.wait_for(lambda: not is_alive(orphan), 20)
@@ -107,7 +115,7 @@ def test_what_a_dead_child_left_behind_is_cleared_away(supervisor: Supervisor) -
 def test_a_child_that_dies_all_the_time_is_given_up_with_its_last_words(
     supervisor: Supervisor, said: list[str]
 ) -> None:
-    supervisor.start("web", *python("import sys; sys.exit('no such module')"))
+    supervisor.start(Child("web", python("import sys; sys.exit('no such module')")))
     with pytest.raises(ChildFailedError, match="web ended with exit code 1, again and again") as failure:
         supervisor.wait_for(lambda: False, 30)
     assert "no such module" in str(failure.value)
@@ -156,9 +164,10 @@ def test_children_end_when_the_supervisor_is_killed(tmp_path: Path) -> None:
     program = textwrap.dedent("""
         import sys
         from pathlib import Path
-        from litemaas.management.supervisor import Supervisor
+        from litemaas.management.supervisor import Child, Supervisor
         supervisor = Supervisor(log_dir=Path(sys.argv[1]), say=print)
-        child = supervisor.start("web", sys.executable, "-c", sys.argv[2], "web")
+        child = Child("web", [sys.executable, "-c", sys.argv[2], "web"])
+        supervisor.start(child)
         print(child.process.pid, flush=True)
         supervisor.pause(60)
     """)

@@ -19,6 +19,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from litemaas.foundation import embedded
 from litemaas.management.supervisor import (
+    Child,
     ChildFailedError,
     StopRequested,
     Supervisor,
@@ -104,7 +105,7 @@ class Command(BaseCommand):
         port_file.unlink(missing_ok=True)
         options = {"--port": str(port), "--state": str(state), "--master-key": key, "--port-file": str(port_file)}
         words = [word for option in options.items() for word in option]
-        supervisor.start("emulator", sys.executable, "-m", "litellm_sync.emulator", *words)
+        supervisor.start(Child("emulator", [sys.executable, "-m", "litellm_sync.emulator", *words]))
         if not supervisor.wait_for(lambda: _last_port(port_file) == port, EMULATOR_SECONDS):
             raise supervisor.failure("emulator", "does not answer")
         supervisor.environment |= {"LITELLM_API_URL": f"http://{HOST}:{port}", "LITELLM_API_KEY": key}
@@ -117,11 +118,13 @@ class Command(BaseCommand):
     def _serve(self, supervisor: Supervisor, port: int) -> None:
         self.say("Starting the worker and the web server ...")
         grace = ["--shutdown-graceful-timeout", str(WORKER_GRACE_SECONDS)]
-        worker = _manage("procrastinate", "worker", *grace)
-        supervisor.start("worker", *worker, stop_seconds=WORKER_GRACE_SECONDS + 5)
+        worker = Child("worker", _manage("procrastinate", "worker", *grace), stop_seconds=WORKER_GRACE_SECONDS + 5)
+        # Without its database, which is ended in the same moment, it would try for a minute to sign off.
+        worker.orphan_signal = signal.SIGKILL
+        supervisor.start(worker)
         options = {"--interface": "wsgi", "--host": HOST, "--port": str(port), "--blocking-threads": "8"}
         words = [word for option in options.items() for word in option]
-        supervisor.start("web", sys.executable, "-m", "granian", *words, "litemaas.wsgi:application")
+        supervisor.start(Child("web", [sys.executable, "-m", "granian", *words, "litemaas.wsgi:application"]))
 
     def _announce(self, supervisor: Supervisor, port: int) -> None:
         """Fill what the first visitor looks at, wait for the web server, and say that it is ready."""

@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from lucide.templatetags.lucide import lucide
 
 from apikeys.models import ApiKey, KeyStatus
@@ -21,7 +21,7 @@ from litellm_sync.state import SyncStatus
 
 register = template.Library()
 
-NOTHING: Final = "–"
+NOTHING: Final = "–"  # noqa: RUF001 -- a dash stands for "unknown" or "none"
 CENT: Final = Decimal("0.01")
 SHORTEN_FROM: Final = 10_000
 UNITS: Final = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
@@ -115,6 +115,23 @@ def happening(action: str) -> Any:
     return HAPPENINGS.get(action, action)
 
 
+@register.filter
+def words(value: str) -> str:
+    """A name of LiteLLM's (``function_calling``) as people write it."""
+    return value.replace("_", " ")
+
+
+@register.filter
+def period(duration: str) -> str:
+    """A budget period (``12h``, ``7d``, ``1mo``) in words."""
+    if duration == "1mo":
+        return _("every month")
+    count = int(duration[:-1])
+    if duration.endswith("h"):
+        return ngettext("every hour", "every %(count)s hours", count) % {"count": count}
+    return ngettext("every day", "every %(count)s days", count) % {"count": count}
+
+
 # --- Figures ---------------------------------------------------------------------------------------------------------
 
 
@@ -168,7 +185,7 @@ def change(now: Decimal | int, before: Decimal | int) -> str:
     if not before:
         return NOTHING
     percent = round((Decimal(now) - Decimal(before)) / Decimal(before) * 100)
-    return f"{percent:+d} %".replace("-", "−") if percent else "± 0 %"
+    return f"{percent:+d} %".replace("-", "\u2212") if percent else "± 0 %"
 
 
 # --- Dates -----------------------------------------------------------------------------------------------------------

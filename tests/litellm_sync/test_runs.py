@@ -1,0 +1,131 @@
+"""Runs of synchronisation and the pull of usage."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+import requests
+from django.utils import timezone
+
+from accounts.models import User
+from apikeys.models import ApiKey
+from apikeys.services import IssuedKey, create_api_key
+from litellm_sync import activity, integration
+from litellm_sync.emulator.server import Emulator
+from litellm_sync.models import RunStatus, SyncRun
+from litellm_sync.push import push
+from litemaas.foundation.errors import Conflict, Invalid, PermissionDenied
+from subscriptions.models import Subscription
+from usage.models import DailyUsage, UsageDay
+
+pytestmark = pytest.mark.django_db
+
+
+def chat(issued: IssuedKey, litellm: Emulator, model: str = "gpt-4o") -> requests.Response:
+    """A model call with a key."""
+    body = {"model": model, "messages": [{"role": "user", "content": "hello"}]}
+    headers = {"Authorization": f"Bearer {issued.secret}"}
+    return requests.post(f"{litellm.url}/chat/completions", json=body, headers=headers, timeout=10)
+
+
+@pytest.fixture
+def issued(ada: User, subscribed: list[Subscription], litellm: Emulator) -> IssuedKey:
+    """A key of ada's that works."""
+    made = create_api_key(ada, name="k", models=["gpt-4o"])
+    push("apikeys.apikeysecret", str(made.key.secrets.get().pk), limit=5)
+    return made
+
+
+def test_trap_29_two_syncs_at_once_one_runs_the_other_says_so(
+    ann: User, work: Callable[[], int], litellm: Emulator
+) -> None:
+    run = integration.request_sync(ann, what="models")
+    with pytest.raises(Conflict) as caught:
+        integration.request_sync(ann, what="models")
+    assert (caught.value.code, caught.value.details) == ("sync_already_running", {"run": str(run.pk)})
+    integration.request_sync(ann, what="usage")
+    work()
+    done = SyncRun.objects.get(pk=run.pk)
+    assert (done.status, done.done, done.total) == (RunStatus.DONE, 9, 9)
+    assert len(done.report["added"]) == 9
+    assert integration.request_sync(ann, what="models").status == RunStatus.QUEUED
+
+
+def test_only_administrators_ask_for_a_sync_and_only_for_what_there_is(ann: User, ro: User, ada: User) -> None:
+    for actor in (ro, ada):
+        with pytest.raises(PermissionDenied):
+            integration.request_sync(actor, what="models")
+    with pytest.raises(Invalid):
+        integration.request_sync(ann, what="everything")
+    assert SyncRun.objects.count() == 0
+
+
+def test_a_failed_run_says_why_and_makes_room(ann: User, litellm: Emulator, work: Callable[[], int]) -> None:
+    run = integration.request_sync(ann, what="models")
+    litellm.faults.add("500")
+    work()
+    failed = SyncRun.objects.get(pk=run.pk)
+    assert (failed.status, failed.report) == (RunStatus.FAILED, {"code": "litellm_unavailable", "reason": "http_500"})
+    assert failed.error == "LiteLLM cannot be reached at the moment."
+    assert integration.request_sync(ann, what="models").status == RunStatus.QUEUED
+
+
+def test_a_run_is_carried_out_once(ann: User, litellm: Emulator, work: Callable[[], int]) -> None:
+    run = integration.request_sync(ann, what="models")
+    work()
+    calls = len(litellm.calls)
+    integration.perform(str(run.pk))
+    assert len(litellm.calls) == calls
+
+
+def test_due_runs_are_queued_by_their_interval_and_the_dead_make_room(litellm: Emulator) -> None:
+    now = timezone.now()
+    assert integration.request_due_syncs(now) == ["models", "usage"]
+    assert integration.request_due_syncs(now) == []
+    later = now + timedelta(hours=2)
+    SyncRun.objects.update(status=RunStatus.RUNNING)
+    assert integration.request_due_syncs(later) == ["models", "usage"]
+    dead = SyncRun.objects.filter(status=RunStatus.FAILED)
+    assert [run.error for run in dead] == ["The worker that carried it out is gone."] * 2
+
+
+def test_usage_of_calls_arrives_with_owner_key_and_spend(issued: IssuedKey, litellm: Emulator) -> None:
+    answers = [chat(issued, litellm) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert chat(issued, litellm, "gpt-4o-mini").status_code in {401, 403}
+    report = activity.pull_usage()
+    assert (report["days"], report["keys"]) == (30, 1)
+    today = datetime.now(UTC).date()
+    row = DailyUsage.objects.get(model="gpt-4o")
+    assert (row.date, row.successful_requests, row.user, row.api_key) == (today, 3, issued.key.user, issued.key)
+    assert row.team_id == issued.key.team_id
+    tokens = sum(answer.json()["usage"]["total_tokens"] for answer in answers)
+    assert row.prompt_tokens + row.completion_tokens == tokens
+    assert row.spend > 0
+    assert ApiKey.objects.get().spend == row.spend
+    assert UsageDay.objects.count() == 30
+
+
+def test_days_are_fetched_again_until_they_are_settled(issued: IssuedKey, litellm: Emulator) -> None:
+    chat(issued, litellm)
+    activity.pull_usage()
+    chat(issued, litellm)
+    report = activity.pull_usage()
+    assert report["days"] == 3
+    assert DailyUsage.objects.get(model="gpt-4o").successful_requests == 2
+    today = datetime.now(UTC).date()
+    UsageDay.objects.filter(date__gt=today - timedelta(days=10)).delete()
+    assert activity.pull_usage()["days"] == 11
+
+
+def test_usage_of_keys_that_are_not_ours_is_counted_and_belongs_to_nobody(litellm: Emulator, ann: User) -> None:
+    headers = {"Authorization": f"Bearer {litellm.master_key}"}
+    made = requests.post(f"{litellm.url}/key/generate", json={}, headers=headers, timeout=10).json()
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]}
+    foreign = {"Authorization": f"Bearer {made['key']}"}
+    assert requests.post(f"{litellm.url}/chat/completions", json=body, headers=foreign, timeout=10).ok
+    activity.pull_usage()
+    row = DailyUsage.objects.get(model="gpt-4o")
+    assert (row.user, row.api_key, row.team) == (None, None, None)
+    assert row.spend > Decimal(0)

@@ -1,0 +1,90 @@
+"""Home and usage: what a newcomer, a regular and an administrator see."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from django.utils import timezone
+
+from accounts.models import User
+from apikeys.models import ApiKey
+from litellm_sync.models import Upstream
+from subscriptions.models import Model, Subscription
+from tests.portal.conftest import Browser
+from usage.models import UsageDay
+
+
+def test_steps_tick_themselves(browser: Browser, ada: User, models: list[Model]) -> None:
+    client = browser(ada)
+    assert client.get("/").content.decode().count("Done:") == 0
+    client.post("/subscriptions/create", {"model": "gpt-4o"})
+    assert client.get("/").content.decode().count("Done:") == 1
+
+
+def test_newcomer_with_a_key_gets_the_call_to_copy(browser: Browser, ada: User, key: ApiKey) -> None:
+    page = browser(ada).get("/").content.decode()
+    assert page.count("Done:") == 2
+    assert "Authorization: Bearer YOUR_KEY" in page
+
+
+@pytest.mark.usefixtures("used")
+def test_regular_sees_the_spend_of_30_days(browser: Browser, ada: User) -> None:
+    page = browser(ada).get("/").content.decode()
+    assert "Done:" not in page
+    assert "$7.50" in page
+    assert "42 requests from" in page
+
+
+def test_keys_that_need_attention_are_named_once(browser: Browser, ada: User, key: ApiKey) -> None:
+    page = browser(ada).get("/").content.decode()
+    assert "Syncing…" in page
+    key.secrets.update(sync_status="synced")
+    assert "Keys that need attention" not in browser(ada).get("/").content.decode()
+    ApiKey.objects.update(spend=Decimal(9), expires_at=timezone.now() + timedelta(days=2))
+    page = browser(ada).get("/").content.decode()
+    assert "Over 80 % of budget" in page
+    assert "Expires soon" in page
+    ApiKey.objects.update(spend=Decimal(10))
+    assert "Budget used up" in browser(ada).get("/").content.decode()
+
+
+def test_home_says_that_litellm_is_away(browser: Browser, ada: User) -> None:
+    Upstream.objects.create(down_since=timezone.now())
+    assert "LiteLLM has not answered since" in browser(ada).get("/").content.decode()
+
+
+@pytest.mark.usefixtures("used")
+def test_usage_compares_with_the_days_before(browser: Browser, ada: User) -> None:
+    client = browser(ada)
+    week = client.get("/usage?days=7").content.decode()
+    assert "$1.75" in week
+    assert week.count("± 0 %") == 4
+    # Ninety days before the last ninety nothing was fetched, so there is nothing to compare with.
+    quarter = client.get("/usage?days=90&metric=requests").content.decode()
+    assert quarter.count("No days to compare with") == 4
+    assert "30 days of this range were never fetched" in quarter
+    assert client.get("/usage?days=nonsense").context["days"] == 30
+
+
+@pytest.mark.usefixtures("used")
+def test_rise_from_nothing_is_not_a_percentage(browser: Browser, ada: User, eve: User) -> None:
+    today = datetime.now(UTC).date()
+    for days in range(60, 181):
+        UsageDay.objects.create(date=today - timedelta(days=days), fetched_at=timezone.now())
+    page = browser(ada).get("/usage?days=90").content.decode()
+    assert "%</span>" not in page
+    assert "No days to compare with" not in page
+    assert "$0.00" in browser(eve).get("/usage").content.decode()
+
+
+@pytest.mark.usefixtures("used")
+def test_usage_of_others_is_for_administrators(browser: Browser, eve: User, ann: User) -> None:
+    assert "$7.50" not in browser(eve).get("/usage?of=everybody").content.decode()
+    assert "$7.50" not in browser(ann).get("/usage").content.decode()
+    assert "$7.50" in browser(ann).get("/usage?of=everybody").content.decode()
+
+
+def test_usage_without_any_fetch_says_so(browser: Browser, ada: User, subscribed: list[Subscription]) -> None:
+    page = browser(ada).get("/usage").content.decode()
+    assert "Nothing has been fetched from LiteLLM yet." in page
+    assert "Nothing was used in these days." in page
