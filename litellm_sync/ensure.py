@@ -35,7 +35,7 @@ def _same(wanted: Any, found: object) -> bool:
     if isinstance(found, Decimal) and wanted is not None:
         return found == Decimal(str(wanted))
     if isinstance(found, tuple):
-        return sorted(wanted) == sorted(found)
+        return bool(sorted(wanted) == sorted(found))
     return bool(found == wanted)
 
 
@@ -141,8 +141,8 @@ def is_listed(membership: Membership) -> bool:
     """
     if membership.listed or membership.team_id != DEFAULT_TEAM_ID:
         return True
-    earlier = Membership.objects.filter(team=DEFAULT_TEAM_ID, pk__lt=membership.pk).count()
-    return earlier < settings.LITELLM_DEFAULT_TEAM_LISTED_MEMBERS
+    limit: int = settings.LITELLM_DEFAULT_TEAM_LISTED_MEMBERS
+    return Membership.objects.filter(team=DEFAULT_TEAM_ID, pk__lt=membership.pk).count() < limit
 
 
 def make_membership_equal(membership: Membership, litellm: LiteLLM) -> bool:

@@ -17,35 +17,35 @@ env = environ.Env()
 INSECURE_SECRET_KEY = "insecure-key-for-development-only"  # noqa: S105 -- the check litemaas.E001 refuses it in production
 INSECURE_ENCRYPTION_KEY = "aW5zZWN1cmUta2V5LWZvci1kZXZlbG9wbWVudC0hISE="
 
-DEBUG = env.bool("DEBUG", default=False)
-SECRET_KEY = env.str("SECRET_KEY", default=INSECURE_SECRET_KEY)
+DEBUG: bool = env.bool("DEBUG", default=False)
+SECRET_KEY: str = env.str("SECRET_KEY", default=INSECURE_SECRET_KEY)
 ENCRYPTION_KEYS: list[str] = env.list("ENCRYPTION_KEYS", default=[INSECURE_ENCRYPTION_KEY])
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / ".data"))).resolve()
-INSECURE_COOKIES = env.bool("INSECURE_COOKIES", default=DEBUG)
-TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
-METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
-LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
-LOG_JSON = env.bool("LOG_JSON", default=not DEBUG)
+INSECURE_COOKIES: bool = env.bool("INSECURE_COOKIES", default=DEBUG)
+TRUSTED_PROXY_COUNT: int = env.int("TRUSTED_PROXY_COUNT", default=0)
+METRICS_TOKEN: str = env.str("METRICS_TOKEN", default="")
+LOG_LEVEL: str = env.str("LOG_LEVEL", default="INFO")
+LOG_JSON: bool = env.bool("LOG_JSON", default=not DEBUG)
 
 # --- LiteLLM ---------------------------------------------------------------------------------------------------------
 
-LITELLM_API_URL = env.str("LITELLM_API_URL", default="").rstrip("/")
-LITELLM_API_KEY = env.str("LITELLM_API_KEY", default="")
-LITELLM_PUBLIC_URL = env.str("LITELLM_PUBLIC_URL", default=LITELLM_API_URL).rstrip("/")
-LITELLM_CA_BUNDLE = env.str("LITELLM_CA_BUNDLE", default="")
+LITELLM_API_URL: str = env.str("LITELLM_API_URL", default="").rstrip("/")
+LITELLM_API_KEY: str = env.str("LITELLM_API_KEY", default="")
+LITELLM_PUBLIC_URL: str = env.str("LITELLM_PUBLIC_URL", default=LITELLM_API_URL).rstrip("/")
+LITELLM_CA_BUNDLE: str = env.str("LITELLM_CA_BUNDLE", default="")
 # Beyond this many listed members each call to LiteLLM with a key of the team becomes slow (measured: docs/adr/0004).
-LITELLM_DEFAULT_TEAM_LISTED_MEMBERS = env.int("LITELLM_DEFAULT_TEAM_LISTED_MEMBERS", default=500)
-MODEL_SYNC_SECONDS = env.int("MODEL_SYNC_SECONDS", default=3600)
-USAGE_SYNC_SECONDS = env.int("USAGE_SYNC_SECONDS", default=300)
+LITELLM_DEFAULT_TEAM_LISTED_MEMBERS: int = env.int("LITELLM_DEFAULT_TEAM_LISTED_MEMBERS", default=500)
+MODEL_SYNC_SECONDS: int = env.int("MODEL_SYNC_SECONDS", default=3600)
+USAGE_SYNC_SECONDS: int = env.int("USAGE_SYNC_SECONDS", default=300)
 # The share of available models that one sync may hide before it stops and asks (an empty answer hides them all).
-MODEL_SYNC_DISAPPEARANCE_LIMIT = env.float("MODEL_SYNC_DISAPPEARANCE_LIMIT", default=0.5)
+MODEL_SYNC_DISAPPEARANCE_LIMIT: float = env.float("MODEL_SYNC_DISAPPEARANCE_LIMIT", default=0.5)
 
 # --- Sign-in ---------------------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
-PASSWORD_SIGN_IN = env.bool("PASSWORD_SIGN_IN", default=DEBUG)
+PASSWORD_SIGN_IN: bool = env.bool("PASSWORD_SIGN_IN", default=DEBUG)
 LOGIN_URL = reverse_lazy("sign-in")
 LOGIN_REDIRECT_URL = reverse_lazy("home")
 ACCESS_TOKEN_LIFETIME = timedelta(minutes=env.int("ACCESS_TOKEN_MINUTES", default=30))

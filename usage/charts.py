@@ -109,7 +109,7 @@ def nice_ceiling(highest: Decimal) -> Decimal:
 def in_words(value: Decimal, metric: str) -> str:
     """A value with its unit."""
     if metric == "spend":
-        places = 2 if value >= Decimal("0.1") or not value else 4
+        places = 2 if value == value.quantize(Decimal("0.01")) or value >= Decimal("0.1") else 4
         return f"${number_format(value, places, force_grouping=True)}"
     shown = value.to_integral_value() if value == value.to_integral_value() else value.normalize()
     return str(number_format(shown, force_grouping=True))

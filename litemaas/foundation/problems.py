@@ -109,7 +109,8 @@ def api_exception_handler(exception: Exception, context: dict[str, Any]) -> Resp
     if error is None:
         return None
     if error is not exception and isinstance(exception, drf.APIException) and error.status != HTTPStatus.NOT_FOUND:
-        error.message = str(exception.detail)
+        detail = exception.detail
+        error.message = str(detail.get("detail", error.message) if isinstance(detail, dict) else detail)
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
         log.warning("unavailable", code=error.code, error=str(exception))
     return _api_response(error)
