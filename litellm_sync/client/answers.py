@@ -75,8 +75,31 @@ def _capabilities(info: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(sorted(name.removeprefix("supports_") for name in supported))
 
 
-@dataclass(frozen=True)
-class KeyInfo:
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What LiteLLM keeps of keys, users and teams alike; None is no limit."""
+
+    spend: Decimal
+    max_budget: Decimal | None
+    budget_duration: str | None
+    budget_reset_at: datetime | None
+    tpm_limit: int | None
+    rpm_limit: int | None
+
+
+def _limits(info: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "spend": _number(info.get("spend")) or Decimal(0),
+        "max_budget": _number(info.get("max_budget")),
+        "budget_duration": info.get("budget_duration"),
+        "budget_reset_at": _moment(info.get("budget_reset_at")),
+        "tpm_limit": _limit(info.get("tpm_limit")),
+        "rpm_limit": _limit(info.get("rpm_limit")),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyInfo(Limits):
     """A key as LiteLLM knows it; ``token`` is the SHA-256 of the secret."""
 
     token: str
@@ -85,12 +108,6 @@ class KeyInfo:
     team_id: str | None
     models: tuple[str, ...]
     blocked: bool
-    spend: Decimal
-    max_budget: Decimal | None
-    budget_duration: str | None
-    budget_reset_at: datetime | None
-    tpm_limit: int | None
-    rpm_limit: int | None
     max_parallel_requests: int | None
     expires: datetime | None
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -105,32 +122,21 @@ class KeyInfo:
             team_id=info.get("team_id"),
             models=tuple(info.get("models") or ()),
             blocked=bool(info.get("blocked")),
-            spend=_number(info.get("spend")) or Decimal(0),
-            max_budget=_number(info.get("max_budget")),
-            budget_duration=info.get("budget_duration"),
-            budget_reset_at=_moment(info.get("budget_reset_at")),
-            tpm_limit=_limit(info.get("tpm_limit")),
-            rpm_limit=_limit(info.get("rpm_limit")),
+            **_limits(info),
             max_parallel_requests=_limit(info.get("max_parallel_requests")),
             expires=_moment(info.get("expires")),
             metadata=info.get("metadata") or {},
         )
 
 
-@dataclass(frozen=True)
-class UserInfo:
+@dataclass(frozen=True, kw_only=True)
+class UserInfo(Limits):
     """A user as LiteLLM knows it."""
 
     user_id: str
     email: str | None
     alias: str | None
     role: str | None
-    spend: Decimal
-    max_budget: Decimal | None
-    budget_duration: str | None
-    budget_reset_at: datetime | None
-    tpm_limit: int | None
-    rpm_limit: int | None
     teams: tuple[str, ...]
 
     @classmethod
@@ -141,30 +147,19 @@ class UserInfo:
             email=info.get("user_email"),
             alias=info.get("user_alias"),
             role=info.get("user_role"),
-            spend=_number(info.get("spend")) or Decimal(0),
-            max_budget=_number(info.get("max_budget")),
-            budget_duration=info.get("budget_duration"),
-            budget_reset_at=_moment(info.get("budget_reset_at")),
-            tpm_limit=_limit(info.get("tpm_limit")),
-            rpm_limit=_limit(info.get("rpm_limit")),
+            **_limits(info),
             teams=tuple(info.get("teams") or ()),
         )
 
 
-@dataclass(frozen=True)
-class TeamInfo:
+@dataclass(frozen=True, kw_only=True)
+class TeamInfo(Limits):
     """A team as LiteLLM knows it; ``members`` leaves out LiteLLM's own default_user_id."""
 
     team_id: str
     alias: str | None
     models: tuple[str, ...]
     blocked: bool
-    spend: Decimal
-    max_budget: Decimal | None
-    budget_duration: str | None
-    budget_reset_at: datetime | None
-    tpm_limit: int | None
-    rpm_limit: int | None
     members: frozenset[str]
 
     @classmethod
@@ -176,12 +171,7 @@ class TeamInfo:
             alias=info.get("team_alias"),
             models=tuple(info.get("models") or ()),
             blocked=bool(info.get("blocked")),
-            spend=_number(info.get("spend")) or Decimal(0),
-            max_budget=_number(info.get("max_budget")),
-            budget_duration=info.get("budget_duration"),
-            budget_reset_at=_moment(info.get("budget_reset_at")),
-            tpm_limit=_limit(info.get("tpm_limit")),
-            rpm_limit=_limit(info.get("rpm_limit")),
+            **_limits(info),
             members=frozenset(m["user_id"] for m in listed if m.get("user_id") not in (None, "default_user_id")),
         )
 

@@ -1,6 +1,6 @@
 """The only place that emulates the activity routes: sums by day, model, provider and key."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import date
 from typing import Any, Final
 
@@ -99,8 +99,7 @@ def _in_pages(call: Call, rows: list[Row], entity: str, paging: tuple[int, int])
 
 
 def _answer(call: Call, rows: list[Row], entity: str, paging: tuple[int, int]) -> Row:
-    days = list(dict.fromkeys(row["date"] for row in rows))
-    results = [_day(call, [row for row in rows if row["date"] == day], day, entity) for day in days]
+    results = [_day(call, group, day, entity) for day, group in _split(rows, "date").items()]
     totals = _sum(call, rows)
     page, pages = paging
     metadata: Row = {"total_tokens": totals["total_tokens"]} | {f"total_{name}": totals[name] for name in _TOTALS}
@@ -108,13 +107,10 @@ def _answer(call: Call, rows: list[Row], entity: str, paging: tuple[int, int]) -
     return {"results": results, "metadata": metadata}
 
 
-def _sum(call: Call, rows: Iterable[Row]) -> Row:
+def _sum(call: Call, rows: list[Row]) -> Row:
     total = _ZERO | ({} if call.version.is_old else _NEWER_ZERO)
-    for row in rows:
-        for name in METRICS:
-            if name in total:
-                total[name] += row[name]
-    return total
+    summed: Row = {name: sum(row[name] for row in rows) for name in METRICS if name in total}
+    return total | summed
 
 
 def _day(call: Call, rows: list[Row], day: str, entity: str) -> Row:

@@ -109,11 +109,16 @@ def api_exception_handler(exception: Exception, context: dict[str, Any]) -> Resp
     if error is None:
         return None
     if error is not exception and isinstance(exception, drf.APIException) and error.status != HTTPStatus.NOT_FOUND:
-        detail = exception.detail
-        error.message = str(detail.get("detail", error.message) if isinstance(detail, dict) else detail)
+        error.message = _words_of(exception) or error.message
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
         log.warning("unavailable", code=error.code, error=str(exception))
     return _api_response(error)
+
+
+def _words_of(exception: drf.APIException) -> str:
+    """simplejwt's details are dictionaries, with the words under ``detail``."""
+    words: Any = exception.detail.get("detail", "") if isinstance(exception.detail, dict) else exception.detail
+    return str(words)
 
 
 def _method_not_allowed() -> errors.DomainError:

@@ -94,6 +94,7 @@ def running_product(litellm_url: str, litellm_key: str, log: Path) -> Iterator[P
     port, python = free_port(), [sys.executable]
     url = f"http://127.0.0.1:{port}"
     settings = {"DJANGO_SETTINGS_MODULE": "litemaas.settings", "USAGE_SYNC_SECONDS": "3", "LOG_LEVEL": "INFO"}
+    settings |= {"PASSWORD_SIGN_IN": "1", "INSECURE_COOKIES": "1"}  # plain HTTP, and nobody to sign in elsewhere
     with database() as database_url:
         litellm = {"LITELLM_API_URL": litellm_url, "LITELLM_API_KEY": litellm_key}
         env = os.environ | settings | litellm | {"DATABASE_URL": database_url}

@@ -1,27 +1,24 @@
-"""One running product for all bad weather; the weather is the emulator's."""
+"""One running product for all bad weather, on the emulator and on every real LiteLLM that is named."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from litellm_sync.emulator.server import Emulator
-from tests.cast import MASTER_KEY
-from tests.e2e.conftest import Product, running_product, wait_for
+from tests.e2e.conftest import TARGETS, Product, running_product, wait_for
+from tests.weather import Weather, weather_over
 
 
-@pytest.fixture(scope="module")
-def weather() -> Iterator[Emulator]:
+@pytest.fixture(scope="module", params=TARGETS)
+def weather(request: pytest.FixtureRequest) -> Iterator[Weather]:
     """A LiteLLM whose weather a test decides."""
-    with Emulator(master_key=MASTER_KEY, state=None) as emulator:
-        yield emulator
+    with weather_over(request.param) as changing:
+        yield changing
 
 
 @pytest.fixture(scope="module")
-def product(weather: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+def product(weather: Weather, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """The product in front of it, with a catalogue and alice's subscription to gpt-4o."""
-    log: Path = tmp_path_factory.mktemp("product")
-    with running_product(weather.url, MASTER_KEY, log) as running:
+    with running_product(weather.url, weather.master_key, tmp_path_factory.mktemp("product")) as running:
         alice = running.sign_in("alice")
         wait_for(lambda: alice("GET", "/models")["count"], what="the catalogue")
         alice("POST", "/subscriptions", 201, json={"model": "gpt-4o"})
@@ -29,6 +26,6 @@ def product(weather: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture(autouse=True)
-def _fair_weather_again(weather: Emulator) -> Iterator[None]:
+def _fair_weather_again(weather: Weather) -> Iterator[None]:
     yield
     weather.faults.clear()

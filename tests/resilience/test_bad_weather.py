@@ -9,8 +9,8 @@ import psycopg
 import pytest
 import requests
 
-from litellm_sync.emulator.server import Emulator
 from tests.e2e.conftest import Product, Speaker, wait_for
+from tests.weather import Weather
 
 pytestmark = pytest.mark.e2e
 
@@ -55,7 +55,7 @@ def settled(alice: Speaker, *keys: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("mode", WEATHER)
-def test_trap_20_keys_made_and_revoked_in_bad_weather(product: Product, weather: Emulator, mode: str) -> None:
+def test_trap_20_keys_made_and_revoked_in_bad_weather(product: Product, weather: Weather, mode: str) -> None:
     alice = product.sign_in("alice")
     old = make(alice, f"old {mode}")
     assert works(product, old)
@@ -83,7 +83,7 @@ def test_trap_20_keys_made_and_revoked_in_bad_weather(product: Product, weather:
     assert {digest(old), digest(brief)} & alive == set()
 
 
-def test_trap_51_a_hanging_litellm_does_not_make_others_wait(product: Product, weather: Emulator) -> None:
+def test_trap_51_a_hanging_litellm_does_not_make_others_wait(product: Product, weather: Weather) -> None:
     alice, bob = product.sign_in("alice"), product.sign_in("bob")
     weather.faults.add("slow", seconds=30)
     makers = [threading.Thread(target=make, args=(alice, f"hanging {n}")) for n in range(12)]
@@ -102,7 +102,7 @@ def test_trap_51_a_hanging_litellm_does_not_make_others_wait(product: Product, w
     assert names == {f"hanging {n}" for n in range(12)}
 
 
-def test_an_answer_that_arrives_after_the_revocation_leaves_no_orphan(product: Product, weather: Emulator) -> None:
+def test_an_answer_that_arrives_after_the_revocation_leaves_no_orphan(product: Product, weather: Weather) -> None:
     alice = product.sign_in("alice")
     # The offer is carried out four seconds late: after we gave up on it, and after the key was revoked.
     weather.faults.add("slow", seconds=4, paths=["/key/generate"], count=1)
