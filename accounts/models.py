@@ -34,6 +34,10 @@ def default_roles() -> list[str]:
 class UserManager(BaseUserManager["User"]):
     """Users are made by teams.services.provision_user alone, so there is no create_user here."""
 
+    def get_by_natural_key(self, username: str | None) -> "User":
+        """Names are unique whatever their case, so signing in does not ask for it either."""
+        return self.annotate(lower_name=Lower("username")).get(lower_name=(username or "").lower())
+
 
 class User(AbstractBaseUser, Limited, Synced):
     """A person. The id is also LiteLLM's ``user_id``."""

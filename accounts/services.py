@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.contrib.auth import authenticate
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -28,18 +28,28 @@ def sign_in_with_password(*, username: str, password: str, address: str) -> User
     account = username.strip().lower()[:150]
     _refuse_guessing(account, address)
     user = authenticate(username=username.strip(), password=password)
-    if not isinstance(user, User):
+    with transaction.atomic():
+        # Guesses at the same moment have all passed the first look; here they queue up, and only five are answered.
+        _one_at_a_time(account)
+        _refuse_guessing(account, address)
+        if isinstance(user, User):
+            FailedSignIn.objects.filter(account=account).delete()
+            audit.record(user, audit.Action.SIGN_IN_SUCCEEDED, user, method="password")
+            return user
         FailedSignIn.objects.create(account=account, address=address)
         audit.record(None, audit.Action.SIGN_IN_FAILED, success=False, actor_name=account, reason="wrong_password")
-        raise NotAuthenticated(_("This name and password do not belong together."), code="wrong_credentials")
-    FailedSignIn.objects.filter(account=account).delete()
-    audit.record(user, audit.Action.SIGN_IN_SUCCEEDED, user, method="password")
-    return user
+    raise NotAuthenticated(_("This name and password do not belong together."), code="wrong_credentials")
 
 
 def sign_out(actor: User) -> None:
     """Note that somebody left; ending the session itself is the caller's, who has the request."""
     audit.record(actor, audit.Action.SIGN_OUT_SUCCEEDED, actor)
+
+
+def _one_at_a_time(account: str) -> None:
+    """Wait for others who are deciding about this account; a name that nobody has needs the lock too, so no row can."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"sign-in {account}"])
 
 
 def _refuse_guessing(account: str, address: str) -> None:

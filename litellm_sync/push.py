@@ -10,6 +10,7 @@ from accounts.models import User
 from apikeys.models import ApiKeySecret, KeyModel
 from litellm_sync import ensure, state
 from litellm_sync.client import LiteLLM
+from litellm_sync.default_team import ensure_default_team_exists
 from litellm_sync.keys import make_secret_equal
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
 from subscriptions.models import Subscription
@@ -29,6 +30,7 @@ def _team(team: Team, litellm: LiteLLM) -> dict[str, Any]:
 
 
 def _user(user: User, litellm: LiteLLM) -> dict[str, Any]:
+    ensure_default_team_exists(litellm)
     found = ensure.make_user_equal(user, litellm)
     return {"spend": found.spend, "budget_resets_at": found.budget_reset_at}
 

@@ -254,4 +254,6 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 
 PROCRASTINATE_WORKER_DEFAULTS = {"concurrency": env.int("WORKER_CONCURRENCY", default=8), "delete_jobs": "successful"}
 
-LOGGING = logs.configure(json=LOG_JSON, level=LOG_LEVEL)
+LOGGING: dict[str, Any] = logs.configure(json=LOG_JSON, level=LOG_LEVEL)
+# Procrastinate tells every command, however small, which tasks there are.
+LOGGING["loggers"] |= {f"procrastinate.{name}": {"level": "WARNING"} for name in ("blueprints", "periodic")}

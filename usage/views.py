@@ -32,11 +32,11 @@ def usage(request: SignedInRequest) -> HttpResponse:
 
 
 def _answers(user: User, question: queries.Question, metric: str) -> dict[str, Any]:
-    """Figures are compared only with days that were fetched."""
+    """Figures are compared only where every day of both ranges was fetched."""
     rows = queries.timeseries(user, question)
     freshness = queries.freshness(question)
     before = question.previous()
-    comparable = not queries.freshness(before).missing_days
+    comparable = not (freshness.missing_days or queries.freshness(before).missing_days)
     return {
         "now": queries.summary(user, question),
         "before": queries.summary(user, before) if comparable else {},

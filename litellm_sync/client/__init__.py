@@ -109,11 +109,11 @@ class LiteLLM:
     def get_key_info(self, token: str) -> KeyInfo | None:
         """The key with this hash, or None when absent; expired and blocked keys are shown too.
 
-        1.109 goes on showing deleted keys, with ``deleted_at``; they are absent.
+        1.109 goes on showing deleted keys, with status ``deleted``; they are absent.
         """
         answer = self._find("get_key_info", "/key/info", key=token)
         info = answer["info"] if answer else None
-        return KeyInfo.parse(token, info) if info and not info.get("deleted_at") else None
+        return KeyInfo.parse(token, info) if info and info.get("status") != "deleted" else None
 
     def create_key(self, body: dict[str, Any]) -> None:
         """/key/generate with our own secret. Look before, read back after: it checks neither user, team nor models,

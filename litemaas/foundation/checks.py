@@ -3,15 +3,27 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register, run_checks
+from django.core.exceptions import ImproperlyConfigured
 
 SETTINGS_TAG = "litemaas"
+SHORTEST_SECRET_KEY = 32
+
+
+def refuse_unsafe_settings() -> None:
+    """Raise ImproperlyConfigured for errors in our settings: a web server, unlike manage.py, checks nothing."""
+    errors = [found for found in run_checks(tags=[SETTINGS_TAG]) if found.is_serious()]
+    if errors:
+        raise ImproperlyConfigured("\n".join(f"{error.id}: {error.msg} {error.hint or ''}" for error in errors))
 
 
 def _secrets() -> list[CheckMessage]:
     found: list[CheckMessage] = []
     if settings.SECRET_KEY == settings.INSECURE_SECRET_KEY:
         found.append(Error("SECRET_KEY is the development key.", hint="Set SECRET_KEY.", id="litemaas.E001"))
+    elif len(settings.SECRET_KEY) < SHORTEST_SECRET_KEY:
+        hint = f"It signs tokens (RFC 7518, 3.2): set at least {SHORTEST_SECRET_KEY} random characters."
+        found.append(Error("SECRET_KEY is too short.", hint=hint, id="litemaas.E006"))
     if settings.INSECURE_ENCRYPTION_KEY in settings.ENCRYPTION_KEYS:
         hint = "Set ENCRYPTION_KEYS to one or more Fernet keys, the newest first (docs/settings.md says how)."
         found.append(Error("ENCRYPTION_KEYS holds the development key.", hint=hint, id="litemaas.E002"))

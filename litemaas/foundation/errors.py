@@ -118,4 +118,4 @@ class DatabaseUnavailable(DomainError):
 
     code = "database_unavailable"
     status = 503
-    default_message = _("The database cannot be reached at the moment. Nothing was changed; try again shortly.")
+    default_message = _("The database cannot be reached at the moment. Try again shortly.")

@@ -193,12 +193,12 @@ class TestFailures:
         return breakdown
 
     @pytest.mark.parametrize(
-        ("settings", "block"),
+        ("limits", "block"),
         [({"models": ["gpt-4o-mini"]}, False), ({"max_budget": 0}, False), ({}, True), ({"duration": "0s"}, False)],
         ids=["denied", "over budget", "blocked", "expired"],
     )
-    def test_a_call_that_the_proxy_refuses(self, litellm: Proxy, settings: dict[str, Any], block: bool) -> None:  # noqa: FBT001
-        key = litellm.new_key(**settings)
+    def test_a_call_that_the_proxy_refuses(self, litellm: Proxy, limits: dict[str, Any], block: bool) -> None:  # noqa: FBT001
+        key = litellm.new_key(**limits)
         if block:
             litellm.done("/key/block", {"key": key.token})
         assert litellm.chat(key).status != 200

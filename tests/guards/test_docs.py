@@ -44,11 +44,14 @@ def settings_read() -> dict[str, ast.expr | None]:
     """Name -> default of each ``env.*("NAME", default=…)`` in the settings."""
     found: dict[str, ast.expr | None] = {}
     for node in ast.walk(ast.parse((ROOT / "litemaas/settings.py").read_text())):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("env.") and node.args:
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and ast.unparse(node.func.value) == "env"
+        ):
             name = node.args[0]
             if isinstance(name, ast.Constant):
-                default = next((word.value for word in node.keywords if word.arg == "default"), None)
-                found[str(name.value)] = default
+                found[str(name.value)] = next((word.value for word in node.keywords if word.arg == "default"), None)
     return found
 
 
@@ -94,24 +97,31 @@ def sources() -> Iterator[Path]:
                 yield path
 
 
-def _class_status(name: str) -> int:
-    found = getattr(errors, name.rpartition(".")[2], None)
-    return found.status if found else errors.Invalid.status  # a ValidationError is answered as Invalid
+ERRORS = {
+    name: known
+    for name, known in vars(errors).items()
+    if isinstance(known, type) and issubclass(known, errors.DomainError)
+}
+
+
+def literal_codes(path: Path) -> Iterator[tuple[str, int]]:
+    """Each ``code="…"`` of a call with the status of the error that is made by it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            # A ValidationError, which is no class of ours, is answered as Invalid.
+            made = ERRORS.get(ast.unparse(node.func).rpartition(".")[2], errors.Invalid)
+            for word in node.keywords:
+                if word.arg == "code" and isinstance(word.value, ast.Constant):
+                    code = str(word.value.value)
+                    yield code, STATUS_BY_HAND.get(code, made.status)
 
 
 def codes_used() -> dict[str, set[int]]:
     """Code -> the statuses with which it is answered."""
-    found: dict[str, set[int]] = {}
+    found = {known.code: {known.status} for known in ERRORS.values()}
     for path in sources():
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call):
-                for word in node.keywords:
-                    if word.arg == "code" and isinstance(word.value, ast.Constant):
-                        code = str(word.value.value)
-                        found.setdefault(code, set()).add(STATUS_BY_HAND.get(code) or _class_status(ast.unparse(node.func)))
-    for known in vars(errors).values():
-        if isinstance(known, type) and issubclass(known, errors.DomainError):
-            found.setdefault(known.code, set()).add(known.status)
+        for code, status in literal_codes(path):
+            found.setdefault(code, set()).add(status)
     return found
 
 

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -97,9 +98,16 @@ def sign_in(url: str, name: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {answer.json()['access']}"}
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that a server user may reach; pytest closes the parents of its own at the start of every other run."""
+    with tempfile.TemporaryDirectory(prefix="litemaas-demo-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
 @pytest.mark.e2e
-def test_the_demo_serves_at_once_keeps_its_data_and_leaves_nothing(tmp_path: Path) -> None:
-    data_dir = tmp_path / "data"
+def test_the_demo_serves_at_once_keeps_its_data_and_leaves_nothing(folder: Path) -> None:
+    data_dir = folder / "data"
     with running(data_dir) as first:
         for name in ("admin", "ro", "alice", "bob"):
             headers = sign_in(first.url, name)
@@ -120,8 +128,8 @@ def test_the_demo_serves_at_once_keeps_its_data_and_leaves_nothing(tmp_path: Pat
 
 
 @pytest.mark.e2e
-def test_a_demo_that_is_killed_leaves_nothing_either(tmp_path: Path) -> None:
-    with running(tmp_path / "data") as killed:
+def test_a_demo_that_is_killed_leaves_nothing_either(folder: Path) -> None:
+    with running(folder / "data") as killed:
         killed.process.kill()
         killed.process.communicate()
         deadline = time.monotonic() + 30

@@ -61,7 +61,7 @@ def test_usage_compares_with_the_days_before(browser: Browser, ada: User) -> Non
     assert week.count("± 0 %") == 4
     # Ninety days before the last ninety nothing was fetched, so there is nothing to compare with.
     quarter = client.get("/usage?days=90&metric=requests").content.decode()
-    assert quarter.count("No days to compare with") == 4
+    assert quarter.count("Not compared: days are missing") == 4
     assert "30 days of this range were never fetched" in quarter
     assert client.get("/usage?days=nonsense").context["days"] == 30
 
@@ -73,7 +73,7 @@ def test_rise_from_nothing_is_not_a_percentage(browser: Browser, ada: User, eve:
         UsageDay.objects.create(date=today - timedelta(days=days), fetched_at=timezone.now())
     page = browser(ada).get("/usage?days=90").content.decode()
     assert "%</span>" not in page
-    assert "No days to compare with" not in page
+    assert "Not compared: days are missing" not in page
     assert "$0.00" in browser(eve).get("/usage").content.decode()
 
 

@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -153,6 +154,22 @@ def test_error_page_needs_no_database(browser: Browser, ada: User) -> None:
     with CaptureQueriesContext(connection) as captured:
         assert browser(None).get("/nothing-here").status_code == 404
     assert len(captured) == 0
+
+
+def test_page_is_readable_while_the_database_is_away(
+    browser: Browser, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any) -> None:
+        raise OperationalError
+
+    client = browser(ada)
+    monkeypatch.setattr(SessionStore, "load", fail)
+    with CaptureQueriesContext(connection) as captured:
+        response = client.get("/api-keys")
+    assert response.status_code == 503
+    assert "The database cannot be reached at the moment." in body(response)
+    assert len(captured) == 0
+    check_outline(response)
 
 
 def test_htmx_gets_an_alert_instead_of_a_page(browser: Browser, ada: User) -> None:

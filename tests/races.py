@@ -1,0 +1,37 @@
+"""Several people at the same moment: threads with connections and transactions of their own."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import pytest
+from django.db import connection
+
+Result = TypeVar("Result")
+
+QUEUE = "procrastinate_jobs, procrastinate_events, procrastinate_periodic_defers"
+
+
+@pytest.fixture
+def real_transactions(transactional_db: None) -> Iterator[None]:
+    """Rows that other threads see. Django empties its own tables afterwards; the job queue's are not Django's."""
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute(f"TRUNCATE {QUEUE} RESTART IDENTITY CASCADE")
+
+
+def at_once(number: int, act: Callable[[int], Result]) -> list[Result]:
+    """``act(0)`` … ``act(number - 1)``, each in a thread of its own, all let go at the same moment."""
+    start = threading.Barrier(number)
+
+    def perform(turn: int) -> Result:
+        try:
+            connection.ensure_connection()
+            start.wait(timeout=60)
+            return act(turn)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(number) as threads:
+        return list(threads.map(perform, range(number)))
