@@ -1,6 +1,6 @@
 """The API's faces of tokens, the own profile and the audit log."""
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from typing import Any, cast
 
 import django_filters
@@ -98,13 +98,13 @@ class AuditFilter(django_filters.FilterSet):
         model = AuditEvent
         fields = ("actor", "action", "category", "target", "start", "end")
 
-    def from_day(self, rows: QuerySet[AuditEvent], _name: str, day: datetime) -> QuerySet[AuditEvent]:
+    def from_day(self, rows: QuerySet[AuditEvent], _name: str, day: date) -> QuerySet[AuditEvent]:
         """From the first moment of the day."""
         return rows.filter(at__gte=datetime.combine(day, time.min, UTC))
 
-    def to_day(self, rows: QuerySet[AuditEvent], _name: str, day: datetime) -> QuerySet[AuditEvent]:
+    def to_day(self, rows: QuerySet[AuditEvent], _name: str, day: date) -> QuerySet[AuditEvent]:
         """To the last moment of the day."""
-        return rows.filter(at__lt=datetime.combine(day, time.min, UTC) + timedelta(days=1))
+        return rows.filter(at__lte=datetime.combine(day, time.max, UTC))
 
 
 @access(rbac.Permission.AUDIT_READ)

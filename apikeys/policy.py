@@ -16,6 +16,7 @@ from litemaas.foundation import validators
 from litemaas.foundation.errors import Invalid
 
 LONGEST_MINIMUM = "7d"
+LONGEST_EXPIRY_DAYS = 36_500
 
 
 class KeyLimits(TypedDict, total=False):
@@ -66,7 +67,13 @@ def _check_policy(policy: KeyPolicy) -> None:
         default, maximum = getattr(policy, f"default_{name}"), getattr(policy, f"maximum_{name}")
         if default is not None and maximum is not None and default > maximum:
             raise Invalid(_("The default is above the maximum."), code="default_above_maximum", field=f"default_{name}")
+    for name in ("default_expires_days", "maximum_expires_days"):
+        if (getattr(policy, name) or 0) > LONGEST_EXPIRY_DAYS:  # the calendar ends, and with it every creation
+            raise Invalid(_("At most %(days)s days.") % {"days": LONGEST_EXPIRY_DAYS}, field=name)
     shortest = validators.duration_seconds(policy.minimum_budget_duration)
+    default_period = policy.default_budget_duration
+    if default_period and validators.duration_seconds(default_period) < shortest:
+        raise Invalid(_("The default is shorter than the minimum."), field="default_budget_duration")
     if shortest > validators.duration_seconds(LONGEST_MINIMUM):
         raise Invalid(_("A week must remain possible: at most 7d."), field="minimum_budget_duration")
 

@@ -30,7 +30,7 @@ models_router = SimpleRouter(trailing_slash=False)
 models_router.register("models", subscriptions.ModelViewSet, basename="api-model")
 
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
-router.register("api-keys", apikeys.ApiKeyViewSet, basename="api-key")
+router.register("api-keys", apikeys.ApiKeyViewSet, basename="api-apikey")
 router.register("audit", accounts.AuditViewSet, basename="api-audit")
 router.register("integration/runs", litellm_sync.SyncRunViewSet, basename="api-sync-run")
 router.register("subscriptions", subscriptions.SubscriptionViewSet, basename="api-subscription")

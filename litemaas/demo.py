@@ -39,7 +39,8 @@ def make_people() -> list[User]:
 
 def make_data() -> list[IssuedKey]:
     """Subscriptions and keys for people who have none, of models that the catalogue has. Returns the new keys."""
-    models = list(Model.objects.filter(availability="available", restricted=False, mode="chat").order_by("id"))
+    offered = Model.objects.filter(availability="available", mode="chat", input_cost_per_token__gt=0)
+    models = list(offered.order_by("id"))
     issued = []
     for name, number in SUBSCRIBERS.items():
         user = User.objects.get(username=name)

@@ -13,8 +13,9 @@ from litemaas.foundation.errors import NotAuthenticated
 @access(PUBLIC)
 def metrics(request: HttpRequest) -> HttpResponse:
     """What the process counts; figures of requests and of calls to LiteLLM, never names."""
-    wanted = f"Bearer {settings.METRICS_TOKEN}"
-    if settings.METRICS_TOKEN and not secrets.compare_digest(request.headers.get("Authorization", ""), wanted):
+    # As bytes: texts that are not ASCII cannot be compared in constant time.
+    wanted, shown = f"Bearer {settings.METRICS_TOKEN}".encode(), request.headers.get("Authorization", "").encode()
+    if settings.METRICS_TOKEN and not secrets.compare_digest(shown, wanted):
         raise NotAuthenticated
     answer: HttpResponse = ExportToDjangoView(request)
     return answer

@@ -101,6 +101,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "litemaas.foundation.middleware.RequestIdMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    # It pads what it compresses, so that lengths betray nothing (BREACH).
+    "django.middleware.gzip.GZipMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -184,12 +186,17 @@ USE_TZ = True
 
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(DATA_DIR / "static")))
-STATICFILES_DIRS = [BASE_DIR / "litemaas" / "static"]
+# After collectstatic: names with a digest, cached for ever. Else served from where the apps keep them.
+COMPRESS_STATIC: bool = env.bool("COMPRESS_STATIC", default=False)
+STATIC_STORAGES = {
+    True: "whitenoise.storage.CompressedManifestStaticFilesStorage",
+    False: "django.contrib.staticfiles.storage.StaticFilesStorage",
+}
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "staticfiles": {"BACKEND": STATIC_STORAGES[COMPRESS_STATIC]},
 }
-WHITENOISE_USE_FINDERS = True
+WHITENOISE_USE_FINDERS = not COMPRESS_STATIC
 
 # Bodies of the portal and the API are small; anything larger is refused before it is read.
 DATA_UPLOAD_MAX_MEMORY_SIZE = env.int("MAX_BODY_BYTES", default=1_000_000)
@@ -227,12 +234,15 @@ REST_FRAMEWORK: dict[str, Any] = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.enforcement.AccessPermission"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["litemaas.foundation.bodies.JSONBody"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "litemaas.foundation.bodies.WhatThereIs",
+    # OPTIONS is not offered: the schema says more, and DRF's answer to it fails on views without a queryset.
+    "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_PAGINATION_CLASS": "litemaas.foundation.pagination.Pages",
     "DEFAULT_FILTER_BACKENDS": [
         "django_filters.rest_framework.DjangoFilterBackend",
         "rest_framework.filters.SearchFilter",
-        "rest_framework.filters.OrderingFilter",
+        "litemaas.foundation.pagination.Order",
     ],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "litemaas.foundation.problems.api_exception_handler",
@@ -245,6 +255,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "DESCRIPTION": "Models as a service in front of LiteLLM.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    # Its own views would be open to everybody whatever they are marked with.
+    "SERVE_PERMISSIONS": ["accounts.enforcement.AccessPermission"],
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

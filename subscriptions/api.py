@@ -2,6 +2,7 @@
 
 from typing import cast
 
+import django_filters
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, viewsets
@@ -17,6 +18,18 @@ from subscriptions.models import Model, Subscription
 from subscriptions.serializers import ModelSerializer, NewSubscriptionSerializer, SubscriptionSerializer
 
 
+class ModelFilter(django_filters.FilterSet):
+    """``restricted`` is true or false; django-filter's own would take anything else for "do not care"."""
+
+    restricted = django_filters.TypedChoiceFilter(
+        choices=[("true", "true"), ("false", "false")], coerce=lambda sent: sent == "true"
+    )
+
+    class Meta:
+        model = Model
+        fields = ("provider", "mode", "availability", "restricted")
+
+
 @access(Permission.MODELS_READ)
 class ModelViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Model]):
     """The catalogue. Ids are LiteLLM's public names and may contain slashes, raw or as %2F."""
@@ -24,7 +37,7 @@ class ModelViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
     queryset = Model.objects.none()
     serializer_class = ModelSerializer
     lookup_value_regex = ".+"
-    filterset_fields = ("provider", "mode", "availability", "restricted")
+    filterset_class = ModelFilter
     search_fields = ("id", "description", "provider")
     ordering_fields = ("id", "provider", "context_length", "input_cost_per_token", "output_cost_per_token")
 

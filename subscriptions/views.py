@@ -55,7 +55,7 @@ def subscription_create(request: SignedInRequest) -> HttpResponse:
     """Subscribe, and go back to where the button was."""
     form = SubscribeForm(request.POST)
     if not form.is_valid():
-        return _model_page(request, request.POST.get("model", ""), form, status=422)
+        return _model_page(request, form.cleaned_data.get("model", ""), form, status=422)
     made = services.create_subscription(request.user, **form.cleaned_data)
     if made.status == SubscriptionStatus.PENDING:
         messages.info(request, _("You asked for access to “%(model)s”. It waits for approval.") % {"model": made.model})

@@ -45,7 +45,7 @@ class Question:
         Raises Invalid when they are in the wrong order or span more than a year.
         """
         end = end or max(datetime.now(UTC).date(), start or date.min)
-        start = start or end - timedelta(days=DEFAULT_DAYS - 1)
+        start = start or date.fromordinal(max(1, end.toordinal() - DEFAULT_DAYS + 1))
         try:
             validators.validate_date_range(start, end, max_days=LONGEST_DAYS)
         except ValidationError as error:

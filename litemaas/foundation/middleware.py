@@ -46,17 +46,19 @@ def client_address(request: HttpRequest | Request) -> str:
 
 
 class BodyLimitMiddleware:
-    """Refuse oversized bodies before anything reads them; DRF's parsers would read past Django's own limit."""
+    """Refuse oversized bodies before anything reads them (DRF's parsers would read past Django's own limit), and NUL."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         length = request.META.get("CONTENT_LENGTH") or "0"
-        if not length.isdigit():
+        if not length.isdecimal():
             return problems.response_for(request, errors.Malformed())
         if int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             return problems.response_for(request, errors.TooLarge())
+        if "\x00" in request.path:  # PostgreSQL takes it for no text, so nothing can have it in its name
+            return problems.response_for(request, errors.NotFound())
         return self.get_response(request)
 
 

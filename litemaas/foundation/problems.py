@@ -16,7 +16,6 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from rest_framework import exceptions as drf
-from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from litemaas.foundation import errors, logs
@@ -25,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
 FORM_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+# A form that met one of these goes back to its page with a message; who may not, or sees nothing, is told so.
+ABOUT_THE_STATE = frozenset({HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.TOO_MANY_REQUESTS})
 
 DRF_EQUIVALENTS: tuple[tuple[type[Exception], type[errors.DomainError]], ...] = (
     (drf.ParseError, errors.Malformed),
@@ -95,8 +96,11 @@ def _field_errors(detail: Any, prefix: str = "") -> list[dict[str, str]]:
     return [{"field": prefix, "code": getattr(detail, "code", "invalid"), "message": str(detail)}]
 
 
-def api_exception_handler(exception: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's EXCEPTION_HANDLER: None lets a bug of ours reach server_error()."""
+def api_exception_handler(exception: Exception, context: dict[str, Any]) -> HttpResponse | None:
+    """DRF's EXCEPTION_HANDLER: None lets a bug of ours reach server_error().
+
+    The answer is JSON whatever the view renders otherwise: the schema is YAML, its documentation HTML.
+    """
     set_rollback()
     if isinstance(exception, drf.ValidationError):
         found = _field_errors(exception.detail)
@@ -104,7 +108,7 @@ def api_exception_handler(exception: Exception, context: dict[str, Any]) -> Resp
         detail = f"{first['field']}: {first['message']}" if first["field"] else first["message"]
         return _api_response(errors.Invalid(detail), found)
     if isinstance(exception, drf.MethodNotAllowed):
-        return Response(problem(_method_not_allowed()), status=405, content_type=PROBLEM_JSON)
+        return _api_response(_method_not_allowed())
     error = as_domain_error(exception)
     if error is None:
         return None
@@ -127,20 +131,19 @@ def _method_not_allowed() -> errors.DomainError:
     return error
 
 
-def _api_response(error: errors.DomainError, field_errors: list[dict[str, str]] | None = None) -> Response:
-    return Response(
-        problem(error, field_errors), status=error.status, headers=_headers(error), content_type=PROBLEM_JSON
-    )
+def _api_response(error: errors.DomainError, field_errors: list[dict[str, str]] | None = None) -> HttpResponse:
+    body = problem(error, field_errors)
+    return JsonResponse(body, status=error.status, headers=_headers(error), content_type=PROBLEM_JSON)
 
 
 def response_for(request: HttpRequest, error: errors.DomainError) -> HttpResponse:
     """The answer to an error outside of DRF: problem+json, an htmx alert, a message with a redirect, or a page."""
     if is_api(request):
-        return JsonResponse(problem(error), status=error.status, content_type=PROBLEM_JSON, headers=_headers(error))
+        return _api_response(error)
     if request.headers.get("HX-Request") == "true":
         return _page(request, error, "components/alert.html")
     back = _way_back(request)
-    if request.method in FORM_METHODS and back and error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+    if request.method in FORM_METHODS and back and error.status in ABOUT_THE_STATE:
         messages.error(request, str(error.message))
         return HttpResponseRedirect(back)
     return _page(request, error, "errors/error.html")

@@ -67,7 +67,7 @@ def as_environment(default: ast.expr | None) -> str | None:
 
 
 def test_every_setting_is_documented_and_no_other() -> None:
-    everything = named(table_rows(DOCS / "settings.md"))
+    everything = [name for name in named(table_rows(DOCS / "settings.md")) if name.isupper()]
     demo = named(table_rows(DOCS / "settings.md", "The demo alone"))
     assert len(everything) == len(set(everything))
     assert set(everything) - set(demo) == set(settings_read())
@@ -84,6 +84,12 @@ def test_documented_defaults_are_those_of_the_settings() -> None:
     literals = {name: as_environment(default) for name, default in settings_read().items()}
     wanted = {name: f"`{value}`" if value else "empty" for name, value in literals.items() if value is not None}
     assert {name: documented[name] for name in wanted} == wanted
+
+
+def test_every_system_check_is_documented_and_no_other() -> None:
+    source = (ROOT / "litemaas/foundation/checks.py").read_text()
+    documented = named(table_rows(DOCS / "settings.md", "What the checks say"))
+    assert sorted(documented) == sorted(set(re.findall(r'id="(litemaas\.\w+)"', source)))
 
 
 # --- docs/errors.md --------------------------------------------------------------------------------------------------

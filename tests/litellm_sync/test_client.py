@@ -80,11 +80,11 @@ def test_absent_is_none_and_deleted_is_absent(litellm: LiteLLM) -> None:
     responses.get(f"{URL}/key/info", status=404, json={"error": {"type": "not_found_error", "message": "no"}})
     assert litellm.get_key_info("token") is None
     responses.reset()
-    info = {"models": ["a"], "spend": 1.5, "deleted_at": "2026-11-24T00:00:00+00:00", "status": "deleted"}
+    info = {"models": ["a"], "spend": 1.5, "status": "deleted"}
     responses.get(f"{URL}/key/info", json={"key": "token", "info": info})
     assert litellm.get_key_info("token") is None
     responses.reset()
-    responses.get(f"{URL}/key/info", json={"key": "token", "info": info | {"deleted_at": None}})
+    responses.get(f"{URL}/key/info", json={"key": "token", "info": info | {"status": "active"}})
     found = litellm.get_key_info("token")
     assert found is not None
     assert (found.models, found.spend) == (("a",), Decimal("1.5"))

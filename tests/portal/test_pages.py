@@ -94,11 +94,12 @@ def test_strangers_find_nothing(browser: Browser, eve: User, key: ApiKey, subscr
     own = {"key_id": key.pk}
     assert client.get(reverse("api-key", kwargs=own)).status_code == 404
     assert client.get(reverse("api-key-revoke", kwargs=own)).status_code == 404
-    gone = client.post(reverse("api-key-revoke", kwargs=own), follow=True)
+    gone = client.post(reverse("api-key-revoke", kwargs=own))
+    assert gone.status_code == 404
     assert "There is nothing here that you can see." in body(gone)
     cancel = reverse("subscription-cancel", kwargs={"subscription_id": subscribed[0].pk})
     assert client.get(cancel).status_code == 404
-    assert "There is nothing here that you can see." in body(client.post(cancel, follow=True))
+    assert client.post(cancel).status_code == 404
     assert Subscription.objects.count() == len(subscribed)
     for name in ("api-keys", "subscriptions"):
         page = body(client.get(reverse(name), {"of": "everybody"}))

@@ -1,0 +1,42 @@
+"""How bodies come into the API and go out of it: JSON, and only JSON that can be stored and sent back."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import IO, Any
+
+from django.utils.translation import gettext as _
+from rest_framework.exceptions import NotAcceptable, ParseError
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.parsers import JSONParser
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+
+
+class JSONBody(JSONParser):
+    """JSON as in RFC 8259, less what nobody sends by accident: nesting without end, and halves of surrogate pairs."""
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Raises ParseError also for texts that are no Unicode, wherever they stand, so that no field has to."""
+        try:
+            body = super().parse(stream, media_type, parser_context)
+            json.dumps(body, ensure_ascii=False).encode()
+        except RecursionError as error:
+            raise ParseError(_("This JSON is nested too deeply.")) from error
+        except UnicodeEncodeError as error:
+            raise ParseError(_("A text in this JSON has half a surrogate pair.")) from error
+        return body
+
+
+class WhatThereIs(DefaultContentNegotiation):
+    """What is asked for where there is a choice, else what there is (RFC 9110, 12.5.1, leaves that to the server)."""
+
+    def select_renderer(
+        self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        """A browser that accepts nothing but HTML gets JSON rather than an error."""
+        try:
+            return super().select_renderer(request, renderers, format_suffix)
+        except NotAcceptable:
+            return renderers[0], str(renderers[0].media_type)
