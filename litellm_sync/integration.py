@@ -9,7 +9,6 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from procrastinate.contrib.django import app as jobs
 
 from accounts import audit, rbac
 from accounts.models import User
@@ -41,7 +40,7 @@ def request_sync(actor: User | None, *, what: str) -> SyncRun:
             run = SyncRun.objects.create(kind=what, requested_by=actor.pk if actor else None)
             if actor is not None:
                 audit.record(actor, audit.Action.SYNC_REQUESTED, run, kind=what)
-            jobs.configure_task(RUN_TASK).defer(run_id=str(run.pk))
+            state.job(RUN_TASK).defer(run_id=str(run.pk))
     except IntegrityError as error:
         running = SyncRun.objects.filter(kind=what, status__in=UNFINISHED).first()
         message = _("This is being synchronised already.")

@@ -11,11 +11,15 @@ from typing import Any
 import structlog
 from django.apps import apps
 from django.conf import settings
-from django.db import models, transaction
+from django.db import DEFAULT_DB_ALIAS, models, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from procrastinate.contrib.django import app as jobs
+from procrastinate.contrib.django.django_connector import DjangoConnector
+from procrastinate.jobs import JobDeferrer
+from procrastinate.manager import JobManager
+from procrastinate.tasks import configure_task
 
 log = structlog.get_logger(__name__)
 
@@ -111,7 +115,16 @@ def _mark_pending(kind: str, ids: list[Any]) -> int:
 
 def _defer(kind: str, object_id: str, *, delay: timedelta = timedelta()) -> None:
     schedule: dict[str, Any] = {"schedule_in": {"seconds": int(delay.total_seconds())}} if delay else {}
-    jobs.configure_task(PUSH_TASK, allow_unknown=False, **schedule).defer(kind=kind, object_id=object_id)
+    job(PUSH_TASK, **schedule).defer(kind=kind, object_id=object_id)
+
+
+def job(task: str, **options: Any) -> JobDeferrer:
+    """A job of that name, to be queued through Django's own connection and so in the transaction of the moment.
+
+    A running worker gives the global app a connector with connections of its own: a job that is queued through that one
+    can start before the rows that it is about are committed.
+    """
+    return configure_task(name=task, job_manager=JobManager(DjangoConnector(alias=DEFAULT_DB_ALIAS)), **options)
 
 
 def _try_now(kind: str, object_id: str) -> None:
@@ -197,7 +210,7 @@ def defer_due(limit: int = 500) -> int:
             model._base_manager.filter(pk__in=ids).update(sync_next_at=now + LEASE)
             kind = kind_of(model)
             payloads: list[dict[str, Any]] = [{"kind": kind, "object_id": str(pk)} for pk in ids]
-            jobs.configure_task(PUSH_TASK).batch_defer(*payloads)
+            job(PUSH_TASK).batch_defer(*payloads)
             count += len(ids)
     return count
 

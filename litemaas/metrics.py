@@ -4,6 +4,7 @@ import secrets
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
 from django_prometheus.exports import ExportToDjangoView
 
 from litemaas.foundation.access import PUBLIC, access
@@ -11,6 +12,7 @@ from litemaas.foundation.errors import NotAuthenticated
 
 
 @access(PUBLIC)
+@require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
     """What the process counts; figures of requests and of calls to LiteLLM, never names."""
     # As bytes: texts that are not ASCII cannot be compared in constant time.

@@ -1,6 +1,6 @@
 """The API's faces of the catalogue and the subscriptions."""
 
-from typing import cast
+from typing import Final, cast
 
 import django_filters
 from django.db.models import QuerySet
@@ -17,12 +17,14 @@ from subscriptions import services
 from subscriptions.models import Model, Subscription
 from subscriptions.serializers import ModelSerializer, NewSubscriptionSerializer, SubscriptionSerializer
 
+TRUTH: Final = {"true": True, "false": False, "True": True, "False": False, "1": True, "0": False}
+
 
 class ModelFilter(django_filters.FilterSet):
     """``restricted`` is true or false; django-filter's own would take anything else for "do not care"."""
 
     restricted = django_filters.TypedChoiceFilter(
-        choices=[("true", "true"), ("false", "false")], coerce=lambda sent: sent == "true"
+        choices=[(sent, sent) for sent in TRUTH], coerce=lambda sent: TRUTH[sent]
     )
 
     class Meta:

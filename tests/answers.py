@@ -14,7 +14,7 @@ MONEY = re.compile(r"\d+\.\d{10}")
 
 
 def send(client: APIClient, method: str, path: str, body: Any) -> Any:
-    """Send ``body`` as a program in any language may: ASCII with escapes, so that half a surrogate pair gets through."""
+    """Send ``body`` as any program may: ASCII with escapes, so that also half a surrogate pair gets through."""
     return client.generic(method, path, json.dumps(body), content_type="application/json")
 
 

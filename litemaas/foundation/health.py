@@ -5,7 +5,8 @@ from typing import Any
 
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.http import require_safe
 
 from litemaas.foundation.access import PUBLIC, access
 
@@ -13,7 +14,8 @@ _migrated = False
 
 
 @access(PUBLIC)
-def live(request: HttpRequest) -> JsonResponse:
+@require_safe
+def live(request: HttpRequest) -> HttpResponse:
     """The process answers."""
     return JsonResponse({"status": "ok"})
 
@@ -38,7 +40,8 @@ def migrations_are_applied() -> bool:
 
 
 @access(PUBLIC)
-def ready(request: HttpRequest, reports: dict[str, Callable[[], Any]]) -> JsonResponse:
+@require_safe
+def ready(request: HttpRequest, reports: dict[str, Callable[[], Any]]) -> HttpResponse:
     """200 when the database and its schema are right, else 503.
 
     ``reports`` (name -> question) are shown but never fail it: LiteLLM being away must not take the portal down.

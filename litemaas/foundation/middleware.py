@@ -46,7 +46,7 @@ def client_address(request: HttpRequest | Request) -> str:
 
 
 class BodyLimitMiddleware:
-    """Refuse oversized bodies before anything reads them (DRF's parsers would read past Django's own limit), and NUL."""
+    """Refuse NUL in addresses, and oversized bodies before anything reads them: DRF would read past Django's limit."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response

@@ -28,7 +28,7 @@ class Pages(PageNumberPagination):
         _require_number(request, "page_size")
         return super().get_page_size(request)
 
-    def get_page_number(self, request: Request, paginator: Paginator[Any]) -> int | str:
+    def get_page_number(self, request: Request, paginator: "Paginator[Any]") -> int | str:
         """The first unless the address says."""
         _require_number(request, self.page_query_param)
         return super().get_page_number(request, paginator)

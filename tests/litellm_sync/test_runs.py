@@ -7,11 +7,14 @@ from decimal import Decimal
 import pytest
 import requests
 from django.utils import timezone
+from procrastinate.contrib.django import app as jobs
+from procrastinate.contrib.django.models import ProcrastinateJob
+from procrastinate.testing import InMemoryConnector
 
 from accounts.models import User
 from apikeys.models import ApiKey
 from apikeys.services import IssuedKey, create_api_key
-from litellm_sync import activity, integration
+from litellm_sync import activity, integration, state
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.models import RunStatus, SyncRun
 from litellm_sync.push import push
@@ -50,6 +53,18 @@ def test_trap_29_two_syncs_at_once_one_runs_the_other_says_so(
     assert (done.status, done.done, done.total) == (RunStatus.DONE, 9, 9)
     assert len(done.report["added"]) == 9
     assert integration.request_sync(ann, what="models").status == RunStatus.QUEUED
+
+
+def test_a_job_is_queued_in_the_transaction_also_where_a_worker_runs(ann: User) -> None:
+    # What `manage.py procrastinate worker` does to the global app, with a connector that forgets.
+    with jobs.replace_connector(InMemoryConnector()):
+        run = integration.request_sync(ann, what="models")
+        state.request_push(ann, immediately=False)
+    queued = ProcrastinateJob.objects.order_by("id").values_list("task_name", "args")
+    assert list(queued)[-2:] == [
+        ("litellm_sync.run", {"run_id": str(run.pk)}),
+        ("litellm_sync.push", {"kind": "accounts.user", "object_id": str(ann.pk)}),
+    ]
 
 
 def test_only_administrators_ask_for_a_sync_and_only_for_what_there_is(ann: User, ro: User, ada: User) -> None:

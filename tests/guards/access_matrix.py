@@ -1,0 +1,77 @@
+"""Who gets what from every address: one table, which test_access.py compares with real answers.
+
+Everything with an owner belongs to Ada. Eve is a stranger to it, Ro an administrator who may only read, Ann an
+administrator. 302 is the way to the sign-in page for the anonymous, and success for forms.
+"""
+
+from typing import Final, NamedTuple
+
+
+class Answers(NamedTuple):
+    """The status for each person."""
+
+    anonymous: int
+    eve: int
+    ada: int
+    ro: int
+    ann: int
+
+
+MATRIX: Final[dict[tuple[str, str], Answers]] = {
+    # --- Machines ---
+    ("GET", "/healthz/live"): Answers(200, 200, 200, 200, 200),
+    ("GET", "/healthz/ready"): Answers(200, 200, 200, 200, 200),
+    ("GET", "/metrics"): Answers(200, 200, 200, 200, 200),
+    # --- Pages ---
+    ("GET", "/"): Answers(302, 200, 200, 200, 200),
+    ("GET", "/api-keys"): Answers(302, 200, 200, 200, 200),
+    ("GET", "/api-keys/<uuid:key_id>"): Answers(302, 404, 200, 200, 200),
+    ("GET", "/api-keys/<uuid:key_id>/revoke"): Answers(302, 404, 200, 403, 200),
+    ("POST", "/api-keys/<uuid:key_id>/revoke"): Answers(401, 404, 302, 403, 302),
+    ("GET", "/api-keys/create"): Answers(302, 200, 200, 403, 200),
+    ("POST", "/api-keys/create"): Answers(401, 422, 200, 403, 422),  # Eve and Ann have subscribed to nothing
+    ("GET", "/models"): Answers(302, 200, 200, 200, 200),
+    ("GET", "/models/<path:model_id>"): Answers(302, 200, 200, 200, 200),
+    ("GET", "/sign-in"): Answers(200, 302, 302, 302, 302),
+    ("POST", "/sign-in"): Answers(401, 302, 302, 302, 302),
+    ("POST", "/sign-out"): Answers(401, 302, 302, 302, 302),
+    ("GET", "/subscriptions"): Answers(302, 200, 200, 200, 200),
+    ("POST", "/subscriptions/create"): Answers(401, 302, 302, 403, 302),
+    ("GET", "/subscriptions/<uuid:subscription_id>/cancel"): Answers(302, 404, 200, 403, 200),
+    ("POST", "/subscriptions/<uuid:subscription_id>/cancel"): Answers(401, 404, 302, 403, 302),
+    ("POST", "/theme"): Answers(302, 302, 302, 302, 302),
+    ("GET", "/usage"): Answers(302, 200, 200, 200, 200),
+    # --- API: tokens, the own profile, the audit log ---
+    ("POST", "/api/v1/auth/token"): Answers(401, 401, 401, 401, 401),  # with a wrong password
+    ("POST", "/api/v1/auth/token/refresh"): Answers(401, 401, 401, 401, 401),
+    ("POST", "/api/v1/auth/token/revoke"): Answers(401, 401, 401, 401, 401),
+    ("GET", "/api/v1/me"): Answers(401, 200, 200, 200, 200),
+    ("PATCH", "/api/v1/me"): Answers(401, 200, 200, 403, 200),
+    ("GET", "/api/v1/audit"): Answers(401, 403, 403, 200, 200),
+    # --- API: models and subscriptions ---
+    ("GET", "/api/v1/models"): Answers(401, 200, 200, 200, 200),
+    ("GET", "/api/v1/models/<path:pk>"): Answers(401, 200, 200, 200, 200),
+    ("GET", "/api/v1/subscriptions"): Answers(401, 200, 200, 200, 200),
+    ("POST", "/api/v1/subscriptions"): Answers(401, 201, 201, 403, 201),
+    ("GET", "/api/v1/subscriptions/<uuid:pk>"): Answers(401, 404, 200, 200, 200),
+    ("DELETE", "/api/v1/subscriptions/<uuid:pk>"): Answers(401, 404, 204, 403, 204),
+    # --- API: keys ---
+    ("GET", "/api/v1/api-keys"): Answers(401, 200, 200, 200, 200),
+    ("POST", "/api/v1/api-keys"): Answers(401, 422, 201, 403, 422),  # Eve and Ann have subscribed to nothing
+    ("GET", "/api/v1/api-keys/<uuid:pk>"): Answers(401, 404, 200, 200, 200),
+    ("POST", "/api/v1/api-keys/<uuid:pk>/revoke"): Answers(401, 404, 200, 403, 200),
+    ("GET", "/api/v1/api-keys/policy"): Answers(401, 200, 200, 200, 200),
+    ("PUT", "/api/v1/api-keys/policy"): Answers(401, 403, 403, 403, 200),
+    # --- API: usage ---
+    ("GET", "/api/v1/usage/breakdown"): Answers(401, 200, 200, 200, 200),
+    ("GET", "/api/v1/usage/summary"): Answers(401, 200, 200, 200, 200),
+    ("GET", "/api/v1/usage/timeseries"): Answers(401, 200, 200, 200, 200),
+    # --- API: LiteLLM ---
+    ("GET", "/api/v1/integration/health"): Answers(401, 403, 403, 200, 200),
+    ("GET", "/api/v1/integration/runs"): Answers(401, 403, 403, 200, 200),
+    ("GET", "/api/v1/integration/runs/<uuid:pk>"): Answers(401, 403, 403, 200, 200),
+    ("POST", "/api/v1/integration/sync"): Answers(401, 403, 403, 403, 202),
+    # --- API: itself ---
+    ("GET", "/api/v1/docs"): Answers(401, 200, 200, 200, 200),
+    ("GET", "/api/v1/schema"): Answers(401, 200, 200, 200, 200),
+}

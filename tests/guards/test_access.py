@@ -1,0 +1,241 @@
+"""Deny by default: every address is marked with a permission, and answers each person as the table says."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.db import connection, transaction
+from django.test import Client
+
+from accounts.enforcement import AccessPermission
+from accounts.models import Role, User
+from accounts.rbac import SCOPES, Permission, Scope
+from apikeys.models import ApiKey
+from apikeys.services import create_api_key
+from litellm_sync.models import SyncRun
+from litemaas.foundation.access import PUBLIC, SIGNED_IN, required
+from litemaas.foundation.once import new_ticket
+from subscriptions.models import Subscription
+from subscriptions.services import create_subscription
+from tests.guards.access_matrix import MATRIX, Answers
+from tests.guards.routes import METHODS, Route, routes
+
+WRITING = ("POST", "PUT", "PATCH", "DELETE")
+# Open to everybody, with the reason; whoever adds a line here opens a door.
+OPEN = {
+    "/api/v1/auth/token": "signing in",
+    "/api/v1/auth/token/refresh": "the token is the proof",
+    "/api/v1/auth/token/revoke": "the token is the proof",
+    "/healthz/live": "load balancers",
+    "/healthz/ready": "load balancers",
+    "/metrics": "Prometheus; METRICS_TOKEN closes it",
+    "/sign-in": "signing in",
+    "/theme": "a cookie of the reader's own",
+}
+# Writes that need nothing but being signed in, and that adminReadonly may do too: nothing of the product changes.
+HARMLESS = {("POST", "/sign-out"), ("POST", "/theme"), ("POST", "/sign-in")}
+REFUSALS = {401, 403, 404, 405, 422}
+
+
+def marker(route: Route, method: str) -> str | None:
+    """The permission that a method of an address needs."""
+    return required(route.drf_class or route.view, route.handlers.get(method))
+
+
+# --- Markers ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_address_and_method_is_marked_with_a_permission_that_there_is() -> None:
+    allowed = {PUBLIC, SIGNED_IN, *(permission.value for permission in Permission)}
+    for route in routes():
+        for method in route.handlers or ["GET"]:
+            assert marker(route, method) in allowed, (method, route.path)
+
+
+def test_every_view_of_the_rest_framework_obeys_its_marker() -> None:
+    for route in routes():
+        if route.drf_class is not None:
+            assert list(route.drf_class.permission_classes) == [AccessPermission], route.path
+
+
+def test_what_is_open_is_known_and_what_is_known_is_open() -> None:
+    found = {route.path for route in routes() if any(marker(route, m) == PUBLIC for m in route.handlers or ["GET"])}
+    assert found == set(OPEN)
+
+
+def test_every_write_of_the_api_has_a_permission_of_its_own() -> None:
+    for route in routes():
+        for method in route.handlers:
+            if method in WRITING and route.path not in OPEN:
+                found = marker(route, method)
+                assert found not in {PUBLIC, SIGNED_IN, None}, (method, route.path)
+                assert not str(found).endswith(".read"), (method, route.path)
+
+
+def test_names_of_addresses_are_unique() -> None:
+    names = [route.name for route in routes()]
+    assert sorted(set(names)) == sorted(names)
+    assert "" not in names
+
+
+def test_trap_09_adminreadonly_has_every_reading_permission_and_no_other() -> None:
+    readers = {permission for permission in Permission if permission.value.endswith(".read")}
+    assert SCOPES[Role.ADMIN_READONLY] == dict.fromkeys(readers, Scope.ALL)
+    assert SCOPES[Role.ADMIN] == dict.fromkeys(Permission, Scope.ALL)
+    assert set(SCOPES[Role.USER]) < set(Permission)
+
+
+# --- The table -------------------------------------------------------------------------------------------------------
+
+
+def test_every_address_stands_in_the_table_and_nothing_else_does() -> None:
+    assert {path for _method, path in MATRIX} == {route.path for route in routes()}
+
+
+def test_every_method_of_the_api_stands_in_the_table_and_nothing_else_does() -> None:
+    offered = {(method, route.path) for route in routes() for method in route.handlers}
+    assert offered == {(method, path) for method, path in MATRIX if path.startswith("/api/")}
+
+
+@dataclass
+class World:
+    """What there is: everything with an owner is Ada's."""
+
+    people: dict[str, User | None]
+    key: ApiKey
+    subscription: Subscription
+    spare: Subscription
+    run: SyncRun
+
+    def address(self, path: str) -> str:
+        """The address with somebody's things filled in."""
+        api_key = "/api-keys/" in path
+        thing = self.key.pk if api_key else self.run.pk if "/runs/" in path else self.spare.pk
+        for name in ("<uuid:pk>", "<uuid:key_id>", "<uuid:subscription_id>"):
+            path = path.replace(name, str(thing))
+        return path.replace("<path:pk>", "gpt-4o").replace("<path:model_id>", "gpt-4o")
+
+    def body(self, path: str, person: User | None) -> dict[str, Any]:
+        """What somebody would send there in earnest."""
+        bodies: dict[str, dict[str, Any]] = {
+            "/api-keys/create": {"name": "k", "models": ["gpt-4o"], "ticket": new_ticket(person.pk if person else "")},
+            "/sign-in": {"username": "ada", "password": "wrong"},
+            "/subscriptions/create": {"model": "claude-sonnet"},
+            "/theme": {"theme": "dark"},
+            "/api/v1/api-keys": {"name": "k", "models": ["gpt-4o"]},
+            "/api/v1/api-keys/policy": {"keys_per_user": 7},
+            "/api/v1/auth/token": {"username": "ada", "password": "wrong"},
+            "/api/v1/auth/token/refresh": {"refresh": "x"},
+            "/api/v1/auth/token/revoke": {"refresh": "x"},
+            "/api/v1/integration/sync": {"what": "usage"},
+            "/api/v1/me": {"full_name": "Somebody Else"},
+            "/api/v1/subscriptions": {"model": "claude-sonnet"},
+        }
+        return bodies.get(path, {})
+
+
+@pytest.fixture
+def world(ada: User, eve: User, ro: User, ann: User, models: list[Any], settings: Any) -> World:
+    """Ada has two subscriptions, one with a key."""
+    settings.PASSWORD_SIGN_IN = True
+    used, spare = (create_subscription(ada, model=model) for model in ("gpt-4o", "gpt-4o-mini"))
+    key = create_api_key(ada, name="notebook", models=["gpt-4o"]).key
+    run = SyncRun.objects.create(kind="models", status="done")
+    people = {"anonymous": None, "eve": eve, "ada": ada, "ro": ro, "ann": ann}
+    return World(people, key, used, spare, run)
+
+
+def ask(world: World, who: str, method: str, path: str) -> int:
+    """The status that a person gets, as a browser or a program would send it."""
+    client, person = Client(raise_request_exception=False), world.people[who]
+    if person is not None:
+        client.force_login(person)
+    body = world.body(path, person)
+    extra: dict[str, Any] = {}
+    if method in WRITING and path.startswith("/api/"):
+        extra = {"data": json.dumps(body), "content_type": "application/json"}
+    elif method in WRITING:
+        extra = {"data": body} if method == "POST" else {}
+    send: Callable[..., Any] = getattr(client, method.lower())
+    return int(send(world.address(path), **extra).status_code)
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """Whatever happens inside has not happened afterwards."""
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+def fingerprint() -> str:
+    """Everything in the product's tables, but sessions, the audit log and failed sign-ins (which note refusals)."""
+    left_out = {"accounts_auditevent", "accounts_failedsignin"}
+    ours = {"accounts", "teams", "subscriptions", "apikeys", "usage", "litellm_sync"}
+    tables = [model._meta.db_table for model in apps.get_models() if model._meta.app_label in ours]
+    digest = hashlib.sha256()
+    with connection.cursor() as cursor:
+        for table in sorted(set(tables) - left_out):
+            # A sign-in is noted on the person; that is no write of the product's.
+            cursor.execute(f"SELECT to_jsonb(t) - 'last_login' FROM {table} t ORDER BY 1")
+            digest.update(f"{table} {cursor.fetchall()}".encode())
+    return digest.hexdigest()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("method", "path"), MATRIX, ids=lambda value: str(value))
+def test_everybody_gets_what_the_table_says(world: World, method: str, path: str) -> None:
+    before = fingerprint()
+    answers = {}
+    for who in world.people:
+        with undone():
+            answers[who] = ask(world, who, method, path)
+            refused = answers[who] in REFUSALS or method == "GET" or (method, path) in HARMLESS
+            assert (fingerprint() == before) is refused or path.startswith("/api/v1/auth/"), (who, answers[who])
+    assert Answers(**answers) == MATRIX[method, path]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", sorted({path for _method, path in MATRIX}))
+def test_methods_that_are_not_in_the_table_are_offered_to_nobody(world: World, path: str) -> None:
+    for method in METHODS:
+        if (method, path) not in MATRIX:
+            with undone():
+                assert ask(world, "ann", method, path) == 405, method
+            for who in ("anonymous", "eve", "ada", "ro"):
+                with undone():
+                    assert ask(world, who, method, path) in {405, 401, 403, 302}, (method, who)
+
+
+@pytest.mark.django_db
+def test_trap_09_adminreadonly_writes_nothing_through_any_face(world: World) -> None:
+    before = fingerprint()
+    for method, path in MATRIX:
+        if method in WRITING and (method, path) not in HARMLESS and path not in OPEN:
+            assert ask(world, "ro", method, path) == 403, (method, path)
+    assert fingerprint() == before
+
+
+@pytest.mark.django_db
+def test_deactivated_people_get_what_the_anonymous_get(world: World) -> None:
+    User.objects.update(is_active=False)
+    for (method, path), answers in MATRIX.items():
+        if path not in OPEN:
+            with undone():
+                assert ask(world, "ann", method, path) == answers.anonymous, (method, path)
+
+
+@pytest.mark.django_db
+def test_a_view_without_marker_is_refused_to_everybody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_path = {route.path: route for route in routes()}
+    monkeypatch.delattr(by_path["/usage"].view, "access")
+    assert ask(world, "ann", "GET", "/usage") == 403
+    viewset: Any = by_path["/api/v1/subscriptions"].drf_class
+    monkeypatch.delattr(viewset, "access")
+    assert ask(world, "ann", "GET", "/api/v1/subscriptions") == 403
+    assert ask(world, "anonymous", "GET", "/api/v1/subscriptions") == 401
