@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 
 from django.db.models import Max
 
 from apikeys.models import ApiKey, ApiKeySecret
-from litellm_sync.client import Activity, LiteLLM
+from litellm_sync.client import Activity, KeyInfo, LiteLLM
+from litellm_sync.client.answers import MONEY
 from usage import services as usage
 from usage.models import UsageDay
 
@@ -16,6 +16,7 @@ PULL_SECONDS = 120.0
 # LiteLLM writes late: days younger than this are fetched again with each pull.
 UNSETTLED_DAYS = 3
 FIRST_PULL_DAYS = 30
+COPIED = ("spend", "budget_resets_at", "last_used_at")
 
 
 def days_to_pull(today: date) -> list[date]:
@@ -55,7 +56,7 @@ def _fact(row: Activity) -> usage.Fact:
 
 
 def pull_key_spend(litellm: LiteLLM) -> int:
-    """Copy spend and the next reset of every key that is ours. Returns how many changed.
+    """Copy spend, the next reset and the last use of every key that is ours. Returns how many changed.
 
     A key's spend is that of its newest secret: when a secret is replaced, what it spent is carried over to the next.
     """
@@ -63,11 +64,14 @@ def pull_key_spend(litellm: LiteLLM) -> int:
     newest: dict[str, ApiKeySecret] = {}
     for secret in ApiKeySecret.objects.filter(digest__in=found).select_related("key").order_by("created_at"):
         newest[str(secret.key_id)] = secret
-    changed = []
-    for secret in newest.values():
-        info, key = found[secret.digest], secret.key
-        if (key.spend, key.budget_resets_at) != (info.spend, info.budget_reset_at):
-            key.spend, key.budget_resets_at = info.spend.quantize(Decimal("1e-10")), info.budget_reset_at
-            changed.append(key)
-    ApiKey.objects.bulk_update(changed, ["spend", "budget_resets_at"], batch_size=500)
+    changed = [secret.key for secret in newest.values() if _copy(found[secret.digest], secret.key)]
+    ApiKey.objects.bulk_update(changed, COPIED, batch_size=500)
     return len(changed)
+
+
+def _copy(info: KeyInfo, key: ApiKey) -> bool:
+    """Take over what only LiteLLM knows of a key; returns whether anything was new."""
+    before = [getattr(key, name) for name in COPIED]
+    key.spend, key.budget_resets_at = info.spend.quantize(MONEY), info.budget_reset_at
+    key.last_used_at = info.last_active or key.last_used_at
+    return before != [getattr(key, name) for name in COPIED]

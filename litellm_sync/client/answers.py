@@ -110,6 +110,7 @@ class KeyInfo(Limits):
     blocked: bool
     max_parallel_requests: int | None
     expires: datetime | None
+    last_active: datetime | None
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -125,6 +126,7 @@ class KeyInfo(Limits):
             **_limits(info),
             max_parallel_requests=_limit(info.get("max_parallel_requests")),
             expires=_moment(info.get("expires")),
+            last_active=_moment(info.get("last_active")),
             metadata=info.get("metadata") or {},
         )
 

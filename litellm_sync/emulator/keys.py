@@ -140,7 +140,10 @@ def shown(call: Call, row: Row) -> Row:
     return _with_offset(_shown_row(call, call.state.keys.rows[row["token"]]), ("expires",))
 
 
-def _with_offset(row: Row, names: tuple[str, ...] = ("expires", "budget_reset_at", "created_at", "updated_at")) -> Row:
+_MOMENTS: Final = ("expires", "budget_reset_at", "created_at", "updated_at", "last_active")
+
+
+def _with_offset(row: Row, names: tuple[str, ...] = _MOMENTS) -> Row:
     """Return a row with its times written in the other of LiteLLM's two ways."""
     return row | {name: row[name].replace("Z", "+00:00") for name in names if row[name]}
 

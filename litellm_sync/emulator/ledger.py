@@ -54,6 +54,8 @@ def record(state: State, caller: Caller | None, usage: Usage, logged: Logged) ->
         add_activity(state, usage)
         row = _log_row(usage, logged, stamp)
         state.logs.put(row["request_id"], row)
+        if caller and caller.key and usage.spend and state.keys.get(caller.token):
+            state.keys.update(caller.token, {"last_active": stamp})
 
     state.book(_spenders(state, caller) if usage.spend else {}, usage.spend, show)
 

@@ -327,3 +327,14 @@ class TestSpendLog:
         answer = litellm.get("/spend/logs/ui", start_date="2026-01-01", end_date="2026-01-02")
         assert answer.status == 400
         assert answer.error["message"] == "Invalid date format: 2026-01-01. Expected: 'YYYY-MM-DD HH:MM:SS'"
+
+
+class TestLastUse:
+    def test_a_key_knows_when_it_last_spent(self, litellm: Proxy) -> None:
+        key = litellm.new_key()
+        assert litellm.key(key.secret)["last_active"] is None
+        before = datetime.now(UTC)
+        assert litellm.chat(key).status == 200
+        shown = litellm.eventually(lambda: litellm.key(key.secret)["last_active"], bool)
+        assert shown.endswith("+00:00")
+        assert abs(datetime.fromisoformat(shown) - before) < timedelta(minutes=2)

@@ -118,7 +118,11 @@ def test_usage_of_calls_arrives_with_owner_key_and_spend(issued: IssuedKey, lite
     tokens = sum(answer.json()["usage"]["total_tokens"] for answer in answers)
     assert row.prompt_tokens + row.completion_tokens == tokens
     assert row.spend > 0
-    assert ApiKey.objects.get().spend == row.spend
+    key = ApiKey.objects.get()
+    assert key.spend == row.spend
+    assert key.last_used_at is not None
+    assert abs(key.last_used_at - timezone.now()) < timedelta(minutes=1)
+    assert activity.pull_usage()["keys"] == 0
     assert UsageDay.objects.count() == 30
 
 
