@@ -15,4 +15,4 @@ os.environ.setdefault("ENCRYPTION_KEYS", "dGhlLWtleS1vZi1hLXRlc3QtcnVuLWlzLW5vLX
 from litemaas.settings import *  # noqa: E402, F403 -- they read the environment, which had to be set first
 
 # People are made for nearly every test; scrypt would take most of the run. The product's own hasher stays second.
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *PASSWORD_HASHERS]  # noqa: F405
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *PASSWORD_HASHERS]  # noqa: F405 -- as above

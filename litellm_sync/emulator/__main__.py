@@ -42,7 +42,7 @@ def main() -> None:
     with emulator:
         if options.port_file:
             options.port_file.write_text(str(emulator.port))
-        print(f"LiteLLM emulator: {emulator.url}", flush=True)  # noqa: T201 - the line that scripts wait for
+        print(f"LiteLLM emulator: {emulator.url}", flush=True)  # noqa: T201 -- the line that scripts wait for
         stopping.wait()
 
 

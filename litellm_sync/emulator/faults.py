@@ -77,7 +77,7 @@ def fault_of(wanted: dict[str, Any]) -> Fault:
     """Return the fault that a JSON object describes; raise ``ValueError`` that says what is wrong with it."""
     for name, value in wanted.items():
         if not isinstance(value, _FIELDS.get(name, ())) or isinstance(value, bool):
-            raise ValueError(f"{name}: unknown or of the wrong type")  # noqa: TRY004 - one error for all of it
+            raise ValueError(f"{name}: unknown or of the wrong type")  # noqa: TRY004 -- one error for all of it
     if wanted.get("mode") not in MODES:
         raise ValueError(f"mode: one of {', '.join(MODES)}")
     if wanted.get("every", 1) < 1:

@@ -205,7 +205,7 @@ def _fail_on_purpose(state: State, model: Row) -> None:
     group = model["model_name"]
     if state.version.is_old:
         message = f"litellm.{reason}. Received Model Group={group}\nAvailable Model Group Fallbacks=None"
-        raise refused(status, message, kind if status == 429 else None)  # noqa: PLR2004 - a status
+        raise refused(status, message, kind if status == 429 else None)  # noqa: PLR2004 -- a status
     failed = f"LiteLLM: model group '{group}' failed with the error above. No fallback was attempted."
     raise refused(status, f"litellm.{reason}\n\n{failed}", kind)
 

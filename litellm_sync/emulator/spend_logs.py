@@ -55,7 +55,7 @@ def _times(call: Call) -> tuple[str, str]:
 
 def _time(call: Call, text: str) -> str:
     try:
-        return datetime.strptime(text, _TIME).isoformat()  # noqa: DTZ007 - LiteLLM takes it for UTC, and only compares
+        return datetime.strptime(text, _TIME).isoformat()  # noqa: DTZ007 -- LiteLLM takes it for UTC, and only compares
     except ValueError:
         message = f"Invalid date format: {text}. Expected: 'YYYY-MM-DD HH:MM:SS'"
         raise call.bad_request(message) from None

@@ -117,7 +117,7 @@ def _read_request(stream: BinaryIO) -> tuple[Request, bool] | None:
     if not line.strip():
         return None
     parts = line.decode("latin-1").split()
-    if len(parts) != 3:  # noqa: PLR2004 - method, target, version
+    if len(parts) != 3:  # noqa: PLR2004 -- method, target, version
         raise MalformedRequestError(line)
     headers = _read_headers(stream)
     target = urlsplit(parts[1])

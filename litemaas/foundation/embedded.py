@@ -224,7 +224,7 @@ def _claim(folder: Path, user: _User) -> None:
         folder.mkdir(mode=0o700)
         os.chown(folder, user.uid, user.gid)
     found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != user.uid or stat.S_IMODE(found.st_mode) != 0o700:  # noqa: PLR2004
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != user.uid or stat.S_IMODE(found.st_mode) != 0o700:  # noqa: PLR2004 -- a mode
         raise EmbeddedDatabaseError(f"{folder} belongs to somebody else; remove it or choose a shorter DATA_DIR.")
 
 

@@ -280,7 +280,7 @@ class TestClients:
                 assert session.get(f"{emulator.url}/health/readiness", timeout=5).status_code == 200
             adapter = session.get_adapter(emulator.url)
             pools = adapter.poolmanager.pools  # type: ignore[attr-defined]  # requests types the base class only
-            assert sum(pools[name].num_connections for name in pools.keys()) == 1  # noqa: SIM118 - no mapping
+            assert sum(pools[name].num_connections for name in pools.keys()) == 1  # noqa: SIM118 -- no mapping
 
 
 class TestProcess:
