@@ -110,7 +110,7 @@ def request_due_syncs(now: datetime) -> list[str]:
 
 
 def tick(now: datetime) -> None:
-    """What happens every few seconds: ask whether LiteLLM is there if something waits for it, and push what is due.
+    """What happens every few seconds: ask whether LiteLLM is there, and push what is due.
 
     While LiteLLM is away nothing is queued. When it is back, everything that waits is due at once, however long its
     own back-off had become.
@@ -118,12 +118,10 @@ def tick(now: datetime) -> None:
     if not settings.LITELLM_API_URL:
         return
     request_due_syncs(now)
-    waiting = state.queue_depth()["pending"]
-    if not waiting and not Upstream.objects.filter(down_since__isnull=False).exists():
-        return
-    if notice(reachable=is_reachable(), now=now):
+    reachable = is_reachable()
+    if notice(reachable=reachable, now=now):
         log.info("litellm_is_back", woken=state.wake_all())
-    if not Upstream.objects.filter(down_since__isnull=False).exists():
+    if reachable:
         state.defer_due()
 
 

@@ -4,7 +4,7 @@ It imports no app, so that every app may mix it in; the push itself is found by 
 """
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,7 @@ PUSH_TASK = "litellm_sync.push"
 LEASE = timedelta(seconds=30)
 # The job waits a moment, so that the immediate try in the web process goes first and the person sees "active".
 JOB_DELAY = timedelta(seconds=5)
+FIRST_BACK_OFF, SECOND_BACK_OFF = 2.0, 5.0
 LONGEST_BACK_OFF = timedelta(hours=1)
 
 
@@ -166,15 +167,15 @@ def settle(row: Synced, **facts: Any) -> bool:
     return bool(settled) or _release(row)
 
 
-def postpone(row: Synced, reason: str, *, at: datetime | None = None) -> None:
-    """Record that LiteLLM could not be made to agree yet; the wait doubles from 2 s to an hour unless ``at`` says."""
+def postpone(row: Synced, reason: str) -> None:
+    """Record that LiteLLM could not be made to agree yet: wait 2, 5, 10, 20 … seconds, an hour at most."""
     attempts = row.sync_attempts + 1
-    seconds = min(2.0**attempts, LONGEST_BACK_OFF.total_seconds())
+    seconds = FIRST_BACK_OFF if attempts == 1 else SECOND_BACK_OFF * 2.0 ** (attempts - 2)
     rows = _rows(kind_of(row)).filter(pk=row.pk, sync_generation=row.sync_generation)
     rows.update(
         sync_attempts=attempts,
         sync_error=reason[:300],
-        sync_next_at=at or timezone.now() + timedelta(seconds=seconds),
+        sync_next_at=timezone.now() + min(timedelta(seconds=seconds), LONGEST_BACK_OFF),
         push_lease_until=None,
     ) or _release(row)
 

@@ -65,7 +65,8 @@ def test_odd_request_ids_are_replaced(admin: APIClient, odd: str) -> None:
 
 @pytest.mark.parametrize(("method", "path"), BODIES)
 def test_broken_json_is_400(admin: APIClient, method: str, path: str) -> None:
-    for body in ("{", "{'a': 1}", b"\xff\xfe", '{"a": NaN}', "[" * 100_000, '{"a":' * 50_000):
+    bodies: tuple[Any, ...] = ("{", "{'a': 1}", b"\xff\xfe", '{"a": NaN}', "[" * 100_000, '{"a":' * 50_000)
+    for body in bodies:
         response = admin.generic(method, f"{BASE}/{path}", body, content_type="application/json")
         problem_of(response, 400, "malformed")
 
@@ -79,7 +80,8 @@ def test_halves_of_surrogate_pairs_are_400_wherever_they_stand(admin: APIClient,
 
 @pytest.mark.parametrize(("method", "path"), BODIES)
 def test_json_that_is_no_object_is_422(admin: APIClient, method: str, path: str) -> None:
-    for body in ([], [{}], "text", 7, None, True):
+    bodies: tuple[Any, ...] = ([], [{}], "text", 7, None, True)
+    for body in bodies:
         problem_of(send(admin, method, f"{BASE}/{path}", body), 422, "invalid")
 
 

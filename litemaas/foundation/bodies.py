@@ -1,7 +1,7 @@
 """How bodies come into the API and go out of it: JSON, and only JSON that can be stored and sent back."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import IO, Any
 
 from django.utils.translation import gettext as _
@@ -33,10 +33,12 @@ class WhatThereIs(DefaultContentNegotiation):
     """What is asked for where there is a choice, else what there is (RFC 9110, 12.5.1, leaves that to the server)."""
 
     def select_renderer(
-        self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: str | None = None
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         """A browser that accepts nothing but HTML gets JSON rather than an error."""
+        offered = list(renderers)
         try:
-            return super().select_renderer(request, renderers, format_suffix)
+            chosen: tuple[BaseRenderer, str] = super().select_renderer(request, offered, format_suffix)
         except NotAcceptable:
-            return renderers[0], str(renderers[0].media_type)
+            return offered[0], str(offered[0].media_type)
+        return chosen

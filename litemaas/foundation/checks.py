@@ -53,14 +53,15 @@ def litellm_is_configured(**kwargs: Any) -> list[CheckMessage]:
 
 @register(SETTINGS_TAG)
 def figures_make_sense(**kwargs: Any) -> list[CheckMessage]:
-    """Intervals below a second and pools of nothing are typing errors."""
-    positive = {
-        "MODEL_SYNC_SECONDS": settings.MODEL_SYNC_SECONDS,
-        "USAGE_SYNC_SECONDS": settings.USAGE_SYNC_SECONDS,
-        "MAX_BODY_BYTES": settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
+    """Intervals below a second and tokens that end while they are used are typing errors."""
+    smallest = {
+        "MODEL_SYNC_SECONDS": (settings.MODEL_SYNC_SECONDS, 1),
+        "USAGE_SYNC_SECONDS": (settings.USAGE_SYNC_SECONDS, 1),
+        "MAX_BODY_BYTES": (settings.DATA_UPLOAD_MAX_MEMORY_SIZE, 1),
+        "ACCESS_TOKEN_MINUTES": (settings.ACCESS_TOKEN_LIFETIME.total_seconds() / 60, 15),
     }
     return [
-        Error(f"{name} must be at least 1.", hint=f"It is {value}.", id="litemaas.E005")
-        for name, value in positive.items()
-        if value < 1
+        Error(f"{name} must be at least {least}.", hint=f"It is {value:g}.", id="litemaas.E005")
+        for name, (value, least) in smallest.items()
+        if value < least
     ]

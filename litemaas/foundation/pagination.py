@@ -1,6 +1,7 @@
 """How every list of the API is paged and ordered, so that going through all pages shows each row once."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from django.core.paginator import Paginator
@@ -47,19 +48,21 @@ class Order(OrderingFilter):
 
     def get_ordering(self, request: Request, queryset: QuerySet[Any], view: APIView) -> tuple[str, ...]:
         """What was asked for, else the table's own order; then the primary key."""
-        chosen = super().get_ordering(request, queryset, view) or queryset.query.order_by or _own(queryset.model)
+        asked: Any = super().get_ordering(request, queryset, view)
+        chosen: Any = asked or queryset.query.order_by or _own(queryset.model)
         return (*chosen, "pk")
 
     def remove_invalid_fields(
-        self, queryset: QuerySet[Any], fields: list[str], view: APIView, request: Request
+        self, queryset: QuerySet[Any], fields: Iterable[str], view: APIView, request: Request
     ) -> list[str]:
         """All of them, or Invalid."""
         valid = [name for name, _label in self.get_valid_fields(queryset, view, {"request": request})]
-        if any(name.removeprefix("-") not in valid for name in fields):
+        wanted = list(fields)
+        if any(name.removeprefix("-") not in valid for name in wanted):
             message = _("Lists can be ordered by: %(fields)s.") % {"fields": ", ".join(valid)}
             raise Invalid(message, field=self.ordering_param)
-        return fields
+        return wanted
 
 
 def _own(model: type[Model]) -> tuple[str, ...]:
-    return tuple(str(name) for name in model._meta.ordering)
+    return tuple(str(name) for name in model._meta.ordering or ())

@@ -70,7 +70,7 @@ def test_the_wait_doubles_up_to_an_hour_and_a_new_wish_starts_anew(key: ApiKey) 
         next_at = secret_of(key).sync_next_at
         assert next_at is not None
         waits.append(round((next_at - before).total_seconds()))
-    assert waits == [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3600, 3600, 3600]
+    assert waits == [2, 5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600, 3600]
     assert secret_of(key).sync_error == "timeout"
     state.request_push(secret_of(key), immediately=False)
     fresh = secret_of(key)

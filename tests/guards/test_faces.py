@@ -1,0 +1,121 @@
+"""Two faces, one verb: a page and the API carry the same thing out by the same function, in the same words."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+from rest_framework.test import APIClient
+
+import accounts.services
+import apikeys.services
+import subscriptions.services
+from accounts.models import User
+from apikeys.models import ApiKey
+from apikeys.services import create_api_key
+from litemaas.foundation.once import new_ticket
+from subscriptions.models import Model, Subscription
+from subscriptions.services import create_subscription
+
+pytestmark = pytest.mark.django_db
+
+Calls = list[tuple[tuple[Any, ...], dict[str, Any]]]
+
+
+@pytest.fixture
+def spy(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str], Calls]:
+    """Listen to a verb, which goes on working."""
+
+    def listen(module: Any, name: str) -> Calls:
+        heard: Calls = []
+        verb = getattr(module, name)
+
+        def heard_verb(*args: Any, **kwargs: Any) -> Any:
+            heard.append((args, kwargs))
+            return verb(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, heard_verb)
+        return heard
+
+    return listen
+
+
+@pytest.fixture
+def faces(ada: User) -> tuple[Client, APIClient]:
+    """Ada in a browser, and a program of hers."""
+    page, api = Client(), APIClient()
+    page.force_login(ada)
+    api.force_authenticate(ada)
+    return page, api
+
+
+def test_create_a_key(
+    faces: tuple[Client, APIClient], spy: Callable[..., Calls], ada: User, subscribed: list[Subscription]
+) -> None:
+    page, api = faces
+    heard = spy(apikeys.services, "create_api_key")
+    wish = {"name": "k", "description": "d", "models": ["gpt-4o"], "max_budget": "5", "rpm_limit": 7}
+    limits = {"max_budget": "5", "rpm_limit": "7", "budget_duration": "7d"}
+    empty = {"tpm_limit": "", "max_parallel_requests": "", "expires_at": "", "expires_on": ""}
+    assert page.post("/api-keys/create", wish | limits | empty | {"ticket": new_ticket(ada.pk)}).status_code == 200
+    assert api.post("/api/v1/api-keys", wish | {"budget_duration": "7d"}).status_code == 201
+    (from_page, page_wish), (from_api, api_wish) = heard
+    assert from_page == from_api == (ada,)
+    assert page_wish.pop("team") is None
+    assert page_wish == api_wish
+    one, other = ApiKey.objects.values("max_budget", "rpm_limit", "budget_duration", "description", "team", "name")
+    assert one == other
+
+
+def test_revoke_a_key(
+    faces: tuple[Client, APIClient], spy: Callable[..., Calls], ada: User, subscribed: list[Subscription]
+) -> None:
+    page, api = faces
+    keys = [create_api_key(ada, name=name, models=["gpt-4o"]).key for name in ("one", "other")]
+    heard = spy(apikeys.services, "revoke_api_key")
+    page.post(f"/api-keys/{keys[0].pk}/revoke")
+    api.post(f"/api/v1/api-keys/{keys[1].pk}/revoke")
+    assert heard == [((ada,), {"key_id": key.pk}) for key in keys]
+    assert set(ApiKey.objects.values_list("status", flat=True)) == {"revoked"}
+
+
+def test_subscribe(faces: tuple[Client, APIClient], spy: Callable[..., Calls], ada: User, models: list[Model]) -> None:
+    page, api = faces
+    heard = spy(subscriptions.services, "create_subscription")
+    page.post("/subscriptions/create", {"model": "gpt-4o", "justification": "why"})
+    api.post("/api/v1/subscriptions", {"model": "gpt-4o-mini", "justification": "why"})
+    assert heard == [((ada,), {"model": model, "justification": "why"}) for model in ("gpt-4o", "gpt-4o-mini")]
+
+
+def test_cancel_a_subscription(
+    faces: tuple[Client, APIClient], spy: Callable[..., Calls], ada: User, models: list[Model]
+) -> None:
+    page, api = faces
+    made = [create_subscription(ada, model=model) for model in ("gpt-4o", "gpt-4o-mini")]
+    heard = spy(subscriptions.services, "cancel_subscription")
+    page.post(f"/subscriptions/{made[0].pk}/cancel")
+    api.delete(f"/api/v1/subscriptions/{made[1].pk}")
+    assert heard == [((ada,), {"subscription_id": subscription.pk}) for subscription in made]
+    assert Subscription.objects.count() == 0
+
+
+def test_sign_in_with_a_password(spy: Callable[..., Calls], ada: User, settings: Any) -> None:
+    settings.PASSWORD_SIGN_IN = True
+    heard = spy(accounts.services, "sign_in_with_password")
+    body = {"username": "ada", "password": "ada"}
+    assert Client().post("/sign-in", body).status_code == 302
+    assert APIClient().post("/api/v1/auth/token", body).status_code == 200
+    assert heard == [((), body | {"address": "127.0.0.1"})] * 2
+
+
+def test_both_faces_refuse_in_the_same_words(
+    faces: tuple[Client, APIClient], ada: User, subscribed: list[Subscription]
+) -> None:
+    page, api = faces
+    key = create_api_key(ada, name="nightly", models=["gpt-4o"]).key
+    subscription = subscribed[0]
+    told = api.delete(f"/api/v1/subscriptions/{subscription.pk}")
+    shown = page.post(f"/subscriptions/{subscription.pk}/cancel")
+    assert told.status_code == 409
+    assert told.json()["details"] == {"api_keys": [{"id": str(key.pk), "name": "nightly"}]}
+    assert told.json()["detail"] in shown.content.decode()
