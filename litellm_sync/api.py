@@ -35,7 +35,7 @@ class HealthView(APIView):
 
     @extend_schema(responses=dict)
     def get(self, request: Request) -> Response:
-        """No call to LiteLLM: the worker looks every few seconds while something waits."""
+        """No call to LiteLLM: the worker looks every few seconds."""
         health: dict[str, Any] = integration.get_integration_health()
         return Response(health)
 
