@@ -33,10 +33,10 @@ lint: $(VENV)/.dev ## Style, types, import contracts, forgotten migrations, syst
 	DEBUG=1 $(BIN)/python manage.py check
 
 pytest: $(VENV)/.dev ## The tests alone; PYTEST_ARGS="-k budget" narrows them down.
-	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 coverage: $(VENV)/.dev ## The tests, and which branches they did not take.
-	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS) --cov --cov-report=term
+	$(BIN)/python -m pytest $(PYTEST_ARGS) --cov --cov-report=term
 
 format: $(VENV)/.dev ## Repair what can be repaired without thinking.
 	$(BIN)/ruff check --fix

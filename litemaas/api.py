@@ -2,6 +2,7 @@
 
 from csp.decorators import csp_update
 from django.urls import include, path
+from drf_spectacular.contrib.rest_framework_simplejwt import SimpleJWTScheme
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
 
@@ -11,6 +12,13 @@ from litellm_sync import api as litellm_sync
 from litemaas.foundation.access import SIGNED_IN, access
 from subscriptions import api as subscriptions
 from usage import api as usage
+
+
+class AccessTokenScheme(SimpleJWTScheme):
+    """How the schema says that access tokens go into ``Authorization: Bearer``; defining it registers it."""
+
+    target_class = "accounts.tokens.AccessTokenAuthentication"
+    name = "accessToken"
 
 
 @access(SIGNED_IN)

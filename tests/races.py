@@ -27,11 +27,11 @@ def at_once(number: int, act: Callable[[int], Result]) -> list[Result]:
 
     def perform(turn: int) -> Result:
         try:
-            connection.ensure_connection()
             start.wait(timeout=60)
             return act(turn)
         finally:
             connection.close()
 
+    connection.close()  # this thread waits only: its connection is for the others
     with ThreadPoolExecutor(number) as threads:
         return list(threads.map(perform, range(number)))

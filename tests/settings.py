@@ -5,8 +5,9 @@ pytest-django loads settings before any conftest.py, so this is the one place ea
 
 import os
 
-from tests import postgres
+from tests import ending, postgres
 
+ending.end_in_order()
 postgres.provide()
 # Processes that a test starts inherit these; with the development keys they would refuse to run.
 os.environ.setdefault("SECRET_KEY", "the-secret-key-of-a-test-run-is-no-secret-at-all-but-long-enough")

@@ -62,6 +62,15 @@ def test_operations_have_names_of_their_own_and_say_what_they_do(schema: dict[st
     assert [operation["operationId"] for operation in operations if not operation.get("description")] == []
 
 
+def test_the_schema_says_how_to_be_known(schema: dict[str, Any]) -> None:
+    assert schema["components"]["securitySchemes"]["accessToken"] == {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+    }
+    assert schema["paths"]["/api/v1/me"]["get"]["security"] == [{"accessToken": []}, {"cookieAuth": []}]
+
+
 def _bodies(schema: dict[str, Any]) -> dict[tuple[str, str], list[str]]:
     """Method and address -> the names of the fields that it takes."""
     found = {}
@@ -85,9 +94,9 @@ def test_no_body_breaks_anything(ann: User, models: list[Model], schema: dict[st
         body = st.fixed_dictionaries({}, optional=dict.fromkeys(fields, PLAUSIBLE | ANY_JSON))
 
         @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-        @given(body | ANY_JSON)
-        def attack(sent: Any, method: str = method, path: str = path) -> None:
+        @given(sent=body | ANY_JSON)
+        def attack(method: str, path: str, sent: Any) -> None:
             response = getattr(client, method.lower())(path, sent)
             assert response.status_code < 500, (method, path, sent)
 
-        attack()
+        attack(method, path)

@@ -1,0 +1,127 @@
+"""After a full tour with known secrets nobody finds one of them: not in tables, logs, pages, answers, the audit log."""
+
+import io
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.db import connection
+from django.test import Client
+from rest_framework.test import APIClient
+
+from accounts.models import AuditEvent, User
+from apikeys.models import ApiKey, ApiKeySecret
+from litellm_sync.emulator.server import Emulator
+from litellm_sync.push import push
+from litemaas.foundation import logs
+from litemaas.foundation.once import new_ticket
+from subscriptions.models import Model, Subscription
+from tests.cast import MASTER_KEY, make_person
+from tests.guards.routes import routes
+from tests.races import real_transactions
+
+__all__ = ["real_transactions"]
+
+PASSWORD, WRONG = "the-Password-of-Ada-7311", "a-wrong-Guess-of-Eves-5522"
+
+
+@pytest.fixture
+def written() -> Iterator[io.StringIO]:
+    """What the product's own log handler writes, at its most talkative."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logs.formatter(json=True))
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield stream
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+def dump() -> str:
+    """Every row of every table, the job queue's too, as text; sessions are keys themselves and named so."""
+    parts = []
+    with connection.cursor() as cursor:
+        for model in apps.get_models(include_auto_created=True):
+            table = model._meta.db_table
+            if table in connection.introspection.table_names(cursor):
+                cursor.execute(f"SELECT t::text FROM {table} t")  # noqa: S608 -- the name of a table
+                parts += [f"{table}: {row}" for (row,) in cursor.fetchall()]
+    return "\n".join(parts)
+
+
+def tour(ada: User, client: APIClient, page: Client) -> list[str]:
+    """Sign in, wrongly and rightly, in both faces; make, push and end keys; returns every secret that was met."""
+    assert client.post("/api/v1/auth/token", {"username": "ada", "password": WRONG}).status_code == 401
+    assert page.post("/sign-in", {"username": "ada", "password": WRONG}).status_code == 401
+    pair = client.post("/api/v1/auth/token", {"username": "ada", "password": PASSWORD}).json()
+    newer = client.post("/api/v1/auth/token/refresh", {"refresh": pair["refresh"]}).json()
+    assert client.post("/api/v1/auth/token/refresh", {"refresh": pair["refresh"]}).status_code == 401
+    assert page.post("/sign-in", {"username": "ada", "password": PASSWORD}).status_code == 302
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {newer['access']}")
+    assert client.post("/api/v1/subscriptions", {"model": "gpt-4o"}).status_code == 201
+    first = client.post("/api/v1/api-keys", {"name": "api", "models": ["gpt-4o"]}).json()
+    wish = {"name": "page", "models": ["gpt-4o"], "ticket": new_ticket(ada.pk)}
+    second = page.post("/api-keys/create", wish).context["secret"]
+    assert client.post(f"/api/v1/api-keys/{first['id']}/revoke").status_code == 200
+    # Secrets that are sent where they do not belong.
+    client.post("/api/v1/api-keys", {"name": "x", "models": ["gpt-4o"], "key": second, "password": PASSWORD})
+    client.post("/api/v1/api-keys", {"name": "y", "models": [second], "description": "d"})
+    client.get("/api/v1/me", HTTP_AUTHORIZATION=f"Bearer {newer['refresh']}")
+    client.get(f"/api/v1/nowhere?token={newer['access']}&api_key={second}")
+    tokens = [pair["access"], pair["refresh"], newer["access"], newer["refresh"]]
+    return [PASSWORD, WRONG, MASTER_KEY, first["secret"], second, *tokens]
+
+
+def everything_shown(page: Client, ann: User) -> str:
+    """Every address that can be read, as Ada and as an administrator."""
+    key, model, subscription = ApiKey.objects.get(name="page"), Model.objects.get(), Subscription.objects.get()
+    admin = Client()
+    admin.force_login(ann)
+    shown = []
+    for route in routes():
+        path = route.path.replace("<path:pk>", model.pk).replace("<path:model_id>", model.pk)
+        path = path.replace("<uuid:key_id>", str(key.pk)).replace("<uuid:subscription_id>", str(subscription.pk))
+        path = path.replace("<uuid:pk>", str(key.pk if "api-keys" in path else subscription.pk))
+        for reader in (page, admin):
+            response = reader.get(path)
+            shown.append(response.content.decode() if not response.streaming else "")
+    return "\n".join(shown)
+
+
+@pytest.mark.parametrize("reachable", [True, False], ids=["LiteLLM is there", "LiteLLM is away"])
+def test_trap_18_no_secret_is_left_anywhere(
+    real_transactions: None,
+    request: pytest.FixtureRequest,
+    settings: Any,
+    written: io.StringIO,
+    reachable: bool,  # noqa: FBT001
+) -> None:
+    settings.PASSWORD_SIGN_IN = True
+    if reachable:
+        litellm: Emulator = request.getfixturevalue("litellm")
+    ada, ann = make_person("ada"), make_person("ann")
+    User.objects.filter(pk=ann.pk).update(roles=["admin"])
+    ada.set_password(PASSWORD)
+    ada.save(update_fields=["password"])
+    Model.objects.create(id="gpt-4o", provider="openai", mode="chat")
+    page = Client(raise_request_exception=False)
+    secrets = tour(ada, APIClient(raise_request_exception=False), page)
+    if reachable:
+        assert {row["user_id"] for row in litellm.state.keys} == {str(ada.pk)}
+        for secret in ApiKeySecret.objects.all():
+            push("apikeys.apikeysecret", str(secret.pk), limit=5)
+        assert set(ApiKeySecret.objects.values_list("pending_secret", flat=True)) == {None}
+    audited = str([vars(event) for event in AuditEvent.objects.all()])
+    ann.refresh_from_db()
+    places = {"tables": dump(), "logs": written.getvalue(), "audit": audited, "shown": everything_shown(page, ann)}
+    assert "apikey.created" in places["audit"]
+    assert "/api/v1/auth/token" in places["logs"]
+    assert str(ada.pk) in places["tables"]
+    assert "page" in places["shown"]
+    found = {(place, secret[:12]) for place, text in places.items() for secret in secrets if secret in text}
+    assert found == set()
