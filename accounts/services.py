@@ -4,13 +4,14 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.contrib.auth import authenticate
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import audit, rbac
 from accounts.models import FULL_NAME_LENGTH, FailedSignIn, User
 from litemaas.foundation.errors import Invalid, NotAuthenticated, PermissionDenied, RateLimited
+from litemaas.foundation.locks import advisory_lock
 
 FAILED_WINDOW = timedelta(minutes=15)
 FAILED_PER_ACCOUNT = 5
@@ -30,7 +31,8 @@ def sign_in_with_password(*, username: str, password: str, address: str) -> User
     user = authenticate(username=username.strip(), password=password)
     with transaction.atomic():
         # Guesses at the same moment have all passed the first look; here they queue up, and only five are answered.
-        _one_at_a_time(account)
+        # A name that nobody has needs the lock too, so no row can be it.
+        advisory_lock(f"sign-in {account}")
         _refuse_guessing(account, address)
         if isinstance(user, User):
             FailedSignIn.objects.filter(account=account).delete()
@@ -44,12 +46,6 @@ def sign_in_with_password(*, username: str, password: str, address: str) -> User
 def sign_out(actor: User) -> None:
     """Note that somebody left; ending the session itself is the caller's, who has the request."""
     audit.record(actor, audit.Action.SIGN_OUT_SUCCEEDED, actor)
-
-
-def _one_at_a_time(account: str) -> None:
-    """Wait for others who are deciding about this account; a name that nobody has needs the lock too, so no row can."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"sign-in {account}"])
 
 
 def _refuse_guessing(account: str, address: str) -> None:

@@ -23,7 +23,14 @@ FAMILY = "family"
 
 
 class AccessTokenAuthentication(JWTAuthentication):
-    """``Authorization: Bearer``; the person is read from the database, so a deactivation counts at once."""
+    """``Authorization: Bearer``; person and family are read from the database, so their end counts at once."""
+
+    def get_user(self, validated_token: Token) -> Any:
+        """Raises NotAuthenticated when the sign-in that the token came from has been ended."""
+        user = super().get_user(validated_token)
+        if not RefreshFamily.objects.filter(pk=validated_token.get(FAMILY), user=user.pk, revoked_at=None).exists():
+            raise NotAuthenticated(_("This sign-in has ended. Sign in again."), code="token_revoked")
+        return user
 
 
 @dataclass(frozen=True)

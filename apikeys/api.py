@@ -24,6 +24,9 @@ class ApiKeyFilter(django_filters.FilterSet):
 
     status = django_filters.ChoiceFilter(choices=KeyStatus, method="by_status")
     model = django_filters.CharFilter(field_name="links__model")
+    # By id alone: whether such a person exists is nobody's business.
+    user = django_filters.UUIDFilter(field_name="user_id")
+    team = django_filters.UUIDFilter(field_name="team_id")
 
     class Meta:
         model = ApiKey

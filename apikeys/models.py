@@ -183,7 +183,7 @@ class ApiKeySecret(Synced):
     """One secret of a key; kept for ever, so that the usage of every secret belongs to its key.
 
     ``digest`` is the SHA-256 of the secret and LiteLLM's ``token``. ``pending_secret`` is there only until LiteLLM has
-    it. ``attempted_at`` is when it was last offered to LiteLLM: an offer whose answer was lost may arrive late.
+    it. ``attempted_at`` is when an offer to LiteLLM last went without an answer: such an offer may arrive late.
     """
 
     key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="secrets")

@@ -64,18 +64,20 @@ def _check_policy(policy: KeyPolicy) -> None:
         field, messages = next(iter(error.message_dict.items()))
         raise Invalid(messages[0], field=field) from error
     for name in (*BOUNDED, "expires_days"):
-        default, maximum = getattr(policy, f"default_{name}"), getattr(policy, f"maximum_{name}")
-        if default is not None and maximum is not None and default > maximum:
-            raise Invalid(_("The default is above the maximum."), code="default_above_maximum", field=f"default_{name}")
-    for name in ("default_expires_days", "maximum_expires_days"):
-        if (getattr(policy, name) or 0) > LONGEST_EXPIRY_DAYS:  # the calendar ends, and with it every creation
-            raise Invalid(_("At most %(days)s days.") % {"days": LONGEST_EXPIRY_DAYS}, field=name)
+        _check_pair(name, getattr(policy, f"default_{name}"), getattr(policy, f"maximum_{name}"))
     shortest = validators.duration_seconds(policy.minimum_budget_duration)
     default_period = policy.default_budget_duration
     if default_period and validators.duration_seconds(default_period) < shortest:
         raise Invalid(_("The default is shorter than the minimum."), field="default_budget_duration")
     if shortest > validators.duration_seconds(LONGEST_MINIMUM):
         raise Invalid(_("A week must remain possible: at most 7d."), field="minimum_budget_duration")
+
+
+def _check_pair(name: str, default: Any, maximum: Any) -> None:
+    if name == "expires_days" and 0 in {default, maximum}:
+        raise Invalid(_("A key lives at least a day."), field=f"{'default' if default == 0 else 'maximum'}_{name}")
+    if default is not None and maximum is not None and default > maximum:
+        raise Invalid(_("The default is above the maximum."), code="default_above_maximum", field=f"default_{name}")
 
 
 def apply_policy(policy: KeyPolicy, limits: KeyLimits, *, models: list[str], now: datetime) -> dict[str, Any]:

@@ -16,11 +16,13 @@ from apikeys.policy import KeyLimits, apply_policy, get_policy
 from litellm_sync import state
 from litemaas.foundation import crypto
 from litemaas.foundation.errors import Invalid, NotFound, QuotaExceeded, RateLimited
+from litemaas.foundation.validators import sanitize_string
 from subscriptions.models import Subscription
 from teams.models import Team
 from teams.services import get_user_primary_team
 
 HOUR = timedelta(hours=1)
+LONGEST_DESCRIPTION = 500
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ def create_api_key(
     rbac.require(actor, rbac.Permission.APIKEYS_CREATE)
     policy, now = get_policy(), timezone.now()
     models = list(dict.fromkeys(models))
+    description = sanitize_string(description, max_length=LONGEST_DESCRIPTION, multiline=True)
     granted = apply_policy(policy, limits, models=models, now=now)
     charged = _chargeable_team(actor, team)
     secret = crypto.new_api_key_secret()

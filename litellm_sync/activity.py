@@ -12,7 +12,7 @@ from litellm_sync.client.answers import MONEY
 from usage import services as usage
 from usage.models import UsageDay
 
-PULL_SECONDS = 120.0
+DAY_SECONDS, KEYS_SECONDS = 60.0, 120.0
 # LiteLLM writes late: days younger than this are fetched again with each pull.
 UNSETTLED_DAYS = 3
 FIRST_PULL_DAYS = 30
@@ -27,26 +27,29 @@ def days_to_pull(today: date) -> list[date]:
     return [start + timedelta(days=offset) for offset in range((today - start).days + 1)]
 
 
-def get_usage_from_litellm(litellm: LiteLLM, start: date, end: date) -> dict[date, list[Activity]]:
-    """All activity of these UTC days by day; days without any are there, and empty."""
-    days: dict[date, list[Activity]] = {start + timedelta(days=n): [] for n in range((end - start).days + 1)}
-    for row in litellm.get_daily_activity(start, end):
-        if row.date in days:
-            days[row.date].append(row)
-    return days
+def get_usage_from_litellm(litellm: LiteLLM, day: date) -> list[Activity]:
+    """All activity of one UTC day.
+
+    Days are asked for one by one: LiteLLM pages by position, so a row that is written today while a longer answer is
+    read would shift the rows of closed days from one page to the next, to be counted twice or never.
+    """
+    return [row for row in litellm.get_daily_activity(day, day) if row.date == day]
 
 
 def pull_usage(progress: Callable[[int, int], None] | None = None) -> dict[str, int]:
-    """Fetch and replace the days that may have changed, then the spend of the keys. Returns counts."""
+    """Fetch and replace the days that may have changed, then the spend of the keys. Returns counts.
+
+    Each day is kept as soon as it is there, so that a pull that fails half-way goes on from where it was.
+    """
     days = days_to_pull(datetime.now(UTC).date())
-    litellm = LiteLLM(PULL_SECONDS)
-    fetched = get_usage_from_litellm(litellm, days[0], days[-1])
+    litellm = LiteLLM(DAY_SECONDS)
     rows = 0
-    for number, (day, found) in enumerate(fetched.items(), start=1):
+    for number, day in enumerate(days, start=1):
+        found = get_usage_from_litellm(litellm.with_limit(DAY_SECONDS), day)
         rows += usage.replace_day(day, (_fact(row) for row in found))
         if progress is not None:
-            progress(number, len(fetched))
-    return {"days": len(fetched), "rows": rows, "keys": pull_key_spend(litellm)}
+            progress(number, len(days))
+    return {"days": len(days), "rows": rows, "keys": pull_key_spend(litellm.with_limit(KEYS_SECONDS))}
 
 
 def _fact(row: Activity) -> usage.Fact:

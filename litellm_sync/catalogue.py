@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
@@ -14,7 +16,11 @@ from apikeys.models import ApiKeySecret, KeyModel
 from litellm_sync import state
 from litellm_sync.client import Deployment, LiteLLM
 from litemaas.foundation.errors import Conflict
+from litemaas.foundation.locks import advisory_lock
+from litemaas.foundation.validators import sanitize_string
 from subscriptions.models import Availability, Model
+
+log = structlog.get_logger(__name__)
 
 SYNC_SECONDS = 30.0
 FIELDS = (
@@ -38,6 +44,7 @@ class Report:
     changed: dict[str, dict[str, list[str | None]]] = field(default_factory=dict)
     hidden: list[str] = field(default_factory=list)
     restored: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
     unchanged: int = 0
 
     def as_json(self) -> dict[str, Any]:
@@ -51,14 +58,19 @@ def sync_models(litellm: LiteLLM | None = None, *, confirmed: bool = False) -> R
     Raises Conflict (mass_disappearance) when more would be hidden than the settings allow, unless ``confirmed``: an
     empty answer is usually a LiteLLM that has just started.
     """
-    wanted = merge_deployments((litellm or LiteLLM(SYNC_SECONDS)).get_models())
+    listed = merge_deployments((litellm or LiteLLM(SYNC_SECONDS)).get_models())
+    wanted = {name: fields for name, fields in listed.items() if validate_model_integrity(name, fields)}
     with transaction.atomic():
-        known = {model.pk: model for model in Model.objects.select_for_update()}
+        # An empty table has no rows to lock, and two first syncs would add the same models.
+        advisory_lock("litellm_sync.catalogue")
+        known = {model.pk: model for model in Model.objects.select_for_update(no_key=True)}
         gone = [model for model in known.values() if model.is_available and model.pk not in wanted]
         if not confirmed:
-            _refuse_mass_disappearance(len(gone), sum(model.is_available for model in known.values()))
+            available = sum(model.is_available for model in known.values())
+            _refuse_mass_disappearance(len(gone), available, empty=not wanted)
         report = _write(known, wanted)
         mark_unavailable_models(gone)
+        report.skipped = sorted(sanitize_string(name, max_length=255) for name in listed.keys() - wanted.keys())
         report.hidden = sorted(model.pk for model in gone)
         _push_keys_of([*report.hidden, *report.restored])
         if report.added or report.changed or report.hidden or report.restored:
@@ -66,13 +78,24 @@ def sync_models(litellm: LiteLLM | None = None, *, confirmed: bool = False) -> R
     return report
 
 
-def _refuse_mass_disappearance(gone: int, available: int) -> None:
+def _refuse_mass_disappearance(gone: int, available: int, *, empty: bool) -> None:
     # One model more or less is daily life, also in a small catalogue; all of them at once never is.
     allowed = max(1, math.floor(available * settings.MODEL_SYNC_DISAPPEARANCE_LIMIT))
-    if gone and (gone > allowed or gone == available > 1):
+    if gone and (gone > allowed or empty):
         message = _("%(gone)s of %(available)s models are missing in LiteLLM's answer. Nothing was changed.")
         numbers = {"gone": gone, "available": available}
         raise Conflict(message % numbers, code="mass_disappearance", **numbers)
+
+
+def validate_model_integrity(name: str, fields: dict[str, Any]) -> bool:
+    """Whether a model fits into the catalogue; one odd entry must not keep all others out."""
+    try:
+        # What LiteLLM does not know is left out: only forms may not leave it blank.
+        Model(id=name, **fields).clean_fields(exclude={field for field, value in fields.items() if not value})
+    except ValidationError as error:
+        log.warning("model_skipped", model=name, errors=error.message_dict)
+        return False
+    return True
 
 
 def merge_deployments(deployments: Iterable[Deployment]) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from django.conf import settings
 
 from accounts.models import User
 from litellm_sync.client import SENTINEL, LiteLLM, TeamInfo, UserInfo
-from litemaas.foundation.errors import UpstreamRejected
+from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
 from litemaas.foundation.limits import Limited
 from teams.models import DEFAULT_TEAM_ID, Membership, Team
 
@@ -162,10 +162,10 @@ def make_membership_equal(membership: Membership, litellm: LiteLLM) -> bool:
 
 
 def _exists_already(error: UpstreamRejected, words: str) -> bool:
-    return words in str(error.details.get("text", ""))
+    return words in error.text
 
 
 def _read_back(found: Info | None, what: str) -> Info:
     if found is None:
-        raise UpstreamRejected(reason="not_there_after_creation", what=what)
+        raise UpstreamUnavailable(reason="not_there_after_creation", what=what)
     return found

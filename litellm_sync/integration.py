@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -23,6 +24,8 @@ RUN_TASK = "litellm_sync.run"
 PROBE_SECONDS = 3.0
 # A run that has not finished by then died with its worker.
 RUN_LIMIT = timedelta(minutes=15)
+# A failed run is tried again soon, whatever the interval: without a catalogue nobody can do anything.
+RETRY_AFTER = timedelta(seconds=30)
 
 
 # --- Runs ------------------------------------------------------------------------------------------------------------
@@ -68,7 +71,9 @@ def perform(run_id: str) -> None:
 
 
 def _finish(run: SyncRun, status: RunStatus, **outcome: Any) -> None:
-    SyncRun.objects.filter(pk=run.pk).update(status=status, finished_at=timezone.now(), **outcome)
+    """A run that was declared dead meanwhile stays so: another may have taken its place."""
+    running = SyncRun.objects.filter(pk=run.pk, status=RunStatus.RUNNING)
+    running.update(status=status, finished_at=timezone.now(), **outcome)
 
 
 def _run_models(run: SyncRun) -> dict[str, Any]:
@@ -96,8 +101,9 @@ def request_due_syncs(now: datetime) -> list[str]:
     intervals = {RunKind.MODELS: settings.MODEL_SYNC_SECONDS, RunKind.USAGE: settings.USAGE_SYNC_SECONDS}
     requested = []
     for kind, seconds in intervals.items():
-        recent = SyncRun.objects.filter(kind=kind, created_at__gt=now - timedelta(seconds=seconds))
-        if not recent.exists():
+        counts = Q(created_at__gt=now - timedelta(seconds=seconds)) & ~Q(status=RunStatus.FAILED)
+        counts |= Q(created_at__gt=now - RETRY_AFTER, status=RunStatus.FAILED)
+        if not SyncRun.objects.filter(counts, kind=kind).exists():
             try:
                 request_sync(None, what=kind)
             except Conflict:
@@ -117,11 +123,11 @@ def tick(now: datetime) -> None:
     """
     if not settings.LITELLM_API_URL:
         return
-    request_due_syncs(now)
     reachable = is_reachable()
     if notice(reachable=reachable, now=now):
         log.info("litellm_is_back", woken=state.wake_all())
     if reachable:
+        request_due_syncs(now)
         state.defer_due()
 
 

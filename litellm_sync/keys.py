@@ -12,8 +12,10 @@ from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
 
 # LiteLLM reckons expiry from the moment at which it hears of it.
 EXPIRY_TOLERANCE = timedelta(seconds=5)
-# An offer whose answer was lost may still be carried out for this long; until then a dead key is looked at again.
+# An offer whose answer was lost may still be carried out for this long, also after a later one was answered; until
+# then a dead key is looked at again and again.
 OFFER_MAY_ARRIVE = timedelta(seconds=90)
+LOOK_AGAIN = timedelta(seconds=5)
 PER_MODEL = {"rpm_limit": "model_rpm_limit", "tpm_limit": "model_tpm_limit"}
 
 
@@ -57,8 +59,8 @@ def _delete(secret: ApiKeySecret, litellm: LiteLLM) -> None:
     litellm.delete_key(secret.digest)
     if litellm.get_key_info(secret.digest) is not None:
         raise UpstreamUnavailable(reason="still_there")
-    offered = secret.attempted_at
-    if secret.pushed_at is None and offered is not None and timezone.now() - offered < OFFER_MAY_ARRIVE:
+    lost = secret.attempted_at
+    if lost is not None and timezone.now() - lost < OFFER_MAY_ARRIVE:
         raise Unsettled(reason="offer_may_arrive")
     ApiKeySecret.objects.filter(pk=secret.pk).update(pending_secret=None)
 
@@ -67,9 +69,13 @@ def _create(secret: ApiKeySecret, models: list[str], litellm: LiteLLM) -> KeyInf
     if secret.pending_secret is None:
         raise SecretLost(reason="needs_rotation")
     key = secret.key
-    ensure_team_exists_in_litellm(key.team, litellm)
-    ensure_user_exists_in_litellm(key.user, litellm)
-    ApiKeySecret.objects.filter(pk=secret.pk).update(attempted_at=timezone.now())
+    # What was pushed once is there; asking LiteLLM each time would cost the person most of the immediate try.
+    if key.team.synced_at is None:
+        ensure_team_exists_in_litellm(key.team, litellm)
+    if key.user.synced_at is None:
+        ensure_user_exists_in_litellm(key.user, litellm)
+    this = ApiKeySecret.objects.filter(pk=secret.pk)
+    this.update(attempted_at=timezone.now())
     wanted = {name: value for name, value in _wanted(secret, models).items() if value is not None}
     if key.expires_at:
         wanted["duration"] = _duration(key.expires_at)
@@ -83,6 +89,9 @@ def _create(secret: ApiKeySecret, models: list[str], litellm: LiteLLM) -> KeyInf
             **wanted,
         }
     )
+    if secret.attempted_at is None:
+        # Answered, and no earlier offer is on its way: nothing can arrive late.
+        this.update(attempted_at=None)
     found = litellm.get_key_info(secret.digest)
     if found is None:
         raise UpstreamUnavailable(reason="not_there_after_creation")

@@ -1,5 +1,6 @@
 """One push: claim a row, talk to LiteLLM without a database connection, write the outcome if the row has not moved."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,8 @@ from apikeys.models import ApiKeySecret, KeyModel
 from litellm_sync import ensure, state
 from litellm_sync.client import LiteLLM
 from litellm_sync.default_team import ensure_default_team_exists
-from litellm_sync.keys import make_secret_equal
+from litellm_sync.keys import LOOK_AGAIN, Unsettled, make_secret_equal
+from litemaas.foundation.crypto import DecryptionFailed
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
 from subscriptions.models import Subscription
 from teams.models import Membership, Team
@@ -71,9 +73,10 @@ def push(kind: str, object_id: str, *, limit: float) -> None:
     if model is Subscription:
         fan_out_subscription(object_id)
         return
+    deadline = time.monotonic() + limit
     for _round in range(ROUNDS):
         row = state.claim(kind, object_id)
-        if row is None or _push_claimed(row, limit):
+        if row is None or _push_claimed(row, deadline - time.monotonic()):
             return
 
 
@@ -85,8 +88,20 @@ def _push_claimed(row: state.Synced, limit: float) -> bool:
         log.warning("push_refused", kind=state.kind_of(row), object_id=str(row.pk), **error.details)
         state.refuse(row, str(error.details.get("reason") or error.message))
         return True
+    except Unsettled as error:
+        state.postpone(row, str(error.details["reason"]), wait=LOOK_AGAIN)
+        return True
     except UpstreamUnavailable as error:
         log.info("push_postponed", kind=state.kind_of(row), object_id=str(row.pk), **error.details)
         state.postpone(row, str(error.details.get("reason", error.code)))
+        return True
+    except DecryptionFailed:
+        log.exception("secret_unreadable", kind=state.kind_of(row), object_id=str(row.pk))
+        state.refuse(row, "secret_unreadable")
+        return True
+    except Exception:
+        # A bug of ours must not keep the claim: the row waits like any other and shows that something is wrong.
+        log.exception("push_broke", kind=state.kind_of(row), object_id=str(row.pk))
+        state.postpone(row, "internal_error")
         return True
     return state.settle(row, **facts)

@@ -28,7 +28,8 @@ LEASE = timedelta(seconds=30)
 # The job waits a moment, so that the immediate try in the web process goes first and the person sees "active".
 JOB_DELAY = timedelta(seconds=5)
 FIRST_BACK_OFF, SECOND_BACK_OFF = 2.0, 5.0
-LONGEST_BACK_OFF = timedelta(hours=1)
+# Everything that waits is pushed within a minute of LiteLLM answering, also when only one of its routes was broken.
+LONGEST_BACK_OFF = timedelta(minutes=1)
 
 
 class SyncStatus(models.TextChoices):
@@ -154,44 +155,50 @@ def claim(kind: str, object_id: str) -> Any:
 def settle(row: Synced, **facts: Any) -> bool:
     """Record that LiteLLM agrees with the row as it was read; False when the row has moved on and stays pending."""
     now = timezone.now()
-    rows = _rows(kind_of(row)).filter(pk=row.pk)
-    settled = rows.filter(sync_generation=row.sync_generation).update(
-        sync_status=SyncStatus.SYNCED,
-        synced_at=now,
-        sync_error="",
-        sync_attempts=0,
-        sync_next_at=None,
-        push_lease_until=None,
-        **facts,
+    settled = (
+        _claimed(row)
+        .filter(sync_generation=row.sync_generation)
+        .update(
+            sync_status=SyncStatus.SYNCED,
+            synced_at=now,
+            sync_error="",
+            sync_attempts=0,
+            sync_next_at=None,
+            push_lease_until=None,
+            **facts,
+        )
     )
     return bool(settled) or _release(row)
 
 
-def postpone(row: Synced, reason: str) -> None:
-    """Record that LiteLLM could not be made to agree yet: wait 2, 5, 10, 20 … seconds, an hour at most."""
+def postpone(row: Synced, reason: str, *, wait: timedelta | None = None) -> None:
+    """Record that LiteLLM could not be made to agree yet: wait 2, 5, 10 … seconds, a minute at most, or ``wait``."""
     attempts = row.sync_attempts + 1
     seconds = FIRST_BACK_OFF if attempts == 1 else SECOND_BACK_OFF * 2.0 ** (attempts - 2)
-    rows = _rows(kind_of(row)).filter(pk=row.pk, sync_generation=row.sync_generation)
-    rows.update(
+    _claimed(row).filter(sync_generation=row.sync_generation).update(
         sync_attempts=attempts,
         sync_error=reason[:300],
-        sync_next_at=timezone.now() + min(timedelta(seconds=seconds), LONGEST_BACK_OFF),
+        sync_next_at=timezone.now() + (wait or min(timedelta(seconds=seconds), LONGEST_BACK_OFF)),
         push_lease_until=None,
     ) or _release(row)
 
 
 def refuse(row: Synced, reason: str) -> None:
     """Record that LiteLLM will never agree as things stand; the push stops and the reason is shown."""
-    rows = _rows(kind_of(row)).filter(pk=row.pk, sync_generation=row.sync_generation)
-    rows.update(
+    _claimed(row).filter(sync_generation=row.sync_generation).update(
         sync_status=SyncStatus.FAILED, sync_error=reason[:300], sync_next_at=None, push_lease_until=None
     ) or _release(row)
 
 
 def _release(row: Synced) -> bool:
     """The row moved on while it was pushed: give the claim back and let the newer wish be pushed at once."""
-    _rows(kind_of(row)).filter(pk=row.pk).update(push_lease_until=None)
+    _claimed(row).update(push_lease_until=None)
     return False
+
+
+def _claimed(row: Synced) -> models.QuerySet[Any]:
+    """The row, while it still carries the claim that it was read with: a slow push may have lost it to another."""
+    return _rows(kind_of(row)).filter(pk=row.pk, push_lease_until=row.push_lease_until)
 
 
 # --- What waits ------------------------------------------------------------------------------------------------------

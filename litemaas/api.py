@@ -14,7 +14,7 @@ from subscriptions import api as subscriptions
 from usage import api as usage
 
 
-class AccessTokenScheme(SimpleJWTScheme):
+class AccessTokenScheme(SimpleJWTScheme):  # type: ignore[no-untyped-call]  # extensions register untyped  # type: ignore[no-untyped-call]  # drf-spectacular registers its subclasses
     """How the schema says that access tokens go into ``Authorization: Bearer``; defining it registers it."""
 
     target_class = "accounts.tokens.AccessTokenAuthentication"

@@ -48,13 +48,24 @@ class ModelViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
         return cast("QuerySet[Model]", Model.objects.listed_for(signed_in(self.request)))
 
 
+class SubscriptionFilter(django_filters.FilterSet):
+    """By id alone: whether such a person exists is nobody's business."""
+
+    model = django_filters.CharFilter(field_name="model_id")
+    user = django_filters.UUIDFilter(field_name="user_id")
+
+    class Meta:
+        model = Subscription
+        fields = ("status", "model", "user")
+
+
 @access(Permission.SUBSCRIPTIONS_READ)
 class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Subscription]):
     """One's own subscriptions; administrators see everybody's."""
 
     queryset = Subscription.objects.none()
     serializer_class = SubscriptionSerializer
-    filterset_fields = ("status", "model", "user")
+    filterset_class = SubscriptionFilter
     search_fields = ("model__id", "user__username")
     ordering_fields = ("created_at", "model", "status")
     lookup_value_converter = "uuid"

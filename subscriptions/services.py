@@ -9,7 +9,10 @@ from accounts import audit, rbac
 from accounts.models import User
 from litellm_sync import state
 from litemaas.foundation.errors import Conflict, Invalid, NotFound
+from litemaas.foundation.validators import sanitize_string
 from subscriptions.models import Model, Subscription, SubscriptionStatus
+
+LONGEST_WORDS = 1000
 
 
 def create_subscription(actor: User, *, model: str, justification: str = "") -> Subscription:
@@ -24,11 +27,12 @@ def create_subscription(actor: User, *, model: str, justification: str = "") -> 
     if not wanted.is_available:
         message = _("“%(model)s” is not available at the moment.") % {"model": model}
         raise Invalid(message, code="model_unavailable", field="model")
+    words = sanitize_string(justification, max_length=LONGEST_WORDS, multiline=True)
     status = SubscriptionStatus.PENDING if wanted.restricted else SubscriptionStatus.ACTIVE
     try:
         with transaction.atomic():
             subscription: Subscription = Subscription.objects.create(
-                user=actor, model=wanted, status=status, justification=justification
+                user=actor, model=wanted, status=status, justification=words
             )
             audit.record(actor, audit.Action.SUBSCRIPTION_CREATED, subscription, model=model, status=status.value)
             state.request_push(subscription, immediately=False)

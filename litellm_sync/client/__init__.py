@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from typing import Any, Self
 
@@ -60,18 +61,18 @@ class LiteLLM:
         A proxy that has not loaded its list answers 500 (UpstreamUnavailable), never an empty list.
         """
         answer = self._get("get_models", "/model/info")
-        try:
+        with _as_documented():
             return [Deployment.parse(entry) for entry in answer["data"]]
-        except (KeyError, TypeError, ValueError) as error:
-            raise UpstreamUnavailable(reason="garbage") from error
 
     # --- Users -------------------------------------------------------------------------------------------------------
 
     def get_user_info(self, user_id: str) -> UserInfo | None:
         """The user, or None when absent. Without teams it may be a user of ours all the same (see ensure.py)."""
         answer = self._find("get_user_info", "/user/info", user_id=user_id)
-        info = answer.get("user_info") if answer else None
-        return UserInfo.parse(info) if info else None
+        if answer is None:
+            return None
+        with _as_documented():
+            return UserInfo.parse(answer["user_info"])
 
     def create_user(self, body: dict[str, Any]) -> None:
         """/user/new without making a key. UpstreamRejected with ``already exists`` in its text on a duplicate."""
@@ -86,7 +87,10 @@ class LiteLLM:
     def get_team_info(self, team_id: str) -> TeamInfo | None:
         """The team, or None when absent."""
         answer = self._find("get_team_info", "/team/info", team_id=team_id)
-        return TeamInfo.parse(answer["team_info"]) if answer else None
+        if answer is None:
+            return None
+        with _as_documented():
+            return TeamInfo.parse(answer["team_info"])
 
     def create_team(self, body: dict[str, Any]) -> None:
         """/team/new with our id."""
@@ -112,8 +116,11 @@ class LiteLLM:
         1.109 goes on showing deleted keys, with status ``deleted``; they are absent.
         """
         answer = self._find("get_key_info", "/key/info", key=token)
-        info = answer["info"] if answer else None
-        return KeyInfo.parse(token, info) if info and info.get("status") != "deleted" else None
+        if answer is None:
+            return None
+        with _as_documented():
+            info = answer["info"]
+            return None if info.get("status") == "deleted" else KeyInfo.parse(token, info)
 
     def create_key(self, body: dict[str, Any]) -> None:
         """/key/generate with our own secret. Look before, read back after: it checks neither user, team nor models,
@@ -135,21 +142,24 @@ class LiteLLM:
     def delete_key(self, token: str) -> bool:
         """Whether there was such a key; one that is not there is as good as deleted."""
         try:
-            self._post("delete_key", "/key/delete", {"keys": [token]})
+            answer = self._post("delete_key", "/key/delete", {"keys": [token]})
         except UpstreamRejected as error:
             if error.details["http_status"] == NOT_FOUND:
                 return False
             raise
-        return True
+        with _as_documented():
+            return token in answer["deleted_keys"]
 
     def get_keys(self) -> Iterator[KeyInfo]:
         """Every key that LiteLLM has, page by page."""
         page = 1
         while True:
             answer = self._get("get_keys", "/key/list", page=page, size=KEY_PAGE, return_full_object="true")
-            entries = [entry for entry in answer.get("keys") or () if isinstance(entry, dict)]
-            yield from (KeyInfo.parse(str(entry["token"]), entry) for entry in entries)
-            if page >= int(answer.get("total_pages") or 0):
+            with _as_documented():
+                found = [KeyInfo.parse(str(entry["token"]), entry) for entry in answer["keys"]]
+                pages = int(answer["total_pages"])
+            yield from found
+            if page >= pages:
                 return
             page += 1
 
@@ -173,7 +183,8 @@ class LiteLLM:
                 page=page,
                 page_size=ACTIVITY_PAGE,
             )
-            rows.extend(_activity(answer))
+            with _as_documented():
+                rows.extend(row for day in answer["results"] for row in activity_of_day(day))
             if not (answer.get("metadata") or {}).get("has_more"):
                 return rows
             page += 1
@@ -187,9 +198,10 @@ def _member(user_id: str) -> dict[str, str]:
     return {"role": "user", "user_id": user_id}
 
 
-def _activity(answer: Any) -> Iterator[Activity]:
+@contextmanager
+def _as_documented() -> Iterator[None]:
+    """An answer in a shape that LiteLLM does not have is no answer: never "absent", never an exception of ours."""
     try:
-        for day in answer["results"]:
-            yield from activity_of_day(day)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise UpstreamUnavailable(reason="garbage") from error

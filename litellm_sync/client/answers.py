@@ -11,6 +11,8 @@ from typing import Any, Self
 SENTINEL = 2_147_483_647
 # LiteLLM adds floats; a tenth of a billionth of a dollar is below every price and above their noise.
 MONEY = Decimal("0.0000000001")
+# Prices a token are floats too, such as 1.0000000000000001e-07: what lies beyond 16 places is not a price.
+PRICE = Decimal("0.0000000000000001")
 
 
 def _number(value: Any) -> Decimal | None:
@@ -53,7 +55,8 @@ class Deployment:
 
         def price(name: str) -> Decimal | None:
             value = params.get(name)
-            return _number(info.get(name) if value is None else value)
+            amount = _number(info.get(name) if value is None else value)
+            return None if amount is None else amount.quantize(PRICE)
 
         return cls(
             name=str(entry["model_name"]),

@@ -20,6 +20,7 @@ from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
 log = structlog.get_logger(__name__)
 
 CONNECT_SECONDS = 2.0
+FAIR_SECONDS = 2.0
 CIRCUIT_FAILURES = 5
 CIRCUIT_SECONDS = 5
 CHUNK = 65_536
@@ -122,10 +123,13 @@ class Transport:
             log.info("litellm_call", operation=operation, outcome=outcome, ms=round(seconds * 1000, 1))
 
     def _exchange(self, method: str, path: str, deadline: float, kwargs: dict[str, Any]) -> Any:
+        allowed = deadline - time.monotonic()
         try:
             response, body = self._ask(method, path, deadline, kwargs)
         except requests.Timeout as error:
-            self.circuit.failed()
+            # Only who was given a fair time has failed; a caller who had used up its own limit says nothing.
+            if allowed >= FAIR_SECONDS:
+                self.circuit.failed()
             raise UpstreamUnavailable(reason="timeout") from error
         except requests.RequestException as error:
             self.circuit.failed()
@@ -187,7 +191,19 @@ def _decode(response: requests.Response, body: bytes) -> Any:
     log.warning("litellm_refused", status=status, type=kind, text=text[:500])
     if status in CREDENTIAL_STATUSES:
         raise UpstreamUnavailable(reason="unauthorized")
-    raise UpstreamRejected(http_status=status, type=kind, text=text)
+    if not _is_refusal(answer):
+        # An unknown path, or something else that answers at this address: it says nothing about what was asked for.
+        raise UpstreamUnavailable(reason="not_litellm")
+    refusal = UpstreamRejected(http_status=status, type=kind)
+    refusal.text = text
+    raise refusal
+
+
+def _is_refusal(answer: Any) -> bool:
+    """Whether this is one of LiteLLM's three shapes; ``{"detail": "Not Found"}`` is what any web framework says."""
+    if not isinstance(answer, dict):
+        return False
+    return isinstance(answer.get("error"), dict) or isinstance(answer.get("detail"), dict | list)
 
 
 def _error_of(answer: Any) -> tuple[str, str]:

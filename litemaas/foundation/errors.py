@@ -110,6 +110,8 @@ class UpstreamRejected(DomainError):
 
     code = "litellm_rejected"
     status = 502
+    # LiteLLM's own words, for comparing and for the log; they are shown to nobody.
+    text = ""
     default_message = _("LiteLLM refused this.")
 
 

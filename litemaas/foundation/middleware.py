@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 
 import structlog
 from django.conf import settings
@@ -13,6 +14,8 @@ from litemaas.foundation import errors, logs, problems
 log = structlog.get_logger("litemaas.request")
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
+# What a column for addresses holds; a header may claim anything.
+LONGEST_ADDRESS = 64
 QUIET_PATHS = ("/static/", "/healthz/", "/metrics")
 
 
@@ -29,6 +32,9 @@ class RequestIdMiddleware:
         started = time.perf_counter()
         response = self.get_response(request)
         response["X-Request-ID"] = request_id
+        if not request.path.startswith("/static/"):
+            # Tokens and people's pages belong into no cache, also not into that of a browser that others use.
+            response.setdefault("Cache-Control", "no-store")
         if not request.path.startswith(QUIET_PATHS):
             milliseconds = round((time.perf_counter() - started) * 1000, 1)
             log.info("request", method=request.method, path=request.path, status=response.status_code, ms=milliseconds)
@@ -41,7 +47,7 @@ def client_address(request: HttpRequest | Request) -> str:
     header = str(request.headers.get("X-Forwarded-For", ""))
     forwarded = [part.strip() for part in header.split(",") if part.strip()]
     if hops and len(forwarded) >= hops:
-        return forwarded[-hops]
+        return forwarded[-hops][:LONGEST_ADDRESS]
     return str(request.META.get("REMOTE_ADDR", ""))
 
 
@@ -53,7 +59,8 @@ class BodyLimitMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         length = request.META.get("CONTENT_LENGTH") or "0"
-        if not length.isdecimal():
+        # Without a length nothing could be refused before it is read, and WSGI would hand an empty body on.
+        if not length.isdecimal() or "Transfer-Encoding" in request.headers:
             return problems.response_for(request, errors.Malformed())
         if int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             return problems.response_for(request, errors.TooLarge())
@@ -74,4 +81,6 @@ class ErrorsMiddleware:
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Django calls this for exceptions of views only; handler500 catches the rest."""
         error = problems.as_domain_error(exception)
+        if error and error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            log.warning("unavailable", code=error.code, error=str(exception))
         return problems.response_for(request, error) if error else None

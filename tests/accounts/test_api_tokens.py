@@ -108,6 +108,9 @@ def test_trap_16_a_header_that_anybody_can_send_is_not_the_address(sign_in: Ask,
     assert sign_in("ada", **spoofed).status_code == 200
     spoofed["HTTP_X_FORWARDED_FOR"] = "203.0.113.9, 198.51.100.7"
     assert sign_in("ada", **spoofed).status_code == 429
+    spoofed["HTTP_X_FORWARDED_FOR"] = "x" * 500
+    assert sign_in("ada", "guess", **spoofed).status_code == 401
+    assert FailedSignIn.objects.latest("at").address == "x" * 64
 
 
 @pytest.mark.usefixtures("real_transactions")

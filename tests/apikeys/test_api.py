@@ -154,7 +154,8 @@ def test_trap_23_limits_that_are_cleared_are_cleared_in_litellm(
 
 
 def test_trap_01_an_empty_list_of_models_is_422(api: Api, ada: User, subscribed: list[Subscription]) -> None:
-    for models in ([], None, "", {}, "gpt-4o", [""], [None], [[]]):
+    wrong: list[Any] = [[], None, "", {}, "gpt-4o", [""], [None], [[]]]
+    for models in wrong:
         fields = wrong_fields(api(ada).post(KEYS, {"name": "k", "models": models}))
         assert {field.partition(".")[0] for field in fields} == {"models"}
     assert wrong_fields(api(ada).post(KEYS, {"name": "k"})) == ["models"]

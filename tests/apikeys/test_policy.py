@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -26,7 +26,7 @@ FREE: dict[str, Any] = {
 
 def granted(policy: KeyPolicy, **limits: Any) -> dict[str, Any]:
     """What a key for one model gets."""
-    return apply_policy(policy, KeyLimits(**limits), models=["m"], now=NOW)
+    return apply_policy(policy, cast("KeyLimits", limits), models=["m"], now=NOW)
 
 
 def refused(policy: KeyPolicy, **limits: Any) -> tuple[str, Any]:

@@ -107,6 +107,8 @@ def test_trap_26_a_mass_disappearance_changes_nothing_until_confirmed(left: int)
 def test_trap_26_a_lone_model_may_go_and_a_litellm_that_is_not_ready_changes_nothing(litellm: Emulator) -> None:
     sync(deployment("a"), deployment("b"))
     assert sync(deployment("a")).hidden == ["b"]
+    with pytest.raises(Conflict):
+        sync()
     litellm.faults.add("500")
     with pytest.raises(UpstreamUnavailable):
         catalogue.sync_models()
@@ -129,3 +131,15 @@ def test_trap_26_what_disappears_comes_back_with_subscriptions_and_keys(
     assert report.restored == ["gpt-4o"]
     assert ApiKeySecret.objects.get().sync_status == SyncStatus.PENDING
     assert [link.model_id for link in ApiKeySecret.objects.get().key.links.effective()] == ["gpt-4o"]
+
+
+def test_one_odd_entry_does_not_keep_the_others_out() -> None:
+    odd = [deployment("x" * 256), deployment("long mode", mode="m" * 60), deployment("nul\x00")]
+    report = sync(deployment("sound"), *odd)
+    assert (report.added, report.skipped) == (["sound"], ["long mode", "nul", "x" * 255])
+
+
+def test_the_noise_of_floats_is_no_change() -> None:
+    entry = {"model_name": "m", "model_info": {"input_cost_per_token": 5.0000000000000004e-08}}
+    assert sync(Deployment.parse(entry)).added == ["m"]
+    assert sync(Deployment.parse(entry)).unchanged == 1

@@ -42,6 +42,12 @@ def reason(litellm: LiteLLM) -> str:
         ({"status": 200, "body": "<html>not LiteLLM</html>"}, "garbage"),
         ({"status": 200, "body": ""}, "garbage"),
         ({"status": 200, "json": ["a", "list"]}, "garbage"),
+        ({"status": 200, "json": {}}, "garbage"),
+        ({"status": 200, "json": {"ok": True}}, "garbage"),
+        ({"status": 200, "json": {"info": None}}, "garbage"),
+        ({"status": 200, "json": {"info": {"models": 5}}}, "garbage"),
+        ({"status": 200, "json": {"info": {"spend": "a lot"}}}, "garbage"),
+        ({"status": 404, "json": {"detail": "Not Found"}}, "not_litellm"),
         ({"status": 401, "json": {"error": {"type": "auth_error", "message": "no"}}}, "unauthorized"),
         ({"status": 302, "headers": {"Location": "http://elsewhere.test"}, "body": "{}"}, "redirected"),
         ({"body": requests.ConnectionError("refused")}, "unreachable"),
@@ -69,7 +75,9 @@ def test_the_three_shapes_of_refusals_keep_type_and_text(litellm: LiteLLM) -> No
         responses.add("POST", f"{URL}/key/generate", json=body, status=400)
         with pytest.raises(UpstreamRejected) as caught:
             litellm.create_key({})
-        assert (caught.value.details["type"], caught.value.details["text"]) == (kind, text)
+        assert (caught.value.details["type"], caught.value.text) == (kind, text)
+        # It is compared and logged, and shown to nobody.
+        assert text not in str(caught.value.details)
         # People are told in our words; LiteLLM's stay in the log.
         assert text not in str(caught.value.message)
         responses.reset()
@@ -134,7 +142,7 @@ def test_one_success_forgets_earlier_failures() -> None:
         for _ in range(CIRCUIT_FAILURES - 1):
             assert reason(litellm) == "http_500"
         responses.reset()
-        responses.get(f"{URL}/key/info", status=404, json={})
+        responses.get(f"{URL}/key/info", status=404, json={"error": {"message": "no"}})
         assert litellm.get_key_info("token") is None
         responses.reset()
     assert transport.circuit.state == "closed"

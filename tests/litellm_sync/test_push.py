@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
+import requests
 from django.utils import timezone
 
 from accounts.models import User
@@ -16,6 +18,7 @@ from litellm_sync.emulator.server import Emulator
 from litellm_sync.models import Upstream
 from litellm_sync.push import push
 from litellm_sync.state import SyncStatus
+from litemaas.foundation.crypto import secret_digest
 from subscriptions.models import Availability, Model, Subscription, SubscriptionStatus
 from teams.models import DEFAULT_TEAM_ID, Membership, Team
 
@@ -50,6 +53,28 @@ def test_a_row_is_claimed_once_until_its_lease_ends(key: ApiKey) -> None:
     assert state.claim(KIND, str(row.pk)) is not None
 
 
+def test_who_has_lost_the_claim_writes_nothing(key: ApiKey) -> None:
+    slow = state.claim(KIND, str(secret_of(key).pk))
+    ApiKeySecret.objects.update(push_lease_until=timezone.now() - timedelta(seconds=1))
+    quick = state.claim(KIND, str(secret_of(key).pk))
+    state.refuse(slow, "too late")
+    state.postpone(slow, "too late")
+    assert (secret_of(key).sync_status, secret_of(key).push_lease_until) == (SyncStatus.PENDING, quick.push_lease_until)
+    assert state.settle(quick) is True
+
+
+def test_a_bug_of_ours_keeps_no_claim(key: ApiKey, litellm: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("litellm_sync.keys._per_model", lambda *_arguments: 1 / 0)
+    row = pushed(key)
+    assert (row.sync_status, row.sync_error, row.push_lease_until) == (SyncStatus.PENDING, "internal_error", None)
+
+
+def test_a_secret_that_no_key_opens_is_refused(key: ApiKey, litellm: Emulator, settings: Any) -> None:
+    settings.ENCRYPTION_KEYS = ["YW5vdGhlci1rZXktdGhhdC1vcGVucy1ub3RoaW5nISE="]
+    row = pushed(key)
+    assert (row.sync_status, row.sync_error) == (SyncStatus.FAILED, "secret_unreadable")
+
+
 def test_an_outcome_is_written_only_where_the_wish_has_not_moved(key: ApiKey) -> None:
     row = state.claim(KIND, str(secret_of(key).pk))
     state.request_push(secret_of(key), immediately=False)
@@ -70,7 +95,7 @@ def test_the_wait_doubles_up_to_an_hour_and_a_new_wish_starts_anew(key: ApiKey) 
         next_at = secret_of(key).sync_next_at
         assert next_at is not None
         waits.append(round((next_at - before).total_seconds()))
-    assert waits == [2, 5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600, 3600]
+    assert waits == [2, 5, 10, 20, 40, *[60] * 9]
     assert secret_of(key).sync_error == "timeout"
     state.request_push(secret_of(key), immediately=False)
     fresh = secret_of(key)
@@ -205,6 +230,22 @@ def test_trap_20_a_lost_answer_to_an_offer_keeps_a_revoked_key_under_watch(key: 
     assert (row.sync_status, row.sync_error) == (SyncStatus.PENDING, "offer_may_arrive")
     ApiKeySecret.objects.update(attempted_at=timezone.now() - timedelta(minutes=2))
     assert pushed(key).sync_status == SyncStatus.SYNCED
+
+
+def test_trap_20_a_lost_offer_counts_also_after_a_later_one_was_answered(key: ApiKey, litellm: Emulator) -> None:
+    litellm.faults.add("down", paths=["/key/generate"], count=1)
+    pushed(key)
+    assert pushed(key).sync_status == SyncStatus.SYNCED
+    revoke_api_key(key.user, key_id=key.pk)
+    row = pushed(key)
+    assert (row.sync_status, row.sync_error) == (SyncStatus.PENDING, "offer_may_arrive")
+    # The first offer arrives at last, and makes the key again.
+    headers = {"Authorization": f"Bearer {litellm.master_key}"}
+    late: dict[str, Any] = {"key": "sk-late-" + "x" * 20, "models": ["gpt-4o"]}
+    requests.post(f"{litellm.url}/key/generate", json=late, headers=headers, timeout=10)
+    ApiKeySecret.objects.update(digest=secret_digest(late["key"]))
+    assert pushed(key).sync_status == SyncStatus.PENDING
+    assert LiteLLM(5).get_key_info(secret_of(key).digest) is None
 
 
 def test_trap_20_the_connection_is_cut_after_the_work(key: ApiKey, litellm: Emulator) -> None:

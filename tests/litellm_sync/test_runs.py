@@ -98,6 +98,10 @@ def test_due_runs_are_queued_by_their_interval_and_the_dead_make_room(litellm: E
     now = timezone.now()
     assert integration.request_due_syncs(now) == ["models", "usage"]
     assert integration.request_due_syncs(now) == []
+    SyncRun.objects.update(status=RunStatus.FAILED)
+    assert integration.request_due_syncs(now) == []
+    assert integration.request_due_syncs(now + timedelta(minutes=1)) == ["models", "usage"]
+    SyncRun.objects.filter(status=RunStatus.FAILED).delete()
     later = now + timedelta(hours=2)
     SyncRun.objects.update(status=RunStatus.RUNNING)
     assert integration.request_due_syncs(later) == ["models", "usage"]

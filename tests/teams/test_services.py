@@ -10,7 +10,6 @@ from procrastinate.contrib.django.models import ProcrastinateJob
 
 from accounts.models import AuditEvent, Role, User
 from litemaas.foundation.errors import Conflict, PermissionDenied
-from teams import services
 from teams.models import DEFAULT_TEAM_ID, Membership, MembershipRole, Team
 from teams.services import ensure_default_team, get_user_primary_team, provision_user
 from tests.races import at_once, real_transactions
@@ -49,7 +48,7 @@ def test_the_first_people_at_once_share_one_default_team() -> None:
 def test_the_loser_of_the_race_takes_the_winners_team(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     won = ensure_default_team()
     seen = iter([None, won])
-    monkeypatch.setattr(services.Team.objects, "filter", lambda **_kwargs: _First(next(seen)))
+    monkeypatch.setattr(Team.objects, "filter", lambda **_kwargs: _First(next(seen)))
     assert ensure_default_team() == won
 
 

@@ -61,7 +61,8 @@ def test_nobody_sees_nothing(facts: dict[str, ApiKey], ada: User) -> None:
 
 
 def test_asking_for_somebody_elses_gives_nothing(facts: dict[str, ApiKey], ada: User, eve: User) -> None:
-    for foreign in ({"user": [eve.pk]}, {"api_key": [facts["eves"].pk]}):
+    wishes: list[dict[str, Any]] = [{"user": [eve.pk]}, {"api_key": [facts["eves"].pk]}]
+    for foreign in wishes:
         question = Question(day(0), day(4), **foreign)
         assert queries.summary(ada, question) == figures(0)
         assert queries.breakdown(ada, question, by="user") == []
