@@ -74,8 +74,11 @@ def _check_policy(policy: KeyPolicy) -> None:
 
 
 def _check_pair(name: str, default: Any, maximum: Any) -> None:
-    if name == "expires_days" and 0 in {default, maximum}:
-        raise Invalid(_("A key lives at least a day."), field=f"{'default' if default == 0 else 'maximum'}_{name}")
+    for side, value in (("default", default), ("maximum", maximum)):
+        # Without a bound the calendar ends, and with it every creation.
+        if name == "expires_days" and value is not None and not 1 <= value <= LONGEST_EXPIRY_DAYS:
+            message = _("A key may live from 1 to %(days)s days.") % {"days": LONGEST_EXPIRY_DAYS}
+            raise Invalid(message, field=f"{side}_{name}")
     if default is not None and maximum is not None and default > maximum:
         raise Invalid(_("The default is above the maximum."), code="default_above_maximum", field=f"default_{name}")
 

@@ -181,14 +181,20 @@ def test_a_token_used_twice_ends_the_newer_one_too(ada: User) -> None:
     second = refresh(first.refresh).json()
     assert problem_of(refresh(first.refresh), 401)["code"] == "token_reused"
     assert problem_of(refresh(second["refresh"]), 401)["code"] == "token_revoked"
+    problem_of(me(second["access"]), 401, "token_revoked")
     assert problem_of(refresh(first.refresh), 401)["code"] == "token_revoked"
     assert [event.action for event in AuditEvent.objects.filter(actor_id=ada.pk)] == ["token.refused"]
 
 
-def test_families_end_one_by_one(ada: User) -> None:
+def test_families_end_one_by_one_and_access_tokens_with_them(ada: User) -> None:
     phone, laptop = generate_token_pair(ada), generate_token_pair(ada)
-    revoke(phone.refresh)
-    assert refresh(phone.refresh).status_code == 401
+    newer = refresh(phone.refresh).json()
+    assert [me(access).status_code for access in (phone.access, newer["access"])] == [200, 200]
+    revoke(newer["refresh"])
+    for access in (phone.access, newer["access"]):
+        problem_of(me(access), 401, "token_revoked")
+    assert refresh(newer["refresh"]).status_code == 401
+    assert me(laptop.access).status_code == 200
     assert refresh(laptop.refresh).status_code == 200
 
 
@@ -271,6 +277,8 @@ def test_forged_tokens_are_refused(ada: User, eve: User) -> None:
         jwt.encode(access, "", algorithm="none"),
         _signed(access | {"iss": "somebody-else"}),
         _signed({name: value for name, value in access.items() if name != "sub"}),
+        _signed({name: value for name, value in access.items() if name != "family"}),
+        _signed(access | {"sub": str(eve.pk)}),
         pair.access[:-4] + "AAAA",
     ):
         problem_of(me(forged), 401)

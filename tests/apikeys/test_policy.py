@@ -164,6 +164,8 @@ def test_only_administrators_change_it(ada: User, ro: User) -> None:
         ({"default_budget_duration": "1h"}, "invalid", "default_budget_duration"),
         ({"maximum_expires_days": 2_000_000_000}, "invalid", "maximum_expires_days"),
         ({"default_expires_days": 36_501}, "invalid", "default_expires_days"),
+        ({"maximum_expires_days": 0}, "invalid", "maximum_expires_days"),
+        ({"default_expires_days": 0}, "invalid", "default_expires_days"),
         ({"keys_per_user": -1}, "invalid", "keys_per_user"),
     ],
 )
