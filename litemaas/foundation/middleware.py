@@ -20,7 +20,7 @@ QUIET_PATHS = ("/static/", "/healthz/", "/metrics")
 
 
 class RequestIdMiddleware:
-    """Give each request an id that logs, audit entries, jobs and answers share."""
+    """Give each request an id that logs, audit entries and answers share."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
