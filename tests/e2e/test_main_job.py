@@ -28,6 +28,13 @@ def key_in_litellm(product: Product, secret: str) -> dict[str, Any]:
     return dict(answer.json()["info"])
 
 
+def settled(alice: Speaker, key_id: str) -> dict[str, Any]:
+    """A key of alice's, once LiteLLM agrees with it."""
+    return dict(
+        wait_for(lambda: (k := alice("GET", f"/api-keys/{key_id}"))["sync_status"] == "synced" and k, what="agreement")
+    )
+
+
 def usage_of(alice: Speaker, key_id: str) -> dict[str, Any]:
     """Alice's figures of one key."""
     return dict(alice("GET", "/usage/summary", params={"api_key": key_id}))
@@ -51,8 +58,10 @@ def test_main_job_from_sign_in_to_a_dead_key(product: Product) -> None:
     body = {"name": "notebook", "models": ["gpt-4o"], "max_budget": "5", "budget_duration": "30d", "rpm_limit": 100}
     made = alice("POST", "/api-keys", 201, json=body)
     secret = made.pop("secret")
-    assert (made["status"], made["sync_status"]) == ("active", "synced")
-    assert "secret" not in alice("GET", f"/api-keys/{made['id']}")
+    assert made["status"] == "active"
+    # Usually at once; on a busy machine the worker does it a moment later.
+    shown = settled(alice, made["id"])
+    assert (shown["status"], "secret" in shown) == ("active", False)
 
     answers = [product.chat(secret, "gpt-4o") for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 200]
@@ -87,7 +96,8 @@ def test_main_job_from_sign_in_to_a_dead_key(product: Product) -> None:
     assert refused["details"]["api_keys"] == [{"id": made["id"], "name": "notebook"}]
 
     revoked = alice("POST", f"/api-keys/{made['id']}/revoke")
-    assert (revoked["status"], revoked["sync_status"]) == ("revoked", "synced")
+    assert revoked["status"] == "revoked"
+    settled(alice, made["id"])
     assert refusal(product.chat(secret, "gpt-4o")) == "token_not_found_in_db"
 
     alice("DELETE", f"/subscriptions/{subscriptions['gpt-4o']['id']}", 204)
