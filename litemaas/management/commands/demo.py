@@ -32,6 +32,8 @@ READY_SECONDS = 120
 EMULATOR_SECONDS = 30
 # A worker first finishes the jobs that it has begun; what it drops after that is picked up again at the next start.
 WORKER_GRACE_SECONDS = 10
+# As long may an answer take that is being written when the web server is told to end.
+WEB_GRACE_SECONDS = 10
 LOG_INS = "Sign in as admin, ro (an admin who only reads), alice or bob; the password is the name."
 
 
@@ -123,8 +125,11 @@ class Command(BaseCommand):
         worker.orphan_signal = signal.SIGKILL
         supervisor.start(worker)
         options = {"--interface": "wsgi", "--host": HOST, "--port": str(port), "--blocking-threads": "8"}
+        # A web process that is told to end while it starts can miss that, and granian would wait for it for ever.
+        options["--workers-kill-timeout"] = str(WEB_GRACE_SECONDS)
         words = [word for option in options.items() for word in option]
-        supervisor.start(Child("web", [sys.executable, "-m", "granian", *words, "litemaas.wsgi:application"]))
+        web = [sys.executable, "-m", "granian", *words, "litemaas.wsgi:application"]
+        supervisor.start(Child("web", web, stop_seconds=WEB_GRACE_SECONDS + 2))
 
     def _announce(self, supervisor: Supervisor, port: int) -> None:
         """Fill what the first visitor looks at, wait for the web server, and say that it is ready."""
