@@ -1,6 +1,7 @@
 """The whole product from outside: its own database, a web server, a worker, and a LiteLLM (emulated or real)."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 import requests
 
 from litellm_sync.emulator.server import Emulator
+from litemaas.foundation.embedded import end_with_parent
 from tests.cast import MASTER_KEY
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,6 +103,7 @@ def running_product(litellm_url: str, litellm_key: str, log: Path) -> Iterator[P
         for command in ("migrate", "demo_people"):
             subprocess.run([*python, "manage.py", command], cwd=ROOT, env=env, check=True, capture_output=True)
         web = ["-m", "granian", "--interface", "wsgi", "--port", str(port), "--blocking-threads", "16"]
+        web += ["--workers-kill-timeout", "10"]  # told to end while it starts, it could wait for ever
         with (
             _process([*python, *web, "litemaas.wsgi:application"], env, log / "web.log"),
             _process([*python, "manage.py", "procrastinate", "worker"], env, log / "worker.log"),
@@ -112,7 +115,14 @@ def running_product(litellm_url: str, litellm_key: str, log: Path) -> Iterator[P
 @contextmanager
 def _process(command: list[str], env: dict[str, str], log: Path) -> Iterator[None]:
     with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=env,
+            stdout=output,
+            stderr=output,
+            preexec_fn=end_with_parent(signal.SIGTERM),  # noqa: PLW1509 -- one system call
+        )
     try:
         yield
     finally:
