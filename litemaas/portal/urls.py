@@ -2,10 +2,11 @@
 
 from django.urls import path
 
-from litemaas.portal import views
+from litemaas.portal import key_page, views
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("theme", views.choose_theme, name="theme"),
-    path("api-keys/<uuid:key_id>", views.api_key, name="api-key"),
+    path("api-keys/<uuid:key_id>", key_page.api_key, name="api-key"),
+    path("api-keys/<uuid:key_id>/retry", key_page.api_key_retry, name="api-key-retry"),
 ]

@@ -126,6 +126,7 @@ class World:
         """What somebody would send there in earnest."""
         bodies: dict[str, dict[str, Any]] = {
             "/api-keys/create": {"name": "k", "models": ["gpt-4o"], "ticket": new_ticket(person.pk if person else "")},
+            "/api-keys/<uuid:key_id>/edit": {"name": "renamed", "models": ["gpt-4o"]},
             "/sign-in": {"username": "ada", "password": "wrong"},
             "/subscriptions/create": {"model": "claude-sonnet"},
             "/theme": {"theme": "dark"},
