@@ -18,7 +18,10 @@ from subscriptions.models import Availability, Subscription
 AS_IT_IS: Final = "keep"
 # What the verb takes as it stands in the form; None and empty mean "no limit".
 PLAIN: Final = ("name", "description", "models", "budget_duration", *BOUNDED)
-PER_MODEL: Final[dict[str, Any]] = {"rpm_limit": _("Requests per minute"), "tpm_limit": _("Tokens per minute")}
+PER_MODEL: Final[dict[str, Any]] = {
+    "rpm_limit": _("%(model)s: requests per minute"),
+    "tpm_limit": _("%(model)s: tokens per minute"),
+}
 
 
 class EditForm(forms.Form):
@@ -61,7 +64,7 @@ class EditForm(forms.Form):
         label=_("Expiry date"),
         required=False,
         widget=forms.DateInput({"type": "date"}),
-        help_text=_("The key works until the end of this day (UTC)."),
+        help_text=_("For “On a date”: the key works until the end of this day (UTC)."),
     )
 
     LIMITS = (*BOUNDED[:1], "budget_duration", *BOUNDED[1:], "expires_at", "expires_on")
@@ -93,9 +96,10 @@ class EditForm(forms.Form):
             names = {limit: f"{limit}-{hashlib.sha256(model.encode()).hexdigest()[:12]}" for limit in MODEL_LIMITS}
             added.append((model, names))
             for limit, name in names.items():
-                label = _now("%(limit)s for %(model)s") % {"limit": PER_MODEL[limit], "model": model}
                 self.fields[name] = forms.IntegerField(
-                    label=label, required=False, validators=[validators.validate_rate_limit]
+                    label=PER_MODEL[limit] % {"model": model},
+                    required=False,
+                    validators=[validators.validate_rate_limit],
                 )
                 self.initial[name] = self.key.model_limits.get(model, {}).get(limit)
         return added
@@ -106,15 +110,14 @@ class EditForm(forms.Form):
         return [self[name] for name in self.LIMITS]
 
     @property
-    def model_rows(self) -> list[tuple[str, list[forms.BoundField]]]:
-        """Each model of the key with its own limits."""
-        return [(model, [self[name] for name in names.values()]) for model, names in self.model_fields]
+    def model_limit_fields(self) -> list[forms.BoundField]:
+        """The limits of each model of the key."""
+        return [self[name] for _model, names in self.model_fields for name in names.values()]
 
     @property
     def model_limits_need_a_look(self) -> bool:
         """Whether a model has a limit of its own, or one is wrong."""
-        bounds = [bound for _model, row in self.model_rows for bound in row]
-        return any(bound.value() or bound.errors for bound in bounds) or "model_limits" in self.errors
+        return any(bound.value() or bound.errors for bound in self.model_limit_fields)
 
     def clean(self) -> dict[str, Any]:
         """A date is needed only by those who chose to name one."""

@@ -92,7 +92,7 @@ class KeyForm(forms.Form):
         label=_("Expiry date"),
         required=False,
         widget=forms.DateInput({"type": "date"}),
-        help_text=_("The key works until the end of this day (UTC)."),
+        help_text=_("For “On a date”: the key works until the end of this day (UTC)."),
     )
 
     LIMITS = (
@@ -228,7 +228,7 @@ def period_bounds(policy: KeyPolicy) -> str:
     """What a budget period is for, and the shortest one."""
     shortest = policy.minimum_budget_duration
     words = _now("When what was spent is counted from zero again.")
-    return f"{words} {_now('At the shortest: %(period)s.') % {'period': PERIODS.get(shortest, shortest)}}"
+    return f"{words} {_now('The shortest period allowed: “%(period)s”.') % {'period': PERIODS.get(shortest, shortest)}}"
 
 
 def expiry_bounds(policy: KeyPolicy) -> str:
