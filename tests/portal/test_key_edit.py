@@ -100,12 +100,12 @@ def test_trap_44_saving_the_page_as_it_is_changes_nothing(browser: Browser, ada:
 def test_only_what_was_touched_changes(
     typed: dict[str, Any], changed: dict[str, Any], browser: Browser, ada: User, key: ApiKey
 ) -> None:
-    before = ApiKey.objects.values().get()
+    before: dict[str, Any] = dict(ApiKey.objects.values().get())
     page = body(edit(browser(ada), key, **typed))
     assert "is changed here; LiteLLM follows as soon as it answers." in page
     after = ApiKey.objects.get()
     assert {name: after.model_ids if name == "models" else getattr(after, name) for name in changed} == changed
-    now = ApiKey.objects.values().get()
+    now: dict[str, Any] = dict(ApiKey.objects.values().get())
     assert {name for name in now if now[name] != before[name]} == set(changed) - {"models"}
     assert set(AuditEvent.objects.filter(action="apikey.updated")[0].details["new"]) == set(changed)
 
