@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -54,7 +55,7 @@ def test_an_axis_holds_its_highest_value_in_few_equal_steps(highest: Decimal, me
     marks = axis.scale(highest, metric)
     assert marks[-1] >= highest
     assert 3 <= len(marks) <= 6
-    assert {b - a for a, b in zip(marks, marks[1:], strict=False)} == {marks[1]}
+    assert {b - a for a, b in pairwise(marks)} == {marks[1]}
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 30, 31, 90, 92, 366])
@@ -64,7 +65,7 @@ def test_dates_do_not_overlap(count: int) -> None:
     assert 1 <= len(found) <= 8
     # A label is 40 pixels wide; a telephone leaves 240, and there every second one goes.
     major = [per_cent(tick.place) for tick in found if not tick.minor]
-    assert all(b - a >= 100 * 40 / 240 for a, b in zip(major, major[1:], strict=False))
+    assert all(b - a >= 100 * 40 / 240 for a, b in pairwise(major))
 
 
 @pytest.mark.parametrize(
