@@ -3,12 +3,12 @@
 from typing import Any, Final, cast
 
 from django import forms
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from apikeys.models import ApiKeyQuerySet, KeyStatus
+from apikeys.models import ApiKey, ApiKeyQuerySet, KeyModel, KeyStatus
 from litellm_sync.state import SyncStatus
 from subscriptions.models import Model
 from teams.models import Team
@@ -39,13 +39,14 @@ class KeyFilter(forms.Form):
 
     def __init__(self, *args: Any, user: User, everybody: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        models, teams = Model.objects.filter(key_links__isnull=False), Team.objects.filter(api_keys__isnull=False)
+        # Whether there is one, for each model and team: joining all keys would take long where there are many.
+        links, keys = KeyModel.objects.filter(model=OuterRef("pk")), ApiKey.objects.filter(team=OuterRef("pk"))
         if not everybody:
-            models, teams = models.filter(key_links__key__user=user), teams.filter(api_keys__user=user)
+            links, keys = links.filter(key__user=user), keys.filter(user=user)
             del self.fields["person"]
-        names = models.order_by("pk").distinct().values_list("pk", flat=True)
+        names = Model.objects.filter(Exists(links)).order_by("pk").values_list("pk", flat=True)
         self._offer("model", _now("All models"), [(name, name) for name in names])
-        offered = teams.order_by("name", "pk").distinct().values_list("pk", "name")
+        offered = Team.objects.filter(Exists(keys)).order_by("name", "pk").values_list("pk", "name")
         self._offer("team", _now("All teams"), [(str(pk), name) for pk, name in offered])
         if len(offered) < len(("one", "other")):
             del self.fields["team"]

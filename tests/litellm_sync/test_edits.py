@@ -123,6 +123,31 @@ def test_an_expired_key_that_comes_back_works_again(ada: User, key: ApiKey) -> N
     assert abs(there(key).expires - LATER) <= EXPIRY_TOLERANCE  # type: ignore[operator]  # looked at in the line above
 
 
+def test_an_expired_key_that_was_pushed_can_still_come_back(ann: User, ada: User, key: ApiKey) -> None:
+    ApiKey.objects.update(expires_at=timezone.now() - timedelta(minutes=1))  # LiteLLM has not heard of this expiry
+    block_api_key(ann, key_id=key.pk)
+    unblock_api_key(ann, key_id=key.pk)
+    assert there(key).blocked
+    back = update_api_key(ada, key_id=key.pk, expires_at=LATER)
+    assert (back.current_status, back.sync_status) == ("active", "synced")
+    assert not there(key).blocked
+    revoke_api_key(ada, key_id=key.pk)
+    assert LiteLLM(5).get_key_info(ApiKeySecret.objects.get().digest) is None
+
+
+def test_a_key_that_expired_before_litellm_heard_of_it_stays_away(ada: User, key: ApiKey, upstream: Emulator) -> None:
+    upstream.faults.add("down")
+    late = create_api_key(ada, name="late", models=["gpt-4o"]).key
+    ApiKeySecret.objects.filter(key=late).update(attempted_at=None)
+    ApiKey.objects.filter(pk=late.pk).update(expires_at=timezone.now() - timedelta(minutes=1))
+    upstream.faults.clear()
+    secret = ApiKeySecret.objects.get(key=late)
+    push(KIND, str(secret.pk), limit=5)
+    secret.refresh_from_db()
+    assert (secret.sync_status, secret.pending_secret) == ("synced", None)
+    assert LiteLLM(5).get_key_info(secret.digest) is None
+
+
 def test_blocking_and_unblocking_arrive(ann: User, key: ApiKey) -> None:
     block_api_key(ann, key_id=key.pk)
     assert there(key).blocked

@@ -100,12 +100,12 @@ def test_trap_44_saving_the_page_as_it_is_changes_nothing(browser: Browser, ada:
 def test_only_what_was_touched_changes(
     typed: dict[str, Any], changed: dict[str, Any], browser: Browser, ada: User, key: ApiKey
 ) -> None:
-    before = ApiKey.objects.values().get()
+    before: dict[str, Any] = dict(ApiKey.objects.values().get())
     page = body(edit(browser(ada), key, **typed))
     assert "is changed here; LiteLLM follows as soon as it answers." in page
     after = ApiKey.objects.get()
     assert {name: after.model_ids if name == "models" else getattr(after, name) for name in changed} == changed
-    now = ApiKey.objects.values().get()
+    now: dict[str, Any] = dict(ApiKey.objects.values().get())
     assert {name for name in now if now[name] != before[name]} == set(changed) - {"models"}
     assert set(AuditEvent.objects.filter(action="apikey.updated")[0].details["new"]) == set(changed)
 
@@ -254,6 +254,14 @@ def test_history_says_old_and_new_and_pages_to_its_end(browser: Browser, ada: Us
     assert "Created" in pages[2].partition('id="history"')[2]
 
 
+def test_a_period_that_litellm_cannot_forget_is_said(browser: Browser, ada: User, key: ApiKey) -> None:
+    words, url = "it goes on starting the budget again", f"/api-keys/{key.pk}"
+    ApiKey.objects.update(budget_resets_at=LATER)
+    assert words not in body(browser(ada).get(url))
+    ApiKey.objects.update(budget_duration="")
+    assert words in body(browser(ada).get(url))
+
+
 def test_models_say_why_they_do_not_work(browser: Browser, ada: User, key: ApiKey) -> None:
     url = f"/api-keys/{key.pk}"
     Subscription.objects.filter(model="gpt-4o").update(status="suspended")
@@ -289,7 +297,9 @@ def test_reasons_of_a_failed_push_are_for_administrators(
     pages = {who.username: body(browser(who).get(url)) for who in (ada, ro, ann)}
     assert {name: "needs_rotation" in page for name, page in pages.items()} == {"ada": False, "ro": True, "ann": True}
     assert {name: "/retry" in page for name, page in pages.items()} == {"ada": False, "ro": False, "ann": True}
-    assert "An administrator can see why." in pages["ada"]
+    assert "Revoke it and make a new one." in pages["ada"]  # what only the owner can do is told to the owner
+    ApiKeySecret.objects.update(sync_error="team_not_found")
+    assert "An administrator can see why." in body(browser(ada).get(url))
     browser(ann).post(address(key, "retry"))
     assert ApiKeySecret.objects.get().sync_status == "pending"
     assert browser(ro).post(address(key, "retry")).status_code == 403

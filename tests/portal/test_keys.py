@@ -205,7 +205,7 @@ def test_list_is_filtered_by_everything_that_it_shows(browser: Browser, ada: Use
     assert names(model="claude-sonnet") == ["modelless"]
     assert names(team=str(many.pk)) == ["fine too"]
     assert names(team=str(many.pk), model="claude-sonnet") == []
-    assert names(q="FINE", sort="spend") == ["fine too", "fine"]
+    assert names(q="FINE") == ["fine", "fine too"]
     assert names(sort="spend")[0] == "spent"
     assert names(sort="expires")[0] == "expiring"
     assert names(model="unheard-of", team="nonsense", sync="nonsense", sort="nonsense") == everything[::-1]
