@@ -50,14 +50,7 @@ def _try(request: HttpRequest, form: SignInForm) -> HttpResponse:
         return response
     login(request, user)
     response = redirect(back_to(request, "home"))
-    response.set_cookie(
-        WAS_SIGNED_IN,
-        "1",
-        max_age=preferences.YEAR,
-        httponly=True,
-        samesite=settings.SESSION_COOKIE_SAMESITE,
-        secure=settings.SESSION_COOKIE_SECURE,
-    )
+    preferences.keep(response, WAS_SIGNED_IN, "1")
     if user.language:
         preferences.remember_language(response, user.language)
     return response
@@ -76,5 +69,5 @@ def sign_out(request: SignedInRequest) -> HttpResponse:
     services.sign_out(request.user)
     logout(request)
     response = redirect("sign-in")
-    response.delete_cookie(WAS_SIGNED_IN, samesite=settings.SESSION_COOKIE_SAMESITE)
+    preferences.forget(response, WAS_SIGNED_IN)
     return response
