@@ -52,6 +52,10 @@ STATES: Final[dict[str, tuple[str, str, Any]]] = {
 HAPPENINGS: Final = {
     "apikey.created": gettext_lazy("Created"),
     "apikey.revoked": gettext_lazy("Revoked"),
+    "subscription.approved": gettext_lazy("Approved"),
+    "subscription.created": gettext_lazy("Created"),
+    "subscription.denied": gettext_lazy("Denied"),
+    "subscription.review_requested": gettext_lazy("Review requested"),
 }
 
 
