@@ -57,6 +57,10 @@ HAPPENINGS: Final = {
     "apikey.revoked": gettext_lazy("Revoked"),
     "apikey.unblocked": gettext_lazy("Unblocked"),
     "apikey.updated": gettext_lazy("Changed"),
+    "subscription.approved": gettext_lazy("Approved"),
+    "subscription.created": gettext_lazy("Created"),
+    "subscription.denied": gettext_lazy("Denied"),
+    "subscription.review_requested": gettext_lazy("Review requested"),
 }
 
 
