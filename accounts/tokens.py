@@ -12,7 +12,7 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from rest_framework_simplejwt.authentication import JWTAuthentication
-from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.exceptions import AuthenticationFailed, TokenError
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 
 from accounts import audit
@@ -23,14 +23,21 @@ FAMILY = "family"
 
 
 class AccessTokenAuthentication(JWTAuthentication):
-    """``Authorization: Bearer``; person and family are read from the database, so their end counts at once."""
+    """``Authorization: Bearer``; person and family are read from the database, so their end counts at once.
+
+    Both come in one statement: every question to the API begins with it.
+    """
 
     def get_user(self, validated_token: Token) -> Any:
-        """Raises NotAuthenticated when the sign-in that the token came from has been ended."""
-        user = super().get_user(validated_token)
-        if not RefreshFamily.objects.filter(pk=validated_token.get(FAMILY), user=user.pk, revoked_at=None).exists():
-            raise NotAuthenticated(_("This sign-in has ended. Sign in again."), code="token_revoked")
-        return user
+        """Raises NotAuthenticated when the sign-in that the token came from, or the person, has been ended."""
+        known = {"pk": validated_token.get(FAMILY), "user": validated_token.get("sub")}
+        try:
+            family = RefreshFamily.objects.select_related("user").get(**known, revoked_at=None)
+        except RefreshFamily.DoesNotExist as error:
+            raise NotAuthenticated(_("This sign-in has ended. Sign in again."), code="token_revoked") from error
+        if not family.user.is_active:
+            raise AuthenticationFailed(_("User is inactive"), code="user_inactive")
+        return family.user
 
 
 @dataclass(frozen=True)
