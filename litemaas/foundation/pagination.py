@@ -30,7 +30,12 @@ class NearestEnd(_Paginator):
     """
 
     def page(self, number: int | str) -> "Page[Any]":
-        """A page of the second half is read backwards and turned round."""
+        """A short first page is a list's only one and needs no count; the second half is read backwards."""
+        if str(number) == "1" and self.orphans == 0:
+            first = list(self.object_list[: self.per_page])
+            if len(first) < self.per_page:
+                self.count = len(first)
+            return self._get_page(first, 1, self)
         page = super().page(number)
         rows, last = self.object_list, page.start_index() - 1
         if isinstance(rows, QuerySet) and last > self.count // 2:
