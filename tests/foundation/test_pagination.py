@@ -15,7 +15,9 @@ pytestmark = pytest.mark.django_db
 
 def entries(count: int) -> Any:
     """So many rows of the audit log, some of them alike in what they are sorted by."""
-    AuditEvent.objects.bulk_create(AuditEvent(actor_name=f"n{n // 4}", action="a.b", category="a") for n in range(count))
+    AuditEvent.objects.bulk_create(
+        AuditEvent(actor_name=f"n{n // 4}", action="a.b", category="a") for n in range(count)
+    )
     return AuditEvent.objects.order_by("actor_name", "-pk")
 
 

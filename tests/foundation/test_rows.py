@@ -1,4 +1,4 @@
-"""Rows that are read quickly say what the fields of the REST framework would have said, byte for byte where it counts."""
+"""Rows that are read quickly say what the fields of the REST framework would have said."""
 
 import json
 import uuid

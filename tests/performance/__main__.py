@@ -25,6 +25,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=3, help="for each question and number of connections")
     parser.add_argument("--server", default="granian", choices=list(SERVERS), help="how to serve")
     parser.add_argument("--only", default="", help="questions whose name contains this")
+    parser.add_argument("--faces", default="token session page", help="how to ask (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path(".data/bench"), help="folder for the figures as JSON")
     return parser.parse_args()
 
@@ -55,7 +56,7 @@ def _measure(options: argparse.Namespace, size: Size, on: Stage) -> int:
 
     seconds = _prepare(on, size, options.server, loading)
     connections = [int(number) for number in options.connections.split()]
-    run = measure.Run(on, connections, options.seconds)
+    run = measure.Run(on, connections, options.seconds, options.faces.split())
     bare = run.bare()
     idle = on.memory("web")
     on.litellm_calls()
@@ -83,6 +84,7 @@ def _prepare(on: Stage, size: Size, server: str, loading: Any) -> dict[str, floa
     started = time.monotonic()
     call_command("migrate", "--no-input", verbosity=0)
     loading.load(size, say)
+    loading.settle()
     seconds["load"] = time.monotonic() - started
     call_command("collectstatic", "--no-input", verbosity=0)
     started = time.monotonic()

@@ -21,6 +21,7 @@ from teams.services import DEFAULT_TEAM
 from tests.performance import data
 from tests.performance.data import Size, Totals
 from usage.models import DailyUsage, UsageDay
+from usage.services import rebuild_totals
 
 ACTIONS: Final = tuple(action.value for action in audit.Action)[:12]
 Row = Sequence[Any]
@@ -36,9 +37,14 @@ def load(size: Size, say: Callable[[str], None] = lambda _text: None) -> None:
         for name, table, columns, rows in _tables(size):
             say(f"  {name} ...")
             _copy(table, columns, rows)
+    rebuild_totals(size.dates()[0], size.dates()[-1])
     verify(size)
+
+
+def settle() -> None:
+    """What autovacuum does within a minute of such a change; not inside a transaction."""
     with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE")  # what autovacuum does within a minute of such a change
+        cursor.execute("VACUUM ANALYZE")
 
 
 def verify(size: Size) -> None:

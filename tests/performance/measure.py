@@ -25,7 +25,7 @@ class Row:
     face: str
     status: int = OK
     loads: list[Load] = field(default_factory=list)
-    original: Original = Original()
+    original: Original = field(default_factory=Original)
     statements: int | None = None
     narrowed: int | None = None
     sql_ms: float | None = None
@@ -55,6 +55,7 @@ class Run:
     stage: Stage
     connections: Sequence[int]
     seconds: float
+    faces: Sequence[str]
 
     @property
     def port(self) -> int:
@@ -73,7 +74,7 @@ class Run:
         """A question through every face that has it."""
         rows = []
         for face, headers in people.headers_of(question.who).items():
-            if addresses := question.addresses(face):
+            if (addresses := question.addresses(face)) and face in self.faces:
                 rows.append(self._through(question, face, headers, addresses))
         return rows
 

@@ -59,17 +59,17 @@ def questions(size: Size) -> list[Question]:
 def _lists(size: Size) -> list[Question]:
     last_page = size.audit_rows // 20
     name = data.username(SOMEBODY)
-    one = "page_size=1"
+    one, model = "page_size=1", data.model_name(data.model_of(size, SOMEBODY, 0))
     return [
         Question("liveness", None, api=["/healthz/live"], original=Original(3359, 3661)),
         Question(
             *("models, 20 of all", SOMEBODY, ["/api/v1/models?page_size=20"], "/models"),
             *(one, "q=model-007", Original(161, 205)),
         ),
-        Question("my keys", SOMEBODY, ["/api/v1/api-keys"], "/api-keys", one, "q=key+0", Original(76, 206)),
+        Question("my keys", SOMEBODY, ["/api/v1/api-keys"], "/api-keys", "search=key+0", "q=key+0", Original(76, 206)),
         Question(
             *("my subscriptions", SOMEBODY, ["/api/v1/subscriptions"], "/subscriptions"),
-            *(one, "q=" + data.model_name(data.model_of(size, SOMEBODY, 0)), Original(271, 331)),
+            *(f"model={model}", f"q={model}", Original(271, 331)),
         ),
         Question("home", SOMEBODY, page="/"),
         Question("everybody's keys", ADMIN, ["/api/v1/api-keys"], "/api-keys?of=everybody", one, "q=user00005"),

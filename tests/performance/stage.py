@@ -80,7 +80,7 @@ class Stage:
 
     def memory(self, name: str) -> int:
         """Bytes that the processes of a web server hold at the moment; 0 where the kernel does not say."""
-        leader = next((child.process.pid for child in self.supervisor.children if child.name == name and child.process))
+        leader = next(child.process.pid for child in self.supervisor.children if child.name == name and child.process)
         pages = 0
         for entry in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError, ProcessLookupError):

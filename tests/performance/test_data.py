@@ -52,7 +52,11 @@ def test_rows_are_what_the_specification_says(small: Size) -> None:
     assert (str(key.user_id), key.status) == ("10000000-0000-4000-8000-000000000005", "active")
     value = "sk-" + sha256(b"key|5|1").hexdigest()[:22]
     assert ApiKeySecret.objects.get(key=key).digest == sha256(value.encode()).hexdigest()
-    assert set(KeyModel.objects.filter(key=key).values_list("model", flat=True)) == {"model-035", "model-048", "model-011"}
+    assert set(KeyModel.objects.filter(key=key).values_list("model", flat=True)) == {
+        "model-035",
+        "model-048",
+        "model-011",
+    }
     assert ApiKey.objects.get(pk="20000000-0000-4000-8000-000000000032").status == "revoked"  # slot 2 of user 10
     assert [user.roles for user in User.objects.order_by("username")[:5]] == [
         ["admin"],
