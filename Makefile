@@ -8,7 +8,7 @@ PYTEST_ARGS ?= -n auto --dist worksteal
 export LITELLM_SHARED ?= ../shared/litellm
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint pytest coverage format messages lock upgrade real-litellm clean
+.PHONY: help demo test check lint pytest bench coverage format messages lock upgrade real-litellm clean
 
 help: ## Say what each target does.
 	@echo "LiteMaaS - make TARGET, where TARGET is one of"
@@ -34,6 +34,15 @@ lint: $(VENV)/.dev ## Style, types, import contracts, forgotten migrations, syst
 
 pytest: $(VENV)/.dev ## The tests alone; PYTEST_ARGS="-k budget" narrows them down.
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+SIZE ?= S L
+CONNECTIONS ?= 1 8 32
+SECONDS ?= 3
+bench: $(VENV)/.dev ## Measure the product on the benchmark's data; SIZE="S L", CONNECTIONS="1 8 32", SECONDS=3; needs wrk.
+	@code=0; for size in $(SIZE); do \
+		$(BIN)/python -m tests.performance --size $$size --connections "$(CONNECTIONS)" --seconds $(SECONDS) $(BENCH_ARGS) \
+			|| code=$$?; \
+	done; exit $$code
 
 coverage: $(VENV)/.dev ## The tests, and which branches they did not take.
 	$(BIN)/python -m pytest $(PYTEST_ARGS) --cov --cov-report=term

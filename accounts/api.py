@@ -7,6 +7,7 @@ import django_filters
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics, mixins, viewsets
+from rest_framework.filters import SearchFilter
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
@@ -14,9 +15,10 @@ from rest_framework.views import APIView
 
 from accounts import rbac, serializers, services, tokens
 from accounts.enforcement import signed_in
-from accounts.models import AuditEvent, User
+from accounts.models import AuditEvent, AuditQuerySet, User
 from litemaas.foundation.access import PUBLIC, access
 from litemaas.foundation.middleware import client_address
+from litemaas.foundation.pagination import Filters, Order
 
 
 def validated(serializer: BaseSerializer[Any]) -> dict[str, Any]:
@@ -107,6 +109,15 @@ class AuditFilter(django_filters.FilterSet):
         return rows.filter(at__lte=datetime.combine(day, time.max, UTC))
 
 
+class AuditSearch(SearchFilter):
+    """``search=ada created``: words that begin so, in whatever order; an index answers, however long the log is."""
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
+        """Everything where nothing is searched for."""
+        terms = self.get_search_terms(request)
+        return cast("AuditQuerySet", queryset).search(" ".join(terms)) if terms else queryset
+
+
 @access(rbac.Permission.AUDIT_READ)
 class AuditViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[AuditEvent]):
     """Who did what, newest first."""
@@ -114,6 +125,7 @@ class AuditViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[AuditEvent]):
     queryset = AuditEvent.objects.all()
     serializer_class = serializers.AuditEventSerializer
     filterset_class = AuditFilter
+    filter_backends = (Filters, AuditSearch, Order)
     search_fields = ("actor_name", "target_name", "action")
     ordering_fields = ("at",)
 

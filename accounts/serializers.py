@@ -6,6 +6,7 @@ from rest_framework import serializers
 
 from accounts import rbac
 from accounts.models import AuditEvent, User
+from litemaas.foundation.rows import Reading
 
 
 class CredentialsSerializer(serializers.Serializer[Any]):
@@ -29,7 +30,7 @@ class TokenPairSerializer(serializers.Serializer[Any]):
     expires_in = serializers.IntegerField()
 
 
-class MeSerializer(serializers.ModelSerializer[User]):
+class MeSerializer(Reading, serializers.ModelSerializer[User]):
     """The own profile."""
 
     role = serializers.SerializerMethodField()
@@ -68,7 +69,7 @@ class MeSerializer(serializers.ModelSerializer[User]):
         return rbac.permissions_of(user)
 
 
-class AuditEventSerializer(serializers.ModelSerializer[AuditEvent]):
+class AuditEventSerializer(Reading, serializers.ModelSerializer[AuditEvent]):
     """One entry of the audit log."""
 
     actor = serializers.UUIDField(source="actor_id", allow_null=True)

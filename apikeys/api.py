@@ -57,7 +57,7 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
 
     def get_queryset(self) -> QuerySet[ApiKey]:
         """What the asker may see, in a constant number of statements."""
-        return cast("QuerySet[ApiKey]", ApiKey.objects.visible_to(signed_in(self.request)).for_display())
+        return cast("QuerySet[ApiKey]", ApiKey.objects.visible_to(signed_in(self.request)).for_answer())
 
     @extend_schema(request=NewApiKeySerializer, responses={201: IssuedKeySerializer})
     @access(Permission.APIKEYS_CREATE)

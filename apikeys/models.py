@@ -7,7 +7,7 @@ from typing import Final, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Exists, F, OuterRef, Q, Subquery
+from django.db.models import Exists, F, OuterRef, Prefetch, Q, Subquery
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -82,6 +82,11 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         """With everything that a list shows, in a constant number of statements."""
         return self.select_related("user", "team").prefetch_related("links", "secrets")
 
+    def for_answer(self) -> Self:
+        """With what the API says of a key: of people and teams the ids alone, of secrets no more than it shows."""
+        shown = ApiKeySecret.objects.only("key", "digest", "last4", "created_at", "sync_status")
+        return self.prefetch_related("links", Prefetch("secrets", queryset=shown))
+
 
 class ApiKey(Limited):
     """A key as its owner sees it: one name, limits and history, over all secrets that it ever had."""
@@ -108,7 +113,10 @@ class ApiKey(Limited):
     class Meta(Limited.Meta):
         abstract = False
         ordering = ("-created_at", "id")
-        indexes = (models.Index(fields=["user", "-created_at"], name="api_key_owner"),)
+        indexes = (
+            models.Index(fields=["user", "-created_at"], name="api_key_owner"),
+            models.Index(fields=["-created_at", "id"], condition=Q(deleted_at=None), name="api_key_newest"),
+        )
         constraints = (
             *Limited.Meta.constraints,
             models.CheckConstraint(condition=Q(status__in=STORED_STATUSES), name="api_key_status_stored"),

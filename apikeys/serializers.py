@@ -7,6 +7,7 @@ from rest_framework import serializers
 from accounts import rbac
 from apikeys.models import ApiKey, KeyPolicy
 from litemaas.foundation import validators
+from litemaas.foundation.rows import Reading
 
 
 class MoneyField(serializers.DecimalField):
@@ -16,7 +17,7 @@ class MoneyField(serializers.DecimalField):
         super().__init__(max_digits=20, decimal_places=10, **kwargs)
 
 
-class ApiKeySerializer(serializers.ModelSerializer[ApiKey]):
+class ApiKeySerializer(Reading, serializers.ModelSerializer[ApiKey]):
     """A key without its secret; ``token`` (LiteLLM's hash) is for administrators only."""
 
     user = serializers.UUIDField(source="user_id")

@@ -236,14 +236,14 @@ REST_FRAMEWORK: dict[str, Any] = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.enforcement.AccessPermission"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["litemaas.foundation.bodies.JSONAnswer"],
     "DEFAULT_PARSER_CLASSES": ["litemaas.foundation.bodies.JSONBody"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "litemaas.foundation.bodies.WhatThereIs",
     # OPTIONS is not offered: the schema says more, and DRF's answer to it fails on views without a queryset.
     "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_PAGINATION_CLASS": "litemaas.foundation.pagination.Pages",
     "DEFAULT_FILTER_BACKENDS": [
-        "django_filters.rest_framework.DjangoFilterBackend",
+        "litemaas.foundation.pagination.Filters",
         "rest_framework.filters.SearchFilter",
         "litemaas.foundation.pagination.Order",
     ],

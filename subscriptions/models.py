@@ -164,6 +164,7 @@ class Subscription(models.Model):
 
     class Meta:
         ordering = ("-created_at", "id")
+        indexes = (models.Index(fields=["-created_at", "id"], name="subscription_newest"),)
         constraints = (
             models.UniqueConstraint(fields=["user", "model"], name="subscription_once"),
             models.CheckConstraint(

@@ -5,13 +5,14 @@ from typing import Any, Final
 from rest_framework import serializers
 
 from accounts.models import AuditEvent
+from litemaas.foundation.rows import Reading
 from subscriptions.models import Model, Subscription
 from subscriptions.services import APPROVE, DENY, LONGEST_WORDS
 
 BULK: Final = 100
 
 
-class ModelSerializer(serializers.ModelSerializer[Model]):
+class ModelSerializer(Reading, serializers.ModelSerializer[Model]):
     """A model of the catalogue; ``subscription`` is the asker's status or null. Prices are USD per million tokens."""
 
     name = serializers.CharField(source="id")
@@ -51,7 +52,7 @@ def price(amount: Any) -> str | None:
     return None if amount is None else f"{amount.normalize():f}"
 
 
-class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
+class SubscriptionSerializer(Reading, serializers.ModelSerializer[Subscription]):
     """A subscription; relations are ids."""
 
     user = serializers.UUIDField(source="user_id")

@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from litemaas.foundation.rows import Reading
 from usage import queries
 
 
@@ -19,7 +20,7 @@ class QuestionSerializer(serializers.Serializer[Any]):
     provider = serializers.ListField(child=serializers.CharField(), required=False)
 
 
-class FiguresSerializer(serializers.Serializer[Any]):
+class FiguresSerializer(Reading, serializers.Serializer[Any]):
     """The figures, called the same everywhere; spend is USD as a decimal string."""
 
     requests = serializers.IntegerField(required=False)
@@ -32,7 +33,7 @@ class FiguresSerializer(serializers.Serializer[Any]):
     spend = serializers.DecimalField(max_digits=30, decimal_places=10, required=False)
 
 
-class FreshnessSerializer(serializers.Serializer[Any]):
+class FreshnessSerializer(Reading, serializers.Serializer[Any]):
     """Where the figures come from; missing_days were never fetched and are not zero."""
 
     as_of = serializers.DateTimeField(allow_null=True)

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from django.core.paginator import Paginator
+from django.core.paginator import Page, Paginator
 from django.db.models import Model, QuerySet
 from django.utils.translation import gettext as _
+from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework.filters import OrderingFilter
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.request import Request
@@ -14,7 +15,33 @@ from rest_framework.views import APIView
 
 from litemaas.foundation.errors import Invalid
 
+if TYPE_CHECKING:  # the stubs know it as generic, Django does not
+    _Paginator = Paginator[Any]
+else:
+    _Paginator = Paginator
+
 WHOLE_NUMBER = re.compile(r"0*[1-9][0-9]{0,8}", re.ASCII)
+
+
+class NearestEnd(_Paginator):
+    """Counts rows from the end that is nearer: the last page of a long list costs what the first one does.
+
+    The rows must be in one order only (the primary key last), or a row could be on two pages.
+    """
+
+    def page(self, number: int | str) -> "Page[Any]":
+        """A short first page is a list's only one and needs no count; the second half is read backwards."""
+        if str(number) == "1" and self.orphans == 0:
+            first = list(self.object_list[: self.per_page])
+            if len(first) < self.per_page:
+                self.count = len(first)
+            return self._get_page(first, 1, self)
+        page = super().page(number)
+        rows, last = self.object_list, page.start_index() - 1
+        if isinstance(rows, QuerySet) and last > self.count // 2:
+            after = self.count - page.end_index()
+            page.object_list = list(rows.reverse()[after : self.count - last])[::-1]
+        return page
 
 
 class Pages(PageNumberPagination):
@@ -23,6 +50,7 @@ class Pages(PageNumberPagination):
     page_size = 20
     page_size_query_param = "page_size"
     max_page_size = 100
+    django_paginator_class = NearestEnd
 
     def get_page_size(self, request: Request) -> int | None:
         """At most a hundred, whatever is asked for."""
@@ -38,6 +66,18 @@ class Pages(PageNumberPagination):
 def _require_number(request: Request, name: str) -> None:
     if not WHOLE_NUMBER.fullmatch(request.query_params.get(name, "1")):
         raise Invalid(_("This must be a whole number from 1 on."), field=name)
+
+
+class Filters(DjangoFilterBackend):
+    """Filters by field; a question that names none is not put through a form first."""
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
+        """What every filter lets through."""
+        filters: Any = self.get_filterset_class(view, queryset)
+        if filters is None or not any(name in filters.base_filters for name in request.query_params):
+            return queryset
+        narrowed: QuerySet[Any] = super().filter_queryset(request, queryset, view)
+        return narrowed
 
 
 class Order(OrderingFilter):

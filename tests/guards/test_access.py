@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import requests
 from django.apps import apps
 from django.db import connection, transaction
 from django.test import Client
@@ -17,6 +18,7 @@ from accounts.models import Role, User
 from accounts.rbac import SCOPES, Permission, Scope
 from apikeys.models import ApiKey
 from apikeys.services import create_api_key
+from litellm_sync.emulator.server import Emulator
 from litellm_sync.models import SyncRun
 from litemaas.foundation.access import PUBLIC, SIGNED_IN, required
 from litemaas.foundation.once import new_ticket
@@ -249,6 +251,17 @@ def test_trap_09_adminreadonly_writes_nothing_through_any_face(world: World) -> 
         if method in WRITING and (method, path) not in HARMLESS and path not in OPEN:
             assert ask(world, "ro", method, path) == 403, (method, path)
     assert fingerprint() == before
+
+
+@pytest.mark.django_db
+def test_nothing_that_is_read_asks_litellm(world: World, litellm: Emulator) -> None:
+    for method, path in MATRIX:
+        if method == "GET":
+            for who in world.people:
+                ask(world, who, method, path)
+    assert litellm.calls == []
+    requests.get(f"{litellm.url}/health/liveliness", timeout=10)
+    assert litellm.calls == [("GET", "/health/liveliness")]  # it does count
 
 
 @pytest.mark.django_db

@@ -1,0 +1,152 @@
+"""The only place that brings the bench's processes up and ends them: PostgreSQL, LiteLLM's emulator, web servers."""
+
+import contextlib
+import http.client
+import json
+import os
+import secrets
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.fernet import Fernet
+
+from litemaas.foundation import embedded
+from litemaas.management.supervisor import Child, Supervisor
+
+HOST: Final = "127.0.0.1"
+READY_SECONDS: Final = 60
+LITELLM_MILLISECONDS: Final = 5
+MASTER_KEY: Final = "sk-bench"
+PRODUCT: Final = "litemaas.wsgi:application"
+BARE: Final = "tests.performance.bare:application"
+# Name -> command without address and application. The first is what the product is delivered with.
+_GRANIAN: Final = ("-m", "granian", "--interface", "wsgi", "--workers-kill-timeout", "10")
+_GUNICORN: Final = ("-m", "gunicorn", "--worker-class", "gthread")
+SERVERS: Final[dict[str, tuple[str, ...]]] = {
+    "granian": (*_GRANIAN, "--blocking-threads", "16"),
+    **{f"granian-{n}": (*_GRANIAN, "--blocking-threads", str(n)) for n in (1, 2, 4, 8)},
+    "granian-2x4": (*_GRANIAN, "--workers", "2", "--blocking-threads", "4"),
+    "granian-2x8": (*_GRANIAN, "--workers", "2", "--blocking-threads", "8"),
+    "gunicorn-16": (*_GUNICORN, "--threads", "16"),
+    "gunicorn-4": (*_GUNICORN, "--threads", "4"),
+    "gunicorn-2x8": (*_GUNICORN, "--workers", "2", "--threads", "8"),
+}
+
+
+@dataclass
+class Stage:
+    """What runs, and where. ``ports`` are those of the web servers and of the emulator, by name."""
+
+    folder: Path
+    supervisor: Supervisor
+    ports: dict[str, int] = field(default_factory=dict)
+
+    def start_web(self, name: str, server: str, application: str) -> None:
+        """Start a web server and wait until it answers."""
+        port = free_port()
+        command = [sys.executable, *SERVERS[server]]
+        command += ["--bind", f"{HOST}:{port}"] if "gunicorn" in command else ["--host", HOST, "--port", str(port)]
+        self.supervisor.start(Child(name, [*command, application], stop_seconds=12))
+        if not self.supervisor.wait_for(lambda: status_of(port, "/healthz/live") == http.client.OK, READY_SECONDS):
+            raise self.supervisor.failure(name, "does not answer")
+        self.ports[name] = port
+
+    def start_litellm(self) -> None:
+        """Start the emulator, every answer of which takes as long as LiteLLM's did with the original."""
+        port_file = self.folder / "litellm-port"
+        words = ["--master-key", MASTER_KEY, "--port-file", str(port_file), "--latency-ms", str(LITELLM_MILLISECONDS)]
+        self.supervisor.start(Child("litellm", [sys.executable, "-m", "litellm_sync.emulator", *words]))
+        if not self.supervisor.wait_for(lambda: port_file.exists() and port_file.read_text() != "", READY_SECONDS):
+            raise self.supervisor.failure("litellm", "does not answer")
+        self.ports["litellm"] = int(port_file.read_text())
+        url = f"http://{HOST}:{self.ports['litellm']}"
+        self.supervisor.environment |= {"LITELLM_API_URL": url, "LITELLM_API_KEY": MASTER_KEY}
+
+    def litellm_calls(self) -> dict[str, int]:
+        """What was asked of LiteLLM since the last time; the count starts anew."""
+        connection = http.client.HTTPConnection(HOST, self.ports["litellm"], timeout=10)
+        with contextlib.closing(connection):
+            connection.request("GET", "/emulator/calls")
+            counts: dict[str, int] = json.loads(connection.getresponse().read())["counts"]
+            connection.request("DELETE", "/emulator/calls")
+            connection.getresponse().read()
+        return counts
+
+    def memory(self, name: str) -> int:
+        """Bytes that the processes of a web server hold at the moment; 0 where the kernel does not say."""
+        leader = next(child.process.pid for child in self.supervisor.children if child.name == name and child.process)
+        pages = 0
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError, ProcessLookupError):
+                if os.getsid(int(entry.name)) == leader:
+                    pages += int((entry / "statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@contextlib.contextmanager
+def open_stage(say: Callable[[str], None]) -> Iterator[Stage]:
+    """PostgreSQL with normal durability and the emulator in a temporary folder; everything ends with the block."""
+    folder = Path(tempfile.mkdtemp(prefix="litemaas-bench-"))
+    (folder / "log").mkdir()
+    supervisor = Supervisor(log_dir=folder / "log", say=say)
+    with contextlib.ExitStack() as at_the_end:
+        at_the_end.callback(shutil.rmtree, folder, ignore_errors=True)
+        at_the_end.enter_context(supervisor.listening())
+        server = embedded.start(folder)
+        at_the_end.callback(server.stop)
+        at_the_end.callback(supervisor.stop)
+        supervisor.environment = {**os.environ, **_settings(folder, server.url)}
+        stage = Stage(folder, supervisor)
+        stage.start_litellm()
+        yield stage
+
+
+def _settings(folder: Path, database_url: str) -> dict[str, Any]:
+    """A production's settings, but for plain HTTP and tokens that live as long as the bench may take."""
+    return {
+        "ACCESS_TOKEN_MINUTES": "600",
+        "ALLOWED_HOSTS": HOST,
+        "COMPRESS_STATIC": "1",
+        "DATABASE_URL": database_url,
+        "DATA_DIR": str(folder),
+        "DEBUG": "0",
+        "DJANGO_SETTINGS_MODULE": "litemaas.settings",
+        "ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+        "INSECURE_COOKIES": "1",
+        "LOG_JSON": "1",
+        "LOG_LEVEL": "INFO",
+        "PASSWORD_SIGN_IN": "1",
+        "SECRET_KEY": secrets.token_urlsafe(50),
+        "SESSION_HOURS": "12",
+        "STATIC_ROOT": str(folder / "static"),
+    }
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as listening:
+        listening.bind((HOST, 0))
+        return int(listening.getsockname()[1])
+
+
+def status_of(port: int, path: str, headers: dict[str, str] | None = None) -> int:
+    """The status of an answer; 0 where nobody answers."""
+    return answer_of(port, path, headers)[0]
+
+
+def answer_of(port: int, path: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
+    """Status and body of an answer, as they came over the wire."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=120)
+    with contextlib.closing(connection):
+        try:
+            connection.request("GET", path, headers=headers or {})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except (OSError, http.client.HTTPException):
+            return 0, b""

@@ -1,0 +1,49 @@
+"""The only place that counts the statements of an answer and asks PostgreSQL for them without anything around."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Final
+
+import psycopg
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+REPEATS: Final = 30
+SECONDS: Final = 1.5
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Status of an answer and the statements that it took."""
+
+    status: int
+    statements: Sequence[str]
+
+
+def ask(path: str, headers: Mapping[str, str]) -> Answered:
+    """Ask in this process, through every middleware."""
+    client = Client(raise_request_exception=False, headers={"Host": "127.0.0.1", **headers})
+    with CaptureQueriesContext(connection) as captured:
+        answer = client.get(path)
+        # Exports stream: their statements run while somebody reads.
+        _ = b"".join(answer.streaming_content) if answer.streaming else answer.content
+    return Answered(answer.status_code, [query["sql"] for query in captured.captured_queries])
+
+
+def raw_milliseconds(database_url: str, statements: Sequence[str]) -> float:
+    """What the same statements take through psycopg alone, all rows fetched: the median of some repeats."""
+    reading = [statement for statement in statements if statement.lstrip("( ").startswith("SELECT")]
+    times: list[float] = []
+    with psycopg.connect(database_url, autocommit=True) as raw, raw.cursor() as cursor:
+        deadline = time.perf_counter() + SECONDS
+        while len(times) < REPEATS and (not times or time.perf_counter() < deadline):
+            started = time.perf_counter()
+            for statement in reading:
+                # The text holds its values already; without parameters psycopg reads no "%" in it.
+                cursor.execute(statement.encode())
+                cursor.fetchall()
+            times.append((time.perf_counter() - started) * 1000)
+    return median(times)
