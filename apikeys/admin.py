@@ -1,0 +1,350 @@
+"""The pages of keys and of the key policy."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any, Final
+
+from django import forms
+from django.contrib import admin
+from django.db.models import F, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from accounts.admin import ByUser
+from accounts.admin_cells import cell, goto, link, spend, sync
+from accounts.admin_page import AdminPage, Section, Verb, listing
+from accounts.admin_paging import Between, Choice
+from accounts.models import User
+from accounts.rbac import Permission
+from apikeys import policy, services
+from apikeys.models import ApiKey, KeyPolicy, KeyStatus
+from subscriptions.admin import ByModel
+from teams.admin import LIMITS, ByTeam
+
+SOON: Final = timedelta(days=7)
+
+
+class ReasonForm(forms.Form):
+    """Words for the audit log."""
+
+    reason = forms.CharField(
+        label=_("Reason"),
+        help_text=_("It is kept in the audit log. It may be left empty."),
+        required=False,
+        max_length=services.LONGEST_REASON,
+    )
+
+
+# --- Keys ------------------------------------------------------------------------------------------------------------
+
+
+class ByStatus(Choice):
+    """Keys by what they are now."""
+
+    title, parameter_name, options = _("status"), "status", KeyStatus.choices
+
+    def narrow(self, queryset: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        """Expired is what the clock says."""
+        rows: Any = queryset
+        found: QuerySet[Any] = rows.with_status(value)
+        return found
+
+
+class ByRisk(Choice):
+    """Keys that somebody should look at."""
+
+    title, parameter_name = _("risk"), "risk"
+    options = (
+        ("over_80", _("Over 80 % of the budget")),
+        ("expiring", _("Expires within 7 days")),
+        ("unlimited", _("Neither budget nor expiry")),
+        ("unused", _("Never used")),
+    )
+
+    def narrow(self, queryset: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        """Of keys that work: one that has ended is no risk."""
+        rows: Any = queryset
+        found: QuerySet[Any] = rows.alive().filter(risk(value))
+        return found
+
+
+def risk(name: str) -> Q:
+    """What makes a living key a risk of that name."""
+    risks = {
+        "over_80": Q(max_budget__gt=0, spend__gte=F("max_budget") * 8 / 10),
+        "expiring": Q(expires_at__lte=timezone.now() + SOON),
+        "unlimited": Q(max_budget=None, expires_at=None),
+        "unused": Q(last_used_at=None),
+    }
+    return risks[name]
+
+
+class BySecretSync(Choice):
+    """Keys by whether LiteLLM agrees with their secrets."""
+
+    title, parameter_name = _("synchronisation"), "sync"
+    options = (("pending", _("Syncing")), ("failed", _("Failed")))
+
+    def narrow(self, queryset: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        """One secret is enough."""
+        return queryset.filter(secrets__sync_status=value).distinct()
+
+
+class ByLinkedModel(ByModel):
+    """Keys that wish for one model."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Through the links."""
+        return queryset.filter(links__model=self.value()) if self.value() else queryset
+
+
+def revoke(actor: User, key: ApiKey) -> Any:
+    """End a key for ever."""
+    return services.revoke_api_key(actor, key_id=key.pk)
+
+
+def block(actor: User, key: ApiKey, *, reason: str = "") -> Any:
+    """Refuse a key until it is unblocked."""
+    return services.block_api_key(actor, key_id=key.pk, reason=reason)
+
+
+def unblock(actor: User, key: ApiKey, *, reason: str = "") -> Any:
+    """Let a blocked key work again."""
+    return services.unblock_api_key(actor, key_id=key.pk, reason=reason)
+
+
+VERBS: Final = (
+    Verb(
+        "block",
+        _("Block"),
+        "block",
+        Permission.APIKEYS_BLOCK,
+        block,
+        _("Requests with this key are refused until somebody unblocks it."),
+        _("“%(name)s” is blocked."),
+        fits=lambda key: key.status == KeyStatus.ACTIVE,
+        form=ReasonForm,
+        bulk=True,
+    ),
+    Verb(
+        "unblock",
+        _("Unblock"),
+        "lock_open",
+        Permission.APIKEYS_BLOCK,
+        unblock,
+        _("Requests with this key are accepted again."),
+        _("“%(name)s” works again."),
+        fits=lambda key: key.status == KeyStatus.BLOCKED,
+        form=ReasonForm,
+        bulk=True,
+    ),
+    Verb(
+        "revoke",
+        _("Revoke"),
+        "delete_forever",
+        Permission.APIKEYS_REVOKE,
+        revoke,
+        _("The key ends for ever: programs that use it stop working at once, and nobody can bring it back."),
+        _("“%(name)s” is revoked."),
+        fits=lambda key: key.status != KeyStatus.REVOKED,
+        danger=True,
+        bulk=True,
+    ),
+)
+
+
+@admin.register(ApiKey)
+class ApiKeyPage(AdminPage):
+    """Everybody's keys."""
+
+    reads = Permission.APIKEYS_READ
+    title = _("API keys")
+    intro = _("Everybody's keys. Secrets are shown to their owners once, and kept nowhere.")
+    empty = _("Nobody has made a key yet.")
+    list_display = ("key", "owner", "states", "money", "models", "used", "expires", "created")
+    list_filter = (ByStatus, ByRisk, BySecretSync, ("created_at", Between), ByUser, ByTeam, ByLinkedModel)
+    search_fields = ("name", "description", "user__username", "=id", "=secrets__digest", "=secrets__last4")
+    search_help_text = _("Name, owner, id, or the last four characters")
+    ordering = ("-created_at",)
+    sortable_by = ("key", "owner", "money", "used", "expires", "created")
+    facts = (
+        (_("Key"), ("name", "masked", "states", "owner", "in_team", "description", "created", "used", "id", "more")),
+        (_("What it may use"), ("models_linked", "usable")),
+        LIMITS,
+        (_("Further limits"), ("soft_budget", "max_parallel_requests", "model_limits", "expires", "revoked_at")),
+    )
+    verbs = VERBS
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
+        """With what a row shows; deleted keys are hidden from everybody."""
+        return ApiKey.objects.visible_to(request.user).for_display()
+
+    @admin.display(description=_("Key"), ordering="name")
+    def key(self, row: ApiKey) -> SafeString:
+        """Name and masked secret."""
+        return cell("two", first=row.name, second=row.masked, mono=True)
+
+    @admin.display(description=_("Secret"))
+    def masked(self, row: ApiKey) -> SafeString:
+        """What may be shown of it."""
+        return format_html("<code>{}</code>", row.masked)
+
+    @admin.display(description=_("Owner"), ordering="user__username")
+    def owner(self, row: ApiKey) -> Any:
+        """Whose."""
+        return link("accounts_user", row.user_id, row.user)
+
+    @admin.display(description=_("Team"))
+    def in_team(self, row: ApiKey) -> Any:
+        """What it is charged to."""
+        return link("teams_team", row.team_id, row.team)
+
+    @admin.display(description=_("Status"))
+    def states(self, row: ApiKey) -> SafeString:
+        """What is to be said about it."""
+        return cell("key_states", key=row)
+
+    @admin.display(description=_("Spend"), ordering="spend")
+    def money(self, row: ApiKey) -> SafeString:
+        """Spend against the budget."""
+        return spend(row)
+
+    @admin.display(description=_("Models"))
+    def models(self, row: ApiKey) -> SafeString:
+        """Two, and how many more."""
+        return cell("some", names=row.model_ids[:2], more=max(0, len(row.model_ids) - 2), every=row.model_ids)
+
+    @admin.display(description=_("Wished for"))
+    def models_linked(self, row: ApiKey) -> SafeString:
+        """All of them, with the way to each."""
+        return cell("row", items=[link("subscriptions_model", name, name) for name in row.model_ids])
+
+    @admin.display(description=_("Usable now"))
+    def usable(self, row: ApiKey) -> str:
+        """What subscriptions, availability and the team leave of them."""
+        return ", ".join(row.links.effective().order_by("model_id").values_list("model_id", flat=True))
+
+    @admin.display(description=_("Last used"), ordering="last_used_at")
+    def used(self, row: ApiKey) -> SafeString:
+        """When it was last used."""
+        return cell("moment", value=row.last_used_at)
+
+    @admin.display(description=_("Expires"), ordering="expires_at")
+    def expires(self, row: ApiKey) -> SafeString:
+        """When it ends by itself."""
+        return cell("day", value=row.expires_at)
+
+    @admin.display(description=_("Created"), ordering="created_at")
+    def created(self, row: ApiKey) -> SafeString:
+        """When it was made."""
+        return cell("day", value=row.created_at)
+
+    @admin.display(description=_("More"))
+    def more(self, row: ApiKey) -> SafeString:
+        """Where its usage is."""
+        return goto(listing("usage_dailyusage", api_key=row.pk), _("Usage"))
+
+    def sections(self, request: HttpRequest, row: Any) -> Iterable[Section]:
+        """Its secrets: never more of one than its digest and the last four characters."""
+        secrets = sorted(row.secrets.all(), key=lambda secret: secret.created_at, reverse=True)
+        yield Section(
+            _("Secrets"),
+            (_("Secret"), _("Digest (LiteLLM's token)"), _("LiteLLM"), _("Reason"), _("Made"), _("Valid until")),
+            [
+                [
+                    format_html("<code>{}</code>", secret),
+                    cell("digest", value=secret.digest),
+                    sync(secret),
+                    secret.sync_error,
+                    cell("moment", value=secret.created_at),
+                    cell("moment", value=secret.valid_until),
+                ]
+                for secret in secrets
+            ],
+            _("No secrets."),
+        )
+
+
+# --- The policy ------------------------------------------------------------------------------------------------------
+
+FIELDS: Final = [field.name for field in KeyPolicy._meta.fields if field.name not in {"id", "updated_at"}]
+WORDS: Final = {
+    "default_max_budget": _("Budget, USD"),
+    "default_budget_duration": _("Budget period"),
+    "default_tpm_limit": _("Tokens per minute"),
+    "default_rpm_limit": _("Requests per minute"),
+    "default_max_parallel_requests": _("Parallel requests"),
+    "default_expires_days": _("Days until expiry"),
+    "maximum_max_budget": _("Highest budget, USD"),
+    "maximum_tpm_limit": _("Most tokens per minute"),
+    "maximum_rpm_limit": _("Most requests per minute"),
+    "maximum_max_parallel_requests": _("Most parallel requests"),
+    "maximum_expires_days": _("Most days until expiry"),
+    "minimum_budget_duration": _("Shortest budget period"),
+    "keys_per_user": _("Active keys a person"),
+    "creations_per_hour": _("New keys a person and hour"),
+}
+
+
+class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes no type at run time
+    """The fields of the policy with its own bounds; it saves nothing."""
+
+    class Meta:
+        model = KeyPolicy
+        fields = FIELDS
+        labels = WORDS
+
+    def _post_clean(self) -> None:
+        """The verb checks, under its lock: a form that filled the row in would only check it twice."""
+
+
+def change_policy(actor: User, row: KeyPolicy, **wanted: Any) -> Any:
+    """Change what differs: a form that was sent unchanged changes nothing."""
+    present = policy.get_policy()
+    changes = {name: value for name, value in wanted.items() if value != getattr(present, name)}
+    return policy.update_policy(actor, **changes) if changes else present
+
+
+@admin.register(KeyPolicy)
+class KeyPolicyPage(AdminPage):
+    """One row, which is its own list."""
+
+    reads = Permission.KEY_POLICY_READ
+    title = _("Key policy")
+    facts = (
+        (_("What a key gets when its owner says nothing"), tuple(WORDS)[:6]),
+        (_("What a key may have at most"), tuple(WORDS)[6:12]),
+        (_("How many keys"), ("keys_per_user", "creations_per_hour")),
+    )
+    verbs = (
+        Verb(
+            "edit",
+            _("Change the policy"),
+            "edit",
+            Permission.KEY_POLICY_WRITE,
+            change_policy,
+            _("Empty is no bound. Keys that exist keep what they have; new ones and changes obey."),
+            _("The policy is in force."),
+            form=PolicyForm,
+            initial=lambda row: {name: getattr(policy.get_policy(), name) for name in FIELDS},
+        ),
+    )
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The list is the row."""
+        return self.change_view(request, "1")
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> KeyPolicy | None:
+        """The policy in force, also before anybody has changed it."""
+        return policy.get_policy() if object_id == "1" else None
+
+    def name_of(self, row: Any) -> str:
+        """There is one."""
+        return str(self.title)
+
+    def label_of(self, name: str) -> Any:
+        """The words of the form."""
+        return WORDS.get(name) or super().label_of(name)
