@@ -140,3 +140,14 @@ class Subscription(models.Model):
     def owner_id(self) -> uuid.UUID:
         """Whose it is (rbac asks every object this)."""
         return self.user_id
+
+    @property
+    def was_denied(self) -> bool:
+        """Whether it is denied, or waits for a second decision: approving alone may leave no reason."""
+        waits_again = self.status == SubscriptionStatus.PENDING and bool(self.reason)
+        return waits_again or self.status == SubscriptionStatus.DENIED
+
+    @property
+    def is_cancellable(self) -> bool:
+        """Whether its owner may take it back: that must not wash a decision off, also while it is reviewed."""
+        return not self.was_denied and self.status != SubscriptionStatus.SUSPENDED
