@@ -65,7 +65,10 @@ class UserPage(AdminPage):
     ordering = ("username",)
     sortable_by = ("who", "money", "last_login_at", "created")
     facts = (
-        (_("Person"), ("username", "full_name", "email", "role_names", "state", "last_login_at", "created", "id", "more")),
+        (
+            _("Person"),
+            ("username", "full_name", "email", "role_names", "state", "last_login_at", "created", "id", "more"),
+        ),
         (_("Budget"), ("money", "budget_duration", "budget_resets_at", "tpm_limit", "rpm_limit")),
         (_("LiteLLM"), ("synced", "synced_at", "sync_error", "sync_attempts")),
     )

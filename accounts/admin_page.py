@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any, ClassVar, Final
 
@@ -19,7 +20,7 @@ from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 
 from accounts import rbac
-from accounts.admin_cells import NOTHING, cell
+from accounts.admin_cells import NOTHING, cell, label
 from accounts.admin_paging import LongPaginator
 from accounts.models import AuditEvent
 from accounts.rbac import Permission
@@ -265,6 +266,7 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
             "groups": self._groups(row),
             "sections": sections,
             "buttons": self._buttons(request, row),
+            "refreshes": self.refreshes(row),
         }
         return self.render(request, "admin/detail.html", context)
 
@@ -273,6 +275,10 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         if row is None or not self.has_view_permission(request, row):
             raise NotFound
         return row
+
+    def refreshes(self, row: Any) -> bool:
+        """Whether the page should be read again in a few seconds, because something goes on."""
+        return False
 
     def name_of(self, row: Any) -> str:
         """What a row is called."""
@@ -285,10 +291,7 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     def _audit_section(self, row: Any) -> Section:
         about = {"target_type": self.opts.model_name, "target_id": str(row.pk)}
         events = AuditEvent.objects.filter(**about)[:SECTION_ROWS]
-        rows = [
-            [cell("moment", value=event.at), event.actor_name, event.action, cell("outcome", value=event.success)]
-            for event in events
-        ]
+        rows = [[cell("moment", value=event.at), event.actor_name, event.action, _outcome(event)] for event in events]
         headers = (_("When"), _("Who"), _("What"), _("Outcome"))
         more = listing("accounts_auditevent", **about)
         return Section(_("History"), headers, rows, _("Nothing was recorded."), more)
@@ -308,7 +311,8 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
             return value
         if field is not None and getattr(field, "flatchoices", None):
             value = dict(field.flatchoices).get(value, value)
-        return cell("value", value=value)
+        kind = "moment" if isinstance(value, datetime) else "value"
+        return cell(kind, value=value)
 
     def _buttons(self, request: HttpRequest, row: Any) -> list[dict[str, Any]]:
         return [
@@ -386,10 +390,19 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
 
     def render(self, request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
         """One of our pages in the portal's frame."""
-        shared = self.admin_site.each_context(request) | {"list_title": self.title, "list_url": self.address("changelist")}
+        shared = self.admin_site.each_context(request) | {
+            "list_title": self.title,
+            "list_url": self.address("changelist"),
+        }
         request.current_app = self.admin_site.name
         whole = shared | {"title": context["page_title"], "opts": None} | context
         return TemplateResponse(request, template, whole, status=status)
+
+
+def _outcome(event: AuditEvent) -> SafeString:
+    if event.success:
+        return label("good", "circle-check", _("Succeeded"))
+    return label("bad", "circle-x", _("Failed"))
 
 
 def _many(verb: Verb) -> Callable[..., Any]:

@@ -1,14 +1,12 @@
 """The pages of keys and of the key policy."""
 
 from collections.abc import Iterable
-from datetime import timedelta
 from typing import Any, Final
 
 from django import forms
 from django.contrib import admin
-from django.db.models import F, Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -21,10 +19,9 @@ from accounts.models import User
 from accounts.rbac import Permission
 from apikeys import policy, services
 from apikeys.models import ApiKey, KeyPolicy, KeyStatus
+from apikeys.risks import RISKS, risk
 from subscriptions.admin import ByModel
 from teams.admin import LIMITS, ByTeam
-
-SOON: Final = timedelta(days=7)
 
 
 class ReasonForm(forms.Form):
@@ -57,29 +54,13 @@ class ByRisk(Choice):
     """Keys that somebody should look at."""
 
     title, parameter_name = _("risk"), "risk"
-    options = (
-        ("over_80", _("Over 80 % of the budget")),
-        ("expiring", _("Expires within 7 days")),
-        ("unlimited", _("Neither budget nor expiry")),
-        ("unused", _("Never used")),
-    )
+    options = tuple(RISKS.items())
 
     def narrow(self, queryset: QuerySet[Any], value: Any) -> QuerySet[Any]:
         """Of keys that work: one that has ended is no risk."""
         rows: Any = queryset
         found: QuerySet[Any] = rows.alive().filter(risk(value))
         return found
-
-
-def risk(name: str) -> Q:
-    """What makes a living key a risk of that name."""
-    risks = {
-        "over_80": Q(max_budget__gt=0, spend__gte=F("max_budget") * 8 / 10),
-        "expiring": Q(expires_at__lte=timezone.now() + SOON),
-        "unlimited": Q(max_budget=None, expires_at=None),
-        "unused": Q(last_used_at=None),
-    }
-    return risks[name]
 
 
 class BySecretSync(Choice):

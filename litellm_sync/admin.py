@@ -1,7 +1,7 @@
 """The page of synchronisations: how far one is, and what it found in words."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Any
 
 from django import forms
 from django.contrib import admin
@@ -18,48 +18,7 @@ from accounts.models import User
 from accounts.rbac import Permission
 from litellm_sync import integration
 from litellm_sync.models import UNFINISHED, RunKind, RunStatus, SyncRun
-
-STATUS: Final = {
-    RunStatus.QUEUED: ("info", "clock", _("Queued")),
-    RunStatus.RUNNING: ("info", "refresh-cw", _("Running")),
-    RunStatus.DONE: ("good", "circle-check", _("Done")),
-    RunStatus.FAILED: ("bad", "circle-x", _("Failed")),
-}
-# What a report counts or lists, in words.
-WORDS: Final = {
-    "added": _("Added"),
-    "restored": _("Back again"),
-    "hidden": _("Hidden"),
-    "skipped": _("Skipped, because they do not fit"),
-    "changed": _("Changed"),
-    "unchanged": _("Unchanged"),
-    "days": _("Days fetched"),
-    "rows": _("Facts written"),
-    "keys": _("Keys with new spend"),
-}
-LISTS: Final = ("added", "restored", "hidden", "skipped")
-FIELDS: Final = {
-    "availability": _("Availability"),
-    "capabilities": _("Capabilities"),
-    "context_length": _("Context"),
-    "description": _("Description"),
-    "input_cost_per_token": _("Price of a prompt token"),
-    "max_output_tokens": _("Longest answer"),
-    "mode": _("Mode"),
-    "output_cost_per_token": _("Price of a completion token"),
-    "provider": _("Provider"),
-}
-
-
-def counts(run: SyncRun) -> list[tuple[Any, int]]:
-    """What a run found, in figures; what it did not find is left out."""
-    found = []
-    for name, words in WORDS.items():
-        value = run.report.get(name)
-        number = len(value) if isinstance(value, (list, dict)) else value
-        if number:
-            found.append((words, number))
-    return found
+from litellm_sync.reports import FIELDS, LISTS, STATUS, WORDS, counts
 
 
 class ByKind(Choice):
@@ -179,4 +138,9 @@ def _model(name: str, *, exists: bool) -> Any:
 def _changes(changed: dict[str, dict[str, list[Any]]]) -> Iterator[list[Any]]:
     for model, fields in changed.items():
         for name, (old, new) in fields.items():
-            yield [_model(model, exists=True), FIELDS.get(name, name), cell("value", value=old), cell("value", value=new)]
+            yield [
+                _model(model, exists=True),
+                FIELDS.get(name, name),
+                cell("value", value=old),
+                cell("value", value=new),
+            ]

@@ -148,7 +148,11 @@ TEMPLATES: list[dict[str, Any]] = [
                     ],
                 )
             ],
-            "builtins": ["template_partials.templatetags.partials", "litemaas.portal.templatetags.portal"],
+            "builtins": [
+                "template_partials.templatetags.partials",
+                "litemaas.portal.templatetags.portal",
+                "litemaas.administration.templatetags.admin_portal",
+            ],
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",

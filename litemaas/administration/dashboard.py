@@ -10,11 +10,11 @@ from django.db.models import CharField, Count, F, Max, Min, Model, Q, QuerySet, 
 from django.db.models.functions import Cast, Concat
 
 from accounts.models import User
-from accounts.rbac import Actor
-from apikeys.admin import risk
+from accounts.rbac import Actor, Permission, check_permission
 from apikeys.models import ApiKey, ApiKeySecret
-from litellm_sync.admin import STATUS, counts
+from apikeys.risks import RISKS, risk
 from litellm_sync.models import RunKind, RunStatus, SyncRun, Upstream
+from litellm_sync.reports import STATUS, counts
 from litellm_sync.state import SyncStatus
 from subscriptions.models import Availability, Subscription, SubscriptionStatus
 from subscriptions.models import Model as CatalogueModel
@@ -25,7 +25,6 @@ from usage.models import DailyUsage
 
 ROWS: Final = 5
 CHART_DAYS: Final = 30
-RISKS: Final = ("over_80", "expiring", "unlimited", "unused")
 NEARLY: Final = Q(max_budget__gt=0, spend__gte=F("max_budget") * 8 / 10)
 
 # Table -> its page, and what its rows are called there.
@@ -69,6 +68,7 @@ def overview(actor: Actor) -> dict[str, Any]:
         "people": people,
         "models": models,
         "is_new": not models["all"],
+        "may_sync": check_permission(actor, Permission.INTEGRATION_SYNC),
         **_chart(actor, today),
     }
 
@@ -159,7 +159,9 @@ def _keys() -> dict[str, int]:
 def _risky() -> list[ApiKey]:
     """The keys that will stop soonest; those without bounds and the unused are counted, not listed."""
     urgent = risk("over_80") | risk("expiring")
-    return list(ApiKey.objects.alive().filter(urgent).for_display().order_by(F("expires_at").asc(nulls_last=True))[:ROWS])
+    return list(
+        ApiKey.objects.alive().filter(urgent).for_display().order_by(F("expires_at").asc(nulls_last=True))[:ROWS]
+    )
 
 
 def _spenders() -> list[dict[str, Any]]:
@@ -210,5 +212,3 @@ def _chart(actor: Actor, today: date) -> dict[str, Any]:
     freshness = queries.freshness(question)
     rows = queries.timeseries(actor, question)  # type: ignore[arg-type]  # whoever is here is signed in
     return {"chart": column_chart(rows, "spend", missing=freshness.missing_days), "freshness": freshness}
-
-

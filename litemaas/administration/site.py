@@ -106,7 +106,13 @@ class AdminSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold ships no types
         context: dict[str, Any] = super().each_context(request)
         theme = theme_of(request)
         shown = theme if theme in {"light", "dark"} else None
-        return context | {"colors": None, "border_radius": None, "theme": shown, "themes": THEMES, "chosen_theme": theme}
+        return context | {
+            "colors": None,
+            "border_radius": None,
+            "theme": shown,
+            "themes": THEMES,
+            "chosen_theme": theme,
+        }
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """Nowhere shown: the navigation is ours."""

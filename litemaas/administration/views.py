@@ -15,7 +15,9 @@ from litellm_sync import integration
 
 def overview(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     """What needs somebody first, figures second."""
-    return TemplateResponse(request, "admin/index.html", context)
+    return TemplateResponse(
+        request, "admin/index.html", context | {"page_title": _("Overview"), "title": _("Overview")}
+    )
 
 
 def sync(request: SignedInRequest, what: str) -> HttpResponse:

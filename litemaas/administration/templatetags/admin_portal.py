@@ -1,0 +1,15 @@
+"""The way from any template of the admin portal to the page of a row."""
+
+from typing import Any
+
+from django import template
+
+from accounts.admin_cells import link
+
+register = template.Library()
+
+
+@register.simple_tag
+def admin_link(page: str, pk: Any, words: Any) -> Any:
+    """A link to the page of a row (``app_model``)."""
+    return link(page, pk, words)
