@@ -96,6 +96,13 @@ class Section:
     more: str = ""
 
 
+class ChosenVerb(forms.Form):
+    """Which verb for the chosen rows; its names are Django's."""
+
+    action = forms.ChoiceField(label=gettext_lazy("For the chosen rows"), widget=forms.Select({"x-model": "action"}))
+    select_across = forms.BooleanField(required=False, initial=0, widget=forms.HiddenInput({"class": "select-across"}))
+
+
 class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     """A list and a page for each row. There is no form that saves: rows change by verbs alone."""
 
@@ -109,6 +116,7 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     list_links: ClassVar[tuple[tuple[str, Text, str], ...]] = ()
     audited: ClassVar[bool] = True
 
+    action_form = ChosenVerb
     actions_selection_counter = True
     empty_value_display = NOTHING
     list_disable_select_all = True
