@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from functools import partial
 from typing import Any, ClassVar, Final
 
@@ -41,7 +42,12 @@ LABELS: Final[dict[str, Text]] = {
     "full_name": gettext_lazy("Full name"),
     "id": gettext_lazy("Id"),
     "name": gettext_lazy("Name"),
+    "max_output_tokens": gettext_lazy("Longest answer"),
+    "max_parallel_requests": gettext_lazy("Parallel requests"),
+    "model_limits": gettext_lazy("Limits per model"),
+    "revoked_at": gettext_lazy("Ended"),
     "rpm_limit": gettext_lazy("Requests per minute"),
+    "soft_budget": gettext_lazy("Warning from, USD"),
     "sync_attempts": gettext_lazy("Attempts"),
     "sync_error": gettext_lazy("Reason"),
     "synced_at": gettext_lazy("Last agreed"),
@@ -319,8 +325,8 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
             return value
         if field is not None and getattr(field, "flatchoices", None):
             value = dict(field.flatchoices).get(value, value)
-        kind = "moment" if isinstance(value, datetime) else "value"
-        return cell(kind, value=value)
+        kinds: dict[type, str] = {datetime: "moment", dict: "json", Decimal: "plain"}
+        return cell(kinds.get(type(value), "value"), value=value)
 
     def _buttons(self, request: HttpRequest, row: Any) -> list[dict[str, Any]]:
         return [

@@ -195,8 +195,8 @@ class ApiKeyPage(AdminPage):
 
     @admin.display(description=_("Models"))
     def models(self, row: ApiKey) -> SafeString:
-        """Two, and how many more."""
-        return cell("some", names=row.model_ids[:2], more=max(0, len(row.model_ids) - 2), every=row.model_ids)
+        """One, and how many more."""
+        return cell("some", names=row.model_ids[:1], more=max(0, len(row.model_ids) - 1), every=row.model_ids)
 
     @admin.display(description=_("Wished for"))
     def models_linked(self, row: ApiKey) -> SafeString:
@@ -253,12 +253,12 @@ class ApiKeyPage(AdminPage):
 
 FIELDS: Final = [field.name for field in KeyPolicy._meta.fields if field.name not in {"id", "updated_at"}]
 WORDS: Final = {
-    "default_max_budget": _("Budget, USD"),
-    "default_budget_duration": _("Budget period"),
-    "default_tpm_limit": _("Tokens per minute"),
-    "default_rpm_limit": _("Requests per minute"),
-    "default_max_parallel_requests": _("Parallel requests"),
-    "default_expires_days": _("Days until expiry"),
+    "default_max_budget": _("Default budget, USD"),
+    "default_budget_duration": _("Default budget period"),
+    "default_tpm_limit": _("Default tokens per minute"),
+    "default_rpm_limit": _("Default requests per minute"),
+    "default_max_parallel_requests": _("Default parallel requests"),
+    "default_expires_days": _("Default days until expiry"),
     "maximum_max_budget": _("Highest budget, USD"),
     "maximum_tpm_limit": _("Most tokens per minute"),
     "maximum_rpm_limit": _("Most requests per minute"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.contrib import admin
 from django.db import connection, transaction
 from django.test import Client
 
@@ -22,7 +23,8 @@ from litemaas.foundation.access import PUBLIC, SIGNED_IN, required
 from litemaas.foundation.once import new_ticket
 from subscriptions.models import Subscription
 from subscriptions.services import create_subscription
-from tests.guards.access_matrix import MATRIX, Answers
+from tests.guards import admin_world
+from tests.guards.access_matrix import ADMIN_TABLES, MATRIX, Answers
 from tests.guards.routes import METHODS, Route, routes
 
 WRITING = ("POST", "PUT", "PATCH", "DELETE")
@@ -90,6 +92,25 @@ def test_trap_09_adminreadonly_has_every_reading_permission_and_no_other() -> No
     assert set(SCOPES[Role.USER]) < set(Permission)
 
 
+def test_every_table_of_the_admin_portal_is_entered_by_hand() -> None:
+    found = {table._meta.label_lower.replace(".", "/"): page for table, page in admin.site._registry.items()}
+    verbs = {
+        name: (
+            tuple(sorted(verb.name for verb in page.all_verbs())),
+            any(verb.bulk for verb in page.all_verbs()),
+            tuple(verb.name for verb in page.all_list_verbs()),
+        )
+        for name, page in found.items()
+    }
+    assert verbs == ADMIN_TABLES
+
+
+def test_every_verb_of_the_admin_portal_has_a_permission_that_writes() -> None:
+    for page in admin.site._registry.values():
+        for verb in (*page.all_verbs(), *page.all_list_verbs()):
+            assert not verb.permission.value.endswith(".read"), verb.name
+
+
 # --- The table -------------------------------------------------------------------------------------------------------
 
 
@@ -114,6 +135,8 @@ class World:
 
     def address(self, path: str) -> str:
         """The address with somebody's things filled in."""
+        if path.startswith("/admin/"):
+            return admin_world.address(path)
         api_key = "/api-keys/" in path
         thing = self.key.pk if api_key else self.run.pk if "/runs/" in path else self.spare.pk
         for name in ("<uuid:pk>", "<uuid:key_id>", "<uuid:subscription_id>"):
@@ -122,6 +145,8 @@ class World:
 
     def body(self, path: str, person: User | None) -> dict[str, Any]:
         """What somebody would send there in earnest."""
+        if path.startswith("/admin/"):
+            return admin_world.body(path)
         bodies: dict[str, dict[str, Any]] = {
             "/api-keys/create": {"name": "k", "models": ["gpt-4o"], "ticket": new_ticket(person.pk if person else "")},
             "/sign-in": {"username": "ada", "password": "wrong"},
@@ -152,6 +177,7 @@ def world(people: dict[str, User | None], ada: User, models: list[Any], settings
     used, spare = (create_subscription(ada, model=model) for model in ("gpt-4o", "gpt-4o-mini"))
     key = create_api_key(ada, name="notebook", models=["gpt-4o"]).key
     run = SyncRun.objects.create(kind="models", status="done")
+    admin_world.furnish(ada, key)
     return World(people, key, used, spare, run)
 
 
