@@ -233,7 +233,7 @@ class AuditEventPage(AdminPage):
     sortable_by = ("when",)
     list_links = (("export", _("Download as CSV"), "download"),)
     facts = (
-        (_("What happened"), ("when", "what", "category", "outcome", "details_shown")),
+        (_("What happened"), ("when", "what", "category", "outcome")),
         (_("Who and what"), ("who", "thing", "target_type", "target_id")),
         (_("Request"), ("request_id", "address")),
     )
@@ -275,10 +275,10 @@ class AuditEventPage(AdminPage):
         """Whether it succeeded."""
         return flag(row.success, SUCCEEDED, FAILED)
 
-    @admin.display(description=_("Details"))
-    def details_shown(self, row: AuditEvent) -> SafeString:
+    def sections(self, request: HttpRequest, row: Any) -> Iterable[Section]:
         """What else was recorded."""
-        return cell("json", value=row.details)
+        rows = [[name, cell("recorded", value=value)] for name, value in row.details.items()]
+        yield Section(_("Details"), (_("What"), _("Value")), rows, _("Nothing else was recorded."))
 
 
 # --- How people signed in --------------------------------------------------------------------------------------------

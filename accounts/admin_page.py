@@ -131,7 +131,7 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     list_filter_submit = True
     list_fullwidth = True
     list_max_show_all = 0
-    list_per_page = 50
+    list_per_page = 25
     paginator = LongPaginator
     preserve_filters = False
     show_facets = ShowFacets.NEVER

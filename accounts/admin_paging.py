@@ -73,7 +73,8 @@ class Between(FieldListFilter):
         field_path: str,
     ) -> None:
         super().__init__(field, request, params, model, model_admin, field_path)
-        self.given = {name: (params.pop(name, None) or [""])[-1] for name in self.expected_parameters()}
+        self.title = _("day")
+        self.given = {name: request.GET.get(name, "") for name in self.expected_parameters()}
         self.used_parameters = {name: value for name, value in self.given.items() if value}  # type: ignore[assignment]  # shown, not looked up
 
     def expected_parameters(self) -> list[str]:

@@ -13,3 +13,9 @@ register = template.Library()
 def admin_link(page: str, pk: Any, words: Any) -> Any:
     """A link to the page of a row (``app_model``)."""
     return link(page, pk, words)
+
+
+@register.filter
+def is_list(value: Any) -> bool:
+    """Whether several values were recorded."""
+    return isinstance(value, list)
