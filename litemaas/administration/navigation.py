@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from django.http import HttpRequest
 from django.templatetags.static import static
-from django.urls import reverse
+from django.urls import reverse, reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin_page import Text
@@ -53,13 +53,17 @@ GROUPS: Final[tuple[tuple[Text, tuple[tuple[Text, str, str], ...]], ...]] = (
     ),
 )
 
+PORTAL: Final = {"title": _("Back to the portal"), "icon": "arrow_back", "link": reverse_lazy("home"), "active": False}
+
 
 def side_bar(request: HttpRequest) -> list[dict[str, Any]]:
     """What unfold draws at the left; everybody who gets in may read all of it."""
-    return [
+    groups: list[dict[str, Any]] = [
         {"title": title, "items": [_item(request.path, *page) for page in pages], "separator": bool(title)}
         for title, pages in GROUPS
     ]
+    groups[0]["items"] = [PORTAL, *groups[0]["items"]]
+    return groups
 
 
 def _item(path: str, title: Text, icon: str, table: str) -> dict[str, Any]:

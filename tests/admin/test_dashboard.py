@@ -140,7 +140,9 @@ def test_the_day_a_month_before_exists() -> None:
 
 
 def test_the_last_runs_are_told_with_what_they_found(ann: User, models: list[Model], browser: Browser) -> None:
-    done = SyncRun.objects.create(kind="models", status="done", finished_at=timezone.now(), report={"added": ["a", "b"]})
+    done = SyncRun.objects.create(
+        kind="models", status="done", finished_at=timezone.now(), report={"added": ["a", "b"]}
+    )
     failed = SyncRun.objects.create(kind="models", status="failed", error="LiteLLM cannot be reached.")
     context, text = shown(browser, ann)
     entry = next(one for one in context["runs"] if one["kind"] == "models")

@@ -77,7 +77,9 @@ def test_trap_09_who_may_only_read_is_offered_nothing_to_press(
     assert page(filled, "revoke") in shown
 
 
-def test_trap_18_no_page_shows_a_secret(filled: ApiKey, issued: IssuedKey, ada: User, ann: User, browser: Browser) -> None:
+def test_trap_18_no_page_shows_a_secret(
+    filled: ApiKey, issued: IssuedKey, ada: User, ann: User, browser: Browser
+) -> None:
     pending = ApiKeySecret.objects.get().pending_secret
     assert pending == issued.secret
     stored = User.objects.get(pk=ada.pk).password
@@ -170,7 +172,9 @@ def test_lists_are_searched(filled: ApiKey, ada: User, ann: User, eve: User, bro
         client.get(listing(table), {"q": "x' OR 1=1 --\x00"[:14]})
 
 
-def test_lists_are_narrowed_by_links_and_filters(filled: ApiKey, ada: User, ann: User, eve: User, browser: Browser) -> None:
+def test_lists_are_narrowed_by_links_and_filters(
+    filled: ApiKey, ada: User, ann: User, eve: User, browser: Browser
+) -> None:
     client = browser(ann)
     assert _found(client, listing(ApiKey), user=ada.pk) == {"notebook"}
     assert _found(client, listing(ApiKey), user=eve.pk) == set()
@@ -179,7 +183,9 @@ def test_lists_are_narrowed_by_links_and_filters(filled: ApiKey, ada: User, ann:
     assert _found(client, listing(ApiKey), risk="unused") == {"notebook"}
     assert _found(client, listing(ApiKey), risk="unlimited") == set()
     assert _found(client, listing(User), role="admin") == {"ann"}
-    assert len(_found(client, listing(AuditEvent), actor_id=ada.pk)) == AuditEvent.objects.filter(actor_id=ada.pk).count()
+    assert (
+        len(_found(client, listing(AuditEvent), actor_id=ada.pk)) == AuditEvent.objects.filter(actor_id=ada.pk).count()
+    )
 
 
 @pytest.mark.parametrize("nonsense", ["x", "0", "9" * 40, "%00", "'"])
@@ -188,7 +194,19 @@ def test_odd_filters_narrow_or_find_nothing_but_break_nothing(
 ) -> None:
     client = browser(ann)
     for table in tables():
-        for name in ("user", "team", "model", "status", "p", "o", "q", "created_at_from", "date_to", "api_key", "nowhere"):
+        for name in (
+            "user",
+            "team",
+            "model",
+            "status",
+            "p",
+            "o",
+            "q",
+            "created_at_from",
+            "date_to",
+            "api_key",
+            "nowhere",
+        ):
             assert client.get(listing(table), {name: nonsense}).status_code in {200, 302}, (table, name)
         for rest in ("change/", "retry/"):
             assert client.get(f"{listing(table)}{nonsense}/{rest}").status_code in {200, 404}, (table, rest)
@@ -248,7 +266,9 @@ def test_counting_stops_at_a_bound(ann: User, django_assert_num_queries: Any) ->
 def test_trap_19_the_audit_log_as_csv_escapes_formulas_and_follows_the_filters(
     ada: User, ro: User, browser: Browser
 ) -> None:
-    AuditEvent.objects.create(actor_name='=HYPERLINK("x")', action="a.b", category="a", target_name="+1", details={"a": 1})
+    AuditEvent.objects.create(
+        actor_name='=HYPERLINK("x")', action="a.b", category="a", target_name="+1", details={"a": 1}
+    )
     AuditEvent.objects.create(actor_name="other", action="c.d", category="c", target_name="@x")
     answer = browser(ro).get(reverse("admin:accounts_auditevent_export"), {"q": "=HYPER"})
     text = b"".join(answer).decode()  # type: ignore[call-overload]  # it is streamed

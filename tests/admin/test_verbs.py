@@ -39,7 +39,9 @@ def pending(ada: User, eve: User, models: list[Model]) -> list[Subscription]:
 # --- Keys ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("verb", "before", "after"), [("block", "active", "blocked"), ("unblock", "blocked", "active")])
+@pytest.mark.parametrize(
+    ("verb", "before", "after"), [("block", "active", "blocked"), ("unblock", "blocked", "active")]
+)
 def test_keys_are_blocked_and_unblocked_with_a_reason(
     key: ApiKey, ann: User, browser: Browser, verb: str, before: str, after: str
 ) -> None:
@@ -67,9 +69,7 @@ def test_revoking_calls_the_verb_once(
     assert len(heard) == 1, "a revoked key is not revoked again"
 
 
-def test_many_keys_are_named_before_they_are_revoked(
-    key: ApiKey, ada: User, ann: User, browser: Browser
-) -> None:
+def test_many_keys_are_named_before_they_are_revoked(key: ApiKey, ada: User, ann: User, browser: Browser) -> None:
     other = create_api_key(ada, name="nightly", models=["gpt-4o"]).key
     spared = create_api_key(ada, name="spared", models=["gpt-4o"]).key
     chosen = {"action": "revoke", "_selected_action": [str(key.pk), str(other.pk)], "index": "0"}
@@ -140,9 +140,7 @@ def test_trap_38_who_decides_second_is_told(pending: list[Subscription], ann: Us
     assert answer.status_code == 302
     assert Subscription.objects.get(pk=pending[0].pk).status == "active"
     chosen = {"action": "deny", "_selected_action": [str(one.pk) for one in pending], "index": "0"}
-    said = messages(
-        browser(ann).post(listing(Subscription), chosen | {"confirmed": "1", "reason": "no"}, follow=True)
-    )
+    said = messages(browser(ann).post(listing(Subscription), chosen | {"confirmed": "1", "reason": "no"}, follow=True))
     assert any("decided meanwhile" in words for words in said)
     assert [Subscription.objects.get(pk=one.pk).status for one in pending] == ["active", "denied"]
 
