@@ -63,7 +63,7 @@ class Between(FieldListFilter):
 
     template = "admin/between.html"
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 -- Django's signature
         self,
         field: Any,
         request: HttpRequest,

@@ -310,7 +310,7 @@ class KeyPolicyPage(AdminPage):
             _("Empty is no bound. Keys that exist keep what they have; new ones and changes obey."),
             _("The policy is in force."),
             form=PolicyForm,
-            initial=lambda row: {name: getattr(policy.get_policy(), name) for name in FIELDS},
+            initial=lambda row: {name: getattr(row, name) for name in FIELDS},
         ),
     )
 

@@ -122,7 +122,7 @@ class UsageDayPage(AdminPage):
     reads = Permission.USAGE_READ
     title = _("Fetched days")
     intro = _(
-        "Days (UTC) whose usage was fetched from LiteLLM, with rows or without. A day that is not here is missing, not zero."
+        "Days (UTC) that were fetched from LiteLLM, with usage or without. A day that is not here is missing, not zero."
     )
     empty = _("No day was fetched yet. Synchronise the usage first.")
     audited = False

@@ -162,7 +162,7 @@ def test_an_outage_is_said_and_litellm_is_not_asked(
 
 
 def test_it_costs_few_statements_however_much_there_is(
-    key: ApiKey, ada: User, ann: User, models: list[Model], browser: Browser, django_assert_max_num_queries: Any
+    key: ApiKey, ann: User, browser: Browser, django_assert_max_num_queries: Any
 ) -> None:
     ApiKeySecret.objects.update(sync_status="failed", sync_error="no")
     ApiKey.objects.update(max_budget=1, spend=1)

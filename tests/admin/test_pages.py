@@ -103,7 +103,8 @@ def test_names_that_people_typed_are_text(filled: ApiKey, ada: User, ann: User, 
 # --- What pages cost -------------------------------------------------------------------------------------------------
 
 
-def _more(ada: User, models: list[Model], number: int) -> None:
+def _more(number: int) -> None:
+    models = list(Model.objects.all())
     for n in range(number):
         person = make_person(f"person{n}")
         for model in models:
@@ -113,20 +114,14 @@ def _more(ada: User, models: list[Model], number: int) -> None:
 
 @pytest.mark.parametrize("table", [table.__name__ for table in tables()])
 def test_lists_cost_the_same_with_one_row_and_with_thirty(
-    filled: ApiKey,
-    ada: User,
-    ann: User,
-    models: list[Model],
-    browser: Browser,
-    django_assert_max_num_queries: Any,
-    table: str,
+    filled: ApiKey, ann: User, browser: Browser, django_assert_max_num_queries: Any, table: str
 ) -> None:
     address = listing(next(one for one in tables() if one.__name__ == table))
     client = browser(ann)
     client.get(address)
     with django_assert_max_num_queries(20) as few:
         client.get(address)
-    _more(ada, models, 30)
+    _more(30)
     with django_assert_max_num_queries(20) as many:
         client.get(address)
     assert len(few) == len(many), [query["sql"][:200] for query in many.captured_queries]
@@ -144,7 +139,7 @@ def test_the_page_of_a_row_costs_the_same_however_much_belongs_to_it(
         return len(asked)
 
     before = [cost(row) for row in (ada, team, models[0], filled)]
-    _more(ada, models, 8)
+    _more(8)
     for n in range(5):
         create_api_key(ada, name=f"more {n}", models=["gpt-4o"])
     assert [cost(row) for row in (ada, team, models[0], filled)] == before
