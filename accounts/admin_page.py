@@ -1,18 +1,17 @@
 """What every page of the admin portal is: reading by permission, doing by verbs, never saving by itself."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any, ClassVar, Final
 
-from django import forms
 from django.contrib import messages
 from django.contrib.admin import ShowFacets
 from django.contrib.admin.utils import label_for_field, lookup_field, quote, unquote
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
@@ -23,90 +22,17 @@ from unfold.admin import ModelAdmin
 from accounts import rbac
 from accounts.admin_cells import NOTHING, cell, label
 from accounts.admin_paging import LongPaginator
+from accounts.admin_parts import LABELS, ChosenVerb, Section, Text, Verb
 from accounts.models import AuditEvent
 from accounts.rbac import Permission
 from litemaas.foundation.errors import Conflict, DomainError, NotFound
 from litemaas.foundation.forms import perform
 
-Text = Any  # str or a lazy translation
 READING: Final = ("GET", "HEAD")
 FORM: Final = ("GET", "HEAD", "POST")
 SECTION_ROWS: Final = 10
-# Columns that many tables share, in words; the others are called as their models or methods say.
-LABELS: Final[dict[str, Text]] = {
-    "budget_duration": gettext_lazy("Budget period"),
-    "budget_resets_at": gettext_lazy("Next reset"),
-    "created_at": gettext_lazy("Since"),
-    "description": gettext_lazy("Description"),
-    "email": gettext_lazy("E-mail"),
-    "full_name": gettext_lazy("Full name"),
-    "id": gettext_lazy("Id"),
-    "name": gettext_lazy("Name"),
-    "max_output_tokens": gettext_lazy("Longest answer"),
-    "max_parallel_requests": gettext_lazy("Parallel requests"),
-    "model_limits": gettext_lazy("Limits per model"),
-    "revoked_at": gettext_lazy("Ended"),
-    "rpm_limit": gettext_lazy("Requests per minute"),
-    "soft_budget": gettext_lazy("Warning from, USD"),
-    "sync_attempts": gettext_lazy("Attempts"),
-    "sync_error": gettext_lazy("Reason"),
-    "synced_at": gettext_lazy("Last agreed"),
-    "tpm_limit": gettext_lazy("Tokens per minute"),
-    "updated_at": gettext_lazy("Last change"),
-    "username": gettext_lazy("User name"),
-}
 # Each row is a verb of its own, and LiteLLM may be asked for each: more belongs into a job.
 MOST_AT_ONCE: Final = 100
-
-
-def no_fields(row: Any) -> dict[str, Any]:
-    """What a form that edits nothing starts with."""
-    return {}
-
-
-def always(row: Any) -> bool:
-    """A verb that fits each row."""
-    return True
-
-
-@dataclass(frozen=True)
-class Verb:
-    """Something that can be done from a page: who may, what it says, and the service function that does it.
-
-    ``perform`` gets the actor, the row (not for verbs of a whole list) and the form's cleaned data by keyword.
-    ``done`` is said afterwards and may name the row by ``%(name)s``.
-    """
-
-    name: str
-    label: Text
-    icon: str
-    permission: Permission
-    perform: Callable[..., Any]
-    explain: Text
-    done: Text
-    fits: Callable[[Any], bool] = always
-    form: type[forms.Form] = forms.Form
-    initial: Callable[[Any], Mapping[str, Any]] = no_fields
-    danger: bool = False
-    bulk: bool = False
-
-
-@dataclass(frozen=True)
-class Section:
-    """A table on the page of one row: what belongs to it, the newest first, and the way to all of it."""
-
-    title: Text
-    headers: tuple[Text, ...]
-    rows: list[list[Any]]
-    empty: Text
-    more: str = ""
-
-
-class ChosenVerb(forms.Form):
-    """Which verb for the chosen rows; its names are Django's."""
-
-    action = forms.ChoiceField(label=gettext_lazy("For the chosen rows"), widget=forms.Select({"x-model": "action"}))
-    select_across = forms.BooleanField(required=False, initial=0, widget=forms.HiddenInput({"class": "select-across"}))
 
 
 class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
@@ -202,7 +128,7 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     def _page(
         self,
         route: str,
-        view: Callable[..., HttpResponse],
+        view: Callable[..., HttpResponseBase],
         kind: str,
         verb: Verb | None = None,
         *,
@@ -210,7 +136,8 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     ) -> URLPattern:
         permission = verb.permission if verb else Permission.ADMIN_READ
         page = self.admin_site.page(view, permission, FORM if verb else methods)
-        return path(route, page, name=f"{self.opts.app_label}_{self.opts.model_name}_{kind}")
+        address: URLPattern = path(route, page, name=f"{self.opts.app_label}_{self.opts.model_name}_{kind}")
+        return address
 
     def address(self, kind: str, row: Any = None) -> str:
         """The address of one of this page's own pages."""
@@ -353,8 +280,8 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     def _verb_page(
         self, request: HttpRequest, verb: Verb, carry_out: Callable[..., Any], rows: list[Any], back: str
     ) -> HttpResponse:
-        initial = verb.initial(rows[0]) if rows else {}
-        form = verb.form(request.POST or None, initial=initial)
+        initial = dict(verb.initial(rows[0])) if rows else {}
+        form: Any = verb.form(request.POST or None, initial=initial)
         if request.method == "POST" and (form.is_valid() or not form.fields):
             perform(form, carry_out, **getattr(form, "cleaned_data", {}))
             if not form.errors:

@@ -12,8 +12,9 @@ from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin_cells import cell, label, link
-from accounts.admin_page import AdminPage, Section, Verb
+from accounts.admin_page import AdminPage
 from accounts.admin_paging import Between, Choice
+from accounts.admin_parts import Section, Verb
 from accounts.models import User
 from accounts.rbac import Permission
 from litellm_sync import integration

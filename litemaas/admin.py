@@ -10,8 +10,9 @@ from django.utils.translation import gettext_lazy as _
 from procrastinate.contrib.django.models import ProcrastinateEvent, ProcrastinateJob
 
 from accounts.admin_cells import cell, label
-from accounts.admin_page import SECTION_ROWS, AdminPage, Section
+from accounts.admin_page import SECTION_ROWS, AdminPage
 from accounts.admin_paging import Choice
+from accounts.admin_parts import Section
 from accounts.rbac import Permission
 
 STATUS: Final = {

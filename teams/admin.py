@@ -9,10 +9,11 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from accounts.admin import BySync, ByUser
 from accounts.admin_cells import cell, goto, link, spend, sync
-from accounts.admin_page import SECTION_ROWS, AdminPage, Section, listing
+from accounts.admin_filters import BySync, ByUser
+from accounts.admin_page import SECTION_ROWS, AdminPage, listing
 from accounts.admin_paging import About, Choice
+from accounts.admin_parts import Section
 from accounts.rbac import Permission
 from teams.models import Membership, MembershipRole, Team
 

@@ -7,8 +7,8 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from accounts.admin import ByUser
 from accounts.admin_cells import cell, goto, link
+from accounts.admin_filters import ByUser
 from accounts.admin_page import AdminPage, listing
 from accounts.admin_paging import About, Between, Choice
 from accounts.rbac import Permission

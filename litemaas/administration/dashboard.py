@@ -79,13 +79,13 @@ def overview(actor: Actor) -> dict[str, Any]:
 def _approvals() -> dict[str, Any]:
     """The oldest requests; all are counted in the same statement."""
     pending = Subscription.objects.filter(status=SubscriptionStatus.PENDING).select_related("user")
-    rows = list(pending.annotate(total=Window(Count("pk"))).order_by("created_at")[:ROWS])
+    rows: list[Any] = list(pending.annotate(total=Window(Count("pk"))).order_by("created_at")[:ROWS])
     return {"rows": rows, "total": rows[0].total if rows else 0}
 
 
 def _pushes() -> dict[str, Any]:
     """What waits for LiteLLM and what it refuses, over all tables."""
-    summary = {"pending": 0, "failed": 0, "tried": 0, "next_at": None}
+    summary: dict[str, Any] = {"pending": 0, "failed": 0, "tried": 0, "next_at": None}
     parts = [_summary(table) for table in PUSHED]
     for row in parts[0].union(*parts[1:], all=True):
         summary["pending"] += row["pending"]
@@ -197,7 +197,7 @@ def _figures(today: date) -> dict[str, Any]:
 def _top(today: date, column: str, name: str) -> list[dict[str, Any]]:
     """The dearest of this month."""
     month = DailyUsage.objects.filter(date__range=(today.replace(day=1), today)).exclude(**{column: None})
-    rows = month.values(pk=F(column), name=F(name)).annotate(cost=Sum("spend"), number=Sum("requests"))
+    rows: Any = month.values(pk=F(column), name=F(name)).annotate(cost=Sum("spend"), number=Sum("requests"))
     return list(rows.order_by("-cost", "-number", "pk")[:ROWS])
 
 

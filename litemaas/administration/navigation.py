@@ -7,7 +7,7 @@ from django.templatetags.static import static
 from django.urls import reverse, reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
-from accounts.admin_page import Text
+from accounts.admin_parts import Text
 
 # Group -> its pages: title, icon, table (empty for the dashboard).
 GROUPS: Final[tuple[tuple[Text, tuple[tuple[Text, str, str], ...]], ...]] = (

@@ -6,13 +6,15 @@ from typing import Any, Final
 
 from csp.decorators import csp_update
 from django.db.models import Model
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.urls import include, path
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 from unfold.sites import UnfoldAdminSite
 
-from accounts.admin_page import READING, AdminPage, Verb
+from accounts.admin_page import READING, AdminPage
+from accounts.admin_parts import Verb
 from accounts.rbac import Permission, check_permission, require
 from litemaas.administration import dashboard, views
 from litemaas.administration.verbs import list_verbs, row_verbs
@@ -23,7 +25,7 @@ from litemaas.portal.context import THEMES, theme_of
 # stands in docs/adr/0014.
 NEEDED_BY_UNFOLD: Final = {"script-src": ["'unsafe-eval'"]}
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
 
 
 class AdminSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold ships no types
@@ -46,7 +48,7 @@ class AdminSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold ships no types
     def admin_view(self, view: View, cacheable: bool = False) -> View:  # noqa: FBT001, FBT002 -- Django's signature
         """For administrators alone. The anonymous were sent to the sign-in page before, by AccessMiddleware."""
 
-        def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             require(request.user, Permission.ADMIN_READ)
             return view(request, *args, **kwargs)
 
@@ -57,7 +59,7 @@ class AdminSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold ships no types
         guarded = require_http_methods(list(methods))(self.admin_view(view, cacheable))
         policed: View = csp_update(NEEDED_BY_UNFOLD)(guarded)
 
-        def marked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        def marked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             return policed(request, *args, **kwargs)
 
         return access(permission)(update_wrapper(marked, guarded, updated=()))
@@ -84,9 +86,9 @@ class AdminSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold ships no types
             ),
         ]
 
-    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
         """What needs somebody, then the figures."""
-        request.current_app = self.name  # type: ignore[attr-defined]  # Django reads it when it reverses addresses
+        request.current_app = self.name
         return views.overview(request, self.each_context(request) | dashboard.overview(request.user))
 
     # --- What upper layers add ---------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.db.models import Model
 from django.utils.translation import gettext_lazy as _
 
-from accounts.admin_page import Verb
+from accounts.admin_parts import Verb
 from accounts.models import FULL_NAME_LENGTH, Role, User
 from accounts.rbac import Permission
 from apikeys.models import ApiKey, ApiKeySecret

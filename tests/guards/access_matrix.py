@@ -118,4 +118,4 @@ def _admin() -> dict[tuple[str, str], Answers]:
     return rows
 
 
-MATRIX |= _admin()
+MATRIX.update(_admin())

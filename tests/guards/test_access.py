@@ -93,7 +93,9 @@ def test_trap_09_adminreadonly_has_every_reading_permission_and_no_other() -> No
 
 
 def test_every_table_of_the_admin_portal_is_entered_by_hand() -> None:
-    found = {table._meta.label_lower.replace(".", "/"): page for table, page in admin.site._registry.items()}
+    found: dict[str, Any] = {
+        table._meta.label_lower.replace(".", "/"): page for table, page in admin.site._registry.items()
+    }
     verbs = {
         name: (
             tuple(sorted(verb.name for verb in page.all_verbs())),
@@ -106,7 +108,8 @@ def test_every_table_of_the_admin_portal_is_entered_by_hand() -> None:
 
 
 def test_every_verb_of_the_admin_portal_has_a_permission_that_writes() -> None:
-    for page in admin.site._registry.values():
+    registry: dict[Any, Any] = admin.site._registry
+    for page in registry.values():
         for verb in (*page.all_verbs(), *page.all_list_verbs()):
             assert not verb.permission.value.endswith(".read"), verb.name
 
