@@ -143,12 +143,12 @@ class ApiKeyPage(AdminPage):
     title = _("API keys")
     intro = _("Everybody's keys. Secrets are shown to their owners once, and kept nowhere.")
     empty = _("Nobody has made a key yet.")
-    list_display = ("key", "owner", "states", "money", "models", "used", "expires", "created")
+    list_display = ("key", "owner", "states", "money", "models", "used", "expires")
     list_filter = (ByStatus, ByRisk, BySecretSync, ("created_at", Between), ByUser, ByTeam, ByLinkedModel)
     search_fields = ("name", "description", "user__username", "=id", "=secrets__digest", "=secrets__last4")
     search_help_text = _("Name, owner, id, or the last four characters")
     ordering = ("-created_at",)
-    sortable_by = ("key", "owner", "money", "used", "expires", "created")
+    sortable_by = ("key", "owner", "money", "used", "expires")
     facts = (
         (_("Key"), ("name", "masked", "states", "owner", "in_team", "description", "created", "used", "id", "more")),
         (_("What it may use"), ("models_linked", "usable")),

@@ -29,7 +29,7 @@ def complaints(shown: Page, base: str) -> list[str]:
     shown.on("console", lambda said: heard.append(said.text) if said.type in {"error", "warning"} else None)
     shown.on("pageerror", lambda error: heard.append(str(error)))
     shown.on("request", lambda asked: heard.append(asked.url) if not asked.url.startswith((base, "data:")) else None)
-    shown.on("response", lambda answer: heard.append(answer.url) if answer.status >= 400 else None)  # noqa: PLR2004 -- HTTP
+    shown.on("response", lambda answer: heard.append(answer.url) if answer.status >= 400 else None)
     return heard
 
 
