@@ -34,6 +34,8 @@ FACES = (
     "*/serializers.py",
     "*/urls.py",
     "*/tasks.py",
+    "*/admin_*.py",
+    "*/administration/*.py",
 )
 WRITES = re.compile(
     r"\.(save|delete|create|get_or_create|update_or_create|bulk_create|bulk_update|raw|execute|executemany)$"
