@@ -85,7 +85,7 @@ def test_values_in_words_are_rounded_not_cut_off(value: str, metric: str, words:
 
 
 def test_share_of_nothing_is_nothing() -> None:
-    assert (share(1, 4), share(0, 0), share(7, 5), share(-1, 5)) == (25, 0, 100, 0)
+    assert [int(value) for value in (share(1, 4), share(0, 0), share(7, 5), share(-1, 5))] == [25, 0, 100, 0]
 
 
 # --- Columns ---------------------------------------------------------------------------------------------------------

@@ -100,7 +100,7 @@ def test_trap_35_every_way_of_asking_gives_the_same_totals(
     assert added([queries.summary(actor, one) for one in days]) == whole
 
 
-POSSIBLE = {
+POSSIBLE: dict[str, list[Any]] = {
     "model": ["gpt-4o", "claude-sonnet", "unheard-of", "absent"],
     "provider": ["openai", "anthropic", ""],
     "team": [DEFAULT_TEAM_ID],

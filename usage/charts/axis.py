@@ -183,7 +183,9 @@ def in_short(value: Decimal, metric: str, step: Decimal) -> str:
         exponent = _plain(step).as_tuple().exponent
         places = max(-int(exponent), 2) if step < 1 or int(exponent) < 0 else 0
         return f"${number_format(value, places if value else 0, force_grouping=True)}"
-    size, unit = next(((size, unit) for size, unit in UNITS if value >= max(size, SHORTEN_FROM)), (Decimal(1), ""))
+    size, unit = next(
+        ((size, unit) for size, unit in UNITS if value >= size and value >= SHORTEN_FROM), (Decimal(1), "")
+    )
     text = str(number_format(_plain(value / size), force_grouping=True))
     return f"{text} {unit}" if unit else text
 

@@ -61,7 +61,8 @@ def _chart(
 ) -> Chart:
     days = [row["date"] for row in rows]
     marks = axis.scale(max((value or Decimal(0) for value in values), default=Decimal(0)), metric)
-    whole = zip(axis.rooms(len(days)), days, values, shares or [None] * len(days), strict=True)
+    pieces: list[list[Decimal] | None] = [*shares] or [None] * len(days)
+    whole = zip(axis.rooms(len(days)), days, values, pieces, strict=True)
     named = bands if shares else []
     return Chart(
         slots=[
