@@ -154,7 +154,6 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
             "title": self.title,
             "page_title": self.title,
             "intro": self.intro,
-            "empty_words": self.empty,
             "list_buttons": self._list_buttons(request),
             "list_links": self._list_links(request),
         }

@@ -142,12 +142,12 @@ class ModelPage(AdminPage):
         """Whether it needs approval."""
         return flag(row.restricted, RESTRICTED, OPEN)
 
-    @admin.display(description=_("In, 1 M tokens"), ordering="input_cost_per_token")
+    @admin.display(description=_("In, 1 M"), ordering="input_cost_per_token")
     def price_in(self, row: Model) -> SafeString:
         """USD for a million prompt tokens."""
         return cell("price", value=row.input_cost_per_million)
 
-    @admin.display(description=_("Out, 1 M tokens"), ordering="output_cost_per_token")
+    @admin.display(description=_("Out, 1 M"), ordering="output_cost_per_token")
     def price_out(self, row: Model) -> SafeString:
         """USD for a million completion tokens."""
         return cell("price", value=row.output_cost_per_million)

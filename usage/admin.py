@@ -50,9 +50,9 @@ class DailyUsagePage(AdminPage):
     intro = _("What each secret did with each model on each day (UTC), as LiteLLM counted it.")
     empty = _("Nothing was used. Facts come with the synchronisation of usage.")
     audited = False
-    list_display = ("day", "model", "person", "key", "team_link", "all_requests", "failed", "tokens", "cost")
+    list_display = ("day", "model", "person", "key", "all_requests", "failed", "tokens", "cost")
     list_filter = (("date", Between), ByProviderName, ByUser, ByKey, ByTeam, ByModelName)
-    list_select_related = ("user", "api_key", "team")
+    list_select_related = ("user", "api_key")
     search_fields = ("=model", "=token", "=user__username")
     search_help_text = _("Exact name of a model or user, or a token")
     ordering = ("-date",)
@@ -68,9 +68,9 @@ class DailyUsagePage(AdminPage):
         return f"{row.date} {row.model}"
 
     @admin.display(description=_("Day"), ordering="date")
-    def day(self, row: DailyUsage) -> str:
+    def day(self, row: DailyUsage) -> SafeString:
         """The UTC day."""
-        return row.date.isoformat()
+        return cell("date", value=row.date)
 
     @admin.display(description=_("User"))
     def person(self, row: DailyUsage) -> Any:
@@ -132,9 +132,9 @@ class UsageDayPage(AdminPage):
     facts = ((_("Day"), ("day", "fetched", "facts_of_day")),)
 
     @admin.display(description=_("Day"), ordering="date")
-    def day(self, row: UsageDay) -> str:
+    def day(self, row: UsageDay) -> SafeString:
         """The UTC day."""
-        return row.date.isoformat()
+        return cell("date", value=row.date)
 
     @admin.display(description=_("Fetched"), ordering="fetched_at")
     def fetched(self, row: UsageDay) -> SafeString:
