@@ -161,7 +161,8 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, view
     @action(detail=True, filter_backends=[])
     def history(self, request: Request, pk: str) -> Response:
         """What happened to the subscription, newest first."""
-        page = self.paginate_queryset(self.get_object().history())
+        rows: Any = self.get_object().history()  # the viewset's own type is that of subscriptions
+        page: Any = self.paginate_queryset(rows)
         return self.get_paginated_response(HappeningSerializer(page, many=True).data)
 
     @extend_schema(request=ApprovalSerializer, responses=SubscriptionSerializer)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -159,7 +159,7 @@ def _decide(actor: User, subscription_id: UUID | str, new: SubscriptionStatus, r
             )
         approved, denied = audit.Action.SUBSCRIPTION_APPROVED, audit.Action.SUBSCRIPTION_DENIED
         action = approved if new == SubscriptionStatus.ACTIVE else denied
-        facts = {"model": subscription.model_id, "old": old.value, "new": new.value}
+        facts: dict[str, Any] = {"model": subscription.model_id, "old": old.value, "new": new.value}
         audit.record(actor, action, subscription, **facts, reason=words)
         # Keys that have had the model get it back, or lose what they should not have.
         state.request_push(subscription, immediately=False)
@@ -188,7 +188,7 @@ def request_review(actor: User, *, subscription_id: UUID | str, message: str) ->
             raise Invalid(_("Say what has changed, or what was overlooked."), code="message_required", field="message")
         subscription.status, subscription.justification = new, words
         subscription.save(update_fields=["status", "justification"])
-        facts = {"model": subscription.model_id, "old": old.value, "new": new.value}
+        facts: dict[str, Any] = {"model": subscription.model_id, "old": old.value, "new": new.value}
         audit.record(actor, audit.Action.SUBSCRIPTION_REVIEW_REQUESTED, subscription, **facts, message=words)
     return subscription
 

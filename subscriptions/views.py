@@ -1,6 +1,6 @@
 """The pages of the catalogue and of subscriptions."""
 
-from typing import Any, Final, cast
+from typing import Any, Final
 from uuid import UUID
 
 from django.contrib import messages
@@ -125,7 +125,7 @@ def subscriptions(request: SignedInRequest) -> HttpResponse:
 
 def _visible(request: SignedInRequest, subscription_id: UUID) -> Subscription:
     rows = Subscription.objects.visible_to(request.user).select_related("model", "user")
-    return cast("Subscription", get_object_or_404(rows, pk=subscription_id))
+    return get_object_or_404(rows, pk=subscription_id)
 
 
 @access(Permission.SUBSCRIPTIONS_READ)
@@ -206,10 +206,9 @@ def subscription_review(request: SignedInRequest, subscription_id: UUID) -> Http
     """Ask again after a denial."""
     found = _visible(request, subscription_id)
     form = ReviewForm(request.POST)
-    if form.is_valid():
-        perform(form, services.request_review, request.user, subscription_id=subscription_id, **form.cleaned_data)
     if not form.is_valid():
         return _subscription_page(request, found, form, status=422)
+    services.request_review(request.user, subscription_id=subscription_id, **form.cleaned_data)
     messages.success(
         request, _("You asked again for “%(model)s”. It waits for a decision.") % {"model": found.model_id}
     )

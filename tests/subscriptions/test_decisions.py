@@ -91,12 +91,9 @@ def test_a_denial_needs_a_reason_that_can_be_read(ann: User, pending: Subscripti
 @pytest.mark.parametrize("status", [s for s in SubscriptionStatus if s != SubscriptionStatus.PENDING])
 def test_only_what_waits_can_be_decided(ann: User, pending: Subscription, status: SubscriptionStatus) -> None:
     Subscription.objects.update(status=status, reason="before")
-    for verb in (
-        lambda: approve_subscription(ann, subscription_id=pending.pk, reason="now"),
-        lambda: deny_subscription(ann, subscription_id=pending.pk, reason="now"),
-    ):
+    for verb in (approve_subscription, deny_subscription):
         with pytest.raises(Conflict) as caught:
-            verb()
+            verb(ann, subscription_id=pending.pk, reason="now")
         assert (caught.value.code, caught.value.details) == ("already_decided", {"status": status.value})
         assert str(status.label) in str(caught.value.message)
     row = Subscription.objects.get()
