@@ -54,7 +54,7 @@ def zone(name: str) -> tzinfo:
 
 
 def remember_language(response: HttpResponse, code: str) -> None:
-    """Keep the language for pages that know nobody: sign-in, and errors while the database is away; empty forgets it."""
+    """Keep the language for pages that know nobody: sign-in, and errors without a database; empty forgets it."""
     if code:
         keep(response, settings.LANGUAGE_COOKIE_NAME, code)
     else:
