@@ -20,7 +20,7 @@ FLAGS: Final = (
     "--no-first-run",
 )
 HOW_TO_INSTALL: Final = "no chromium on this machine; on Debian and Ubuntu: apt install chromium"
-PATIENCE_MS: Final = 60_000
+PATIENCE_MS: Final = 30_000
 WIDE, NARROW = 1280, 360
 Theme = Literal["light", "dark"]
 THEMES: Final[tuple[Theme, ...]] = ("light", "dark")
