@@ -16,6 +16,8 @@ from litellm_sync.state import Synced
 from litemaas.foundation.limits import Limited
 
 FULL_NAME_LENGTH = 200
+LANGUAGE_LENGTH = 10
+TIME_ZONE_LENGTH = 64
 
 
 class Role(models.TextChoices):
@@ -47,6 +49,9 @@ class User(AbstractBaseUser, Limited, Synced):
     email = models.EmailField(blank=True)
     full_name = models.CharField(max_length=FULL_NAME_LENGTH, blank=True)
     roles = ArrayField(models.CharField(max_length=20, choices=Role), default=default_roles)
+    # "" is whatever the browser asks for, and UTC.
+    language = models.CharField(max_length=LANGUAGE_LENGTH, blank=True, default="")
+    time_zone = models.CharField(max_length=TIME_ZONE_LENGTH, blank=True, default="")
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -1,5 +1,7 @@
 """The pages of signing in and out."""
 
+from http import HTTPStatus
+
 from django.conf import settings
 from django.contrib.auth import login, logout
 from django.http import HttpRequest, HttpResponse
@@ -10,8 +12,10 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from accounts import services
 from accounts.forms import SignInForm
+from accounts.middleware import WAS_SIGNED_IN
 from accounts.rbac import role_of
 from accounts.requests import SignedInRequest
+from litemaas.foundation import preferences
 from litemaas.foundation.access import PUBLIC, SIGNED_IN, access
 from litemaas.foundation.errors import NotAuthenticated, RateLimited
 from litemaas.foundation.middleware import client_address
@@ -45,11 +49,23 @@ def _try(request: HttpRequest, form: SignInForm) -> HttpResponse:
             response["Retry-After"] = str(seconds)
         return response
     login(request, user)
-    return redirect(back_to(request, "home"))
+    response = redirect(back_to(request, "home"))
+    response.set_cookie(
+        WAS_SIGNED_IN,
+        "1",
+        max_age=preferences.YEAR,
+        httponly=True,
+        samesite=settings.SESSION_COOKIE_SAMESITE,
+        secure=settings.SESSION_COOKIE_SECURE,
+    )
+    if user.language:
+        preferences.remember_language(response, user.language)
+    return response
 
 
 def _page(request: HttpRequest, form: SignInForm, status: int) -> HttpResponse:
     context = {"form": form, "enabled": settings.PASSWORD_SIGN_IN, "next": back_to(request, "home")}
+    context["wait"] = status == HTTPStatus.TOO_MANY_REQUESTS
     return render(request, "accounts/sign_in.html", context, status=status)
 
 
@@ -59,4 +75,6 @@ def sign_out(request: SignedInRequest) -> HttpResponse:
     """End the session."""
     services.sign_out(request.user)
     logout(request)
-    return redirect("sign-in")
+    response = redirect("sign-in")
+    response.delete_cookie(WAS_SIGNED_IN, samesite=settings.SESSION_COOKIE_SAMESITE)
+    return response

@@ -2,10 +2,14 @@
 
 from django.urls import path
 
-from litemaas.portal import views
+from litemaas.portal import profile, views
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("theme", views.choose_theme, name="theme"),
+    path("language", views.choose_language, name="language"),
+    path("profile", profile.profile, name="profile"),
+    path("profile/language", profile.choose_language, name="profile-language"),
+    path("profile/activity", profile.activity, name="profile-activity"),
     path("api-keys/<uuid:key_id>", views.api_key, name="api-key"),
 ]

@@ -171,7 +171,7 @@ def test_request_access_and_take_it_back(page: Page, stage: Stage, actor: str) -
     sign_in(page, stage.url, actor)
     page.goto(f"{stage.url}/models?q=claude-opus")
     page.get_by_role("link", name=re.compile("^Request access")).click()
-    page.get_by_label("Why you need it").fill("For an evaluation.")
+    page.get_by_label("What do you need it for?").fill("For an evaluation.")
     page.get_by_role("button", name="Request access").click()
     expect(page.get_by_text("Pending approval").first).to_be_visible()
     go(page, stage, "Subscriptions")

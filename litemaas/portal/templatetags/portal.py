@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from django import template
 from django.forms import BoundField
+from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.html import format_html
@@ -16,8 +17,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from lucide.templatetags.lucide import lucide
 
+from accounts.models import AuditEvent
 from apikeys.models import ApiKey, KeyStatus
 from litellm_sync.state import SyncStatus
+from litemaas.portal.wording import ACTIONS
 
 register = template.Library()
 
@@ -116,6 +119,19 @@ def happening(action: str) -> Any:
 
 
 @register.filter
+def happened(action: str) -> Any:
+    """An action of the audit log in words, with the kind of thing that it is about."""
+    return ACTIONS.get(action, action)
+
+
+@register.filter
+def subject(event: AuditEvent) -> str:
+    """What an entry of the audit log is about: of a subscription that is the model."""
+    details: dict[str, Any] = event.details
+    return str(details.get("model") or event.target_name) if event.target_type == "subscription" else event.target_name
+
+
+@register.filter
 def words(value: str) -> str:
     """A name of LiteLLM's (``function_calling``) as people write it."""
     return value.replace("_", " ")
@@ -141,6 +157,17 @@ def plain(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def exactly(value: Decimal) -> str:
+    """A decimal with all its places, as the reader's language writes it."""
+    return str(number_format(plain(value), force_grouping=True))
+
+
+def dollars(amount: Decimal) -> str:
+    """US dollars as the reader's language writes them, with the places that the amount has."""
+    # Translators: an amount of US dollars; put the sign where your language has it, such as "%(amount)s $".
+    return _("$%(amount)s") % {"amount": number(amount)}
+
+
 @register.filter
 def number(value: Decimal | float | None) -> str:
     """A count with thousands separators."""
@@ -154,7 +181,7 @@ def compact(value: float | None) -> SafeString | str:
         return NOTHING
     # Half a unit of the third digit earlier, so that 999,999 is 1 M and not 1000 k.
     size, unit = next(((size, unit) for size, unit in UNITS if value >= size * 0.9995), (1, ""))
-    text = f"{value / size:.3g} {unit}" if value >= SHORTEN_FROM else number(value)
+    text = f"{number(Decimal(f'{value / size:.3g}'))} {unit}" if value >= SHORTEN_FROM else number(value)
     return format_html('<data value="{}" title="{}">{}</data>', value, number(value), text)
 
 
@@ -164,8 +191,8 @@ def money(value: Decimal | float | None) -> SafeString | str:
     if value is None:
         return NOTHING
     amount = Decimal(value)
-    text = "<$0.01" if 0 < amount < CENT else f"${number(amount.quantize(CENT))}"
-    return format_html('<data value="{}" title="{} USD">{}</data>', plain(amount), plain(amount), text)
+    text = f"<{dollars(CENT)}" if 0 < amount < CENT else dollars(amount.quantize(CENT))
+    return format_html('<data value="{}" title="{} USD">{}</data>', plain(amount), exactly(amount), text)
 
 
 @register.filter
@@ -173,10 +200,10 @@ def per_million(value: Decimal | None) -> SafeString | str:
     """A price for a million tokens: at least cents, as many decimals as it has, at most six."""
     if value is None:
         return format_html('<span title="{}">{}</span>', _("LiteLLM knows no price"), NOTHING)
-    exact = plain(value)
-    whole, _point, decimals = plain(value.quantize(Decimal("0.000001"))).partition(".")
-    shown = f"${number(int(whole))}.{decimals.ljust(2, '0')}"
-    return format_html('<data value="{}" title="{} USD">{}</data>', exact, exact, shown)
+    rounded = Decimal(plain(value.quantize(Decimal("0.000001"))))
+    places = max(2, -int(rounded.as_tuple().exponent))
+    shown = dollars(rounded.quantize(Decimal(1).scaleb(-places)))
+    return format_html('<data value="{}" title="{} USD">{}</data>', plain(value), exactly(value), shown)
 
 
 @register.simple_tag
@@ -226,6 +253,21 @@ def moment(value: datetime | None) -> SafeString | str:
 def iso(value: date) -> str:
     """A plain date."""
     return value.isoformat()
+
+
+# --- Addresses -------------------------------------------------------------------------------------------------------
+
+
+@register.filter
+def without(query: QueryDict, name: str) -> list[tuple[str, str]]:
+    """The parameters of an address but one, for the hidden fields of a form that replaces this one."""
+    return [(key, value) for key, values in query.lists() if key != name for value in values]
+
+
+@register.filter
+def here(request: HttpRequest) -> str:
+    """The address of the page that is shown, to come back to; of a sent form there is none."""
+    return request.get_full_path() if request.method == "GET" else ""
 
 
 # --- Forms -----------------------------------------------------------------------------------------------------------
