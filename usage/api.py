@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers as fields
@@ -15,7 +16,9 @@ from accounts.api import validated
 from accounts.enforcement import signed_in
 from accounts.rbac import Permission
 from litemaas.foundation.access import access
+from litemaas.foundation.bodies import WhatThereIs
 from usage import queries, serializers
+from usage.export import FORMATS, TYPES, export
 
 REPEATABLE = ("model", "api_key", "team", "user", "provider")
 PARAMETERS = [
@@ -48,9 +51,19 @@ def answer_schema(name: str, results: type[fields.Serializer[Any]] | None = None
     return inline_serializer(name, shape)
 
 
+class FormatIsAsked(WhatThereIs):
+    """``format`` in the address is a parameter of the export here, and chooses no renderer."""
+
+    def filter_renderers(self, renderers: Any, format: str) -> Any:  # noqa: A002 -- DRF's name
+        """All of them."""
+        return renderers
+
+
 @access(Permission.USAGE_READ)
 class UsageViewSet(viewsets.ViewSet):
     """What was used and what it cost: one's own; administrators see everybody's."""
+
+    content_negotiation_class = FormatIsAsked
 
     @extend_schema(parameters=PARAMETERS, responses=answer_schema("UsageSummary"))
     @action(detail=False)
@@ -83,3 +96,19 @@ class UsageViewSet(viewsets.ViewSet):
         question = question_of(request)
         parts = queries.breakdown(signed_in(request), question, by=request.query_params.get("by", "model"))
         return with_freshness(question, {"results": serializers.PartSerializer(parts, many=True).data})
+
+    @extend_schema(
+        parameters=[*PARAMETERS, OpenApiParameter("format", enum=FORMATS, default="csv")],
+        responses={
+            (200, "text/csv"): OpenApiTypes.STR,
+            (200, "application/json"): answer_schema("UsageExport", serializers.ExportRowSerializer),
+        },
+    )
+    @action(detail=False)
+    def export(self, request: Request) -> StreamingHttpResponse:
+        """Every row of the range as a file, by day, model, key, team, person and provider."""
+        question, file_format = question_of(request), request.query_params.get("format", FORMATS[0])
+        pieces = export(signed_in(request), question, file_format=file_format)
+        name = f"usage-{question.start}-{question.end}.{file_format}"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+        return StreamingHttpResponse(pieces, content_type=TYPES[file_format], headers=headers)

@@ -54,6 +54,30 @@ class DailyUsage(models.Model):
         return f"{self.date} {self.token[:8]} {self.model}"
 
 
+class DailyTotal(models.Model):
+    """What everybody together did with one model on one UTC day: the sums of ``DailyUsage``, ready made.
+
+    ``usage.services`` writes it in the transaction that writes the facts, so it says nothing that they do not say.
+    """
+
+    date = models.DateField()
+    model = models.CharField(max_length=255)
+    provider = models.CharField(max_length=100, blank=True)
+    requests = models.BigIntegerField()
+    successful_requests = models.BigIntegerField()
+    failed_requests = models.BigIntegerField()
+    prompt_tokens = models.BigIntegerField()
+    completion_tokens = models.BigIntegerField()
+    cached_tokens = models.BigIntegerField()
+    spend = models.DecimalField(max_digits=24, decimal_places=10)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["date", "model", "provider"], name="daily_total_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.date} {self.model}"
+
+
 class UsageDay(models.Model):
     """A UTC day that was fetched from LiteLLM, with rows or without: what is not here is missing, not zero."""
 

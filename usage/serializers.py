@@ -60,3 +60,21 @@ class PartSerializer(FiguresSerializer):
         shown = super().to_representation(instance)
         by = next(name for name in queries.DIMENSIONS if name in instance)
         return {by: None if instance[by] is None else str(instance[by]), **shown}
+
+
+class ExportRowSerializer(serializers.Serializer[Any]):
+    """One row of the export: a day of one model with one key; names are those of today."""
+
+    date = serializers.DateField()
+    model = serializers.CharField()
+    provider = serializers.CharField()
+    api_key = serializers.UUIDField(allow_null=True)
+    api_key_name = serializers.CharField(allow_null=True)
+    team = serializers.UUIDField(allow_null=True)
+    team_name = serializers.CharField(allow_null=True)
+    user = serializers.UUIDField(allow_null=True)
+    user_name = serializers.CharField(allow_null=True)
+
+    def get_fields(self) -> dict[str, Any]:
+        """The figures come last, as in every other answer."""
+        return {**super().get_fields(), **FiguresSerializer().fields}

@@ -4,13 +4,14 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Final
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from apikeys.models import ApiKeySecret
 from subscriptions.models import Model
-from usage.models import DailyUsage, UsageDay
+from usage.models import DailyTotal, DailyUsage, UsageDay
 
 FIGURES = (
     "requests",
@@ -21,6 +22,16 @@ FIGURES = (
     "cached_tokens",
     "spend",
 )
+
+# In the database from end to end: a year of a large installation is millions of facts.
+ADD_UP: Final = """
+    INSERT INTO usage_dailytotal (date, model, provider, requests, successful_requests, failed_requests,
+                                  prompt_tokens, completion_tokens, cached_tokens, spend)
+    SELECT date, model, provider, SUM(requests), SUM(successful_requests), SUM(failed_requests),
+           SUM(prompt_tokens), SUM(completion_tokens), SUM(cached_tokens), SUM(spend)
+    FROM usage_dailyusage WHERE date BETWEEN %s AND %s
+    GROUP BY date, model, provider
+"""
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,20 @@ def replace_day(day: date, facts: Iterable[Fact]) -> int:
         UsageDay.objects.update_or_create(date=day, defaults={"fetched_at": timezone.now()})
         DailyUsage.objects.filter(date=day).delete()
         DailyUsage.objects.bulk_create(rows, batch_size=2000)
+        rebuild_totals(day, day)
     return len(rows)
+
+
+def rebuild_totals(start: date, end: date) -> int:
+    """Add the facts of these days (both included) up anew into ``DailyTotal``. Returns the number of rows.
+
+    ``replace_day`` does it for its day; whoever brings facts in by another way calls this afterwards.
+    """
+    with transaction.atomic():
+        DailyTotal.objects.filter(date__range=(start, end)).delete()
+        with connection.cursor() as cursor:
+            cursor.execute(ADD_UP, [start, end])
+            return cursor.rowcount
 
 
 def _rows(day: date, totals: dict[tuple[str, str], dict[str, int | Decimal]]) -> list[DailyUsage]:

@@ -64,6 +64,7 @@ MATRIX: Final[dict[tuple[str, str], Answers]] = {
     ("PUT", "/api/v1/api-keys/policy"): Answers(401, 403, 403, 403, 200),
     # --- API: usage ---
     ("GET", "/api/v1/usage/breakdown"): Answers(401, 200, 200, 200, 200),
+    ("GET", "/api/v1/usage/export"): Answers(401, 200, 200, 200, 200),
     ("GET", "/api/v1/usage/summary"): Answers(401, 200, 200, 200, 200),
     ("GET", "/api/v1/usage/timeseries"): Answers(401, 200, 200, 200, 200),
     # --- API: LiteLLM ---

@@ -111,9 +111,38 @@
     choose(0);
   };
 
+  /* Charts say the day under the pointer, and the one that the arrow keys have come to: one stop of the tab key each. */
+  const say = (plot, slot) => {
+    const says = plot.querySelector("[data-plot-says]");
+    plot.querySelector(".slot.on")?.classList.remove("on");
+    slot?.classList.add("on");
+    says.textContent = slot ? slot.querySelector("title").textContent.split("\n").join(" · ") : "";
+  };
+  const makePlot = (plot) => {
+    const marks = plot.querySelector("[data-plot-marks]");
+    const slots = [...marks.querySelectorAll(".slot")];
+    if (marks.tabIndex === 0 || !slots.length) return;
+    const says = plot.querySelector("[data-plot-says]");
+    const at = () => slots.findIndex((slot) => slot.classList.contains("on"));
+    marks.tabIndex = 0;
+    says.hidden = false;
+    marks.addEventListener("focus", () => { if (at() < 0) says.textContent = says.dataset.plotHint; });
+    marks.addEventListener("blur", () => say(plot));
+    marks.addEventListener("pointerover", (event) => { const slot = event.target.closest(".slot"); if (slot) say(plot, slot); });
+    marks.addEventListener("pointerleave", () => say(plot));
+    marks.addEventListener("keydown", (event) => {
+      const last = slots.length - 1;
+      const to = { ArrowRight: Math.min(at() + 1, last), ArrowLeft: at() < 0 ? last : Math.max(at() - 1, 0), Home: 0, End: last }[event.key];
+      if (to === undefined) return;
+      event.preventDefault();
+      say(plot, slots[to]);
+    });
+  };
+
   /* Copy buttons and what only makes sense with a script appear now. */
   const enhance = (where) => {
     where.querySelectorAll("[data-tabs]").forEach(makeTabs);
+    where.querySelectorAll("[data-plot]").forEach(makePlot);
     where.querySelectorAll("[data-scripted]").forEach((one) => { one.hidden = false; });
     where.querySelectorAll("[data-unscripted]").forEach((one) => { one.hidden = true; });
   };

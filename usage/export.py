@@ -1,0 +1,103 @@
+"""The facts of a question as a file: one row a day, model, key, team, person and provider, streamed."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from django.db.models import F
+from django.utils.translation import gettext as _
+from rest_framework.utils.encoders import JSONEncoder
+
+from accounts import rbac
+from accounts.models import User
+from litemaas.foundation.errors import Invalid
+from usage import queries
+from usage.models import DailyUsage
+from usage.queries import METRICS, Question
+
+FORMATS: Final = ("csv", "json")
+TYPES: Final = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
+# Column of the file -> where it comes from; names are joined when somebody reads.
+COLUMNS: Final = {
+    "date": "date",
+    "model": "model",
+    "provider": "provider",
+    "api_key": "api_key_id",
+    "api_key_name": "api_key__name",
+    "team": "team_id",
+    "team_name": "team__name",
+    "user": "user_id",
+    "user_name": "user__username",
+}
+HEAD: Final = (*COLUMNS, *METRICS)
+ORDER: Final = ("date", "model", "provider", "user_id", "api_key_id", "team_id")
+CHUNK: Final = 2000
+# What a spreadsheet would take for a formula (OWASP, CSV injection).
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+Row = dict[str, Any]
+
+
+def export(actor: User, question: Question, *, file_format: str) -> Iterator[str]:
+    """The file in pieces. Who asks and for what is checked at once, what is found is read while it is sent.
+
+    Memory does not grow with the rows: they come from a cursor in the database. Raises Invalid for other formats.
+    """
+    rbac.require(actor, rbac.Permission.USAGE_READ)
+    writers: dict[str, Callable[[Iterator[Row], Question], Iterator[str]]] = {"csv": _csv, "json": _json}
+    if file_format not in FORMATS:
+        message = _("Choose one of: %(allowed)s.") % {"allowed": ", ".join(FORMATS)}
+        raise Invalid(message, field="format")
+    return writers[file_format](_rows(actor, question), question)
+
+
+def _rows(actor: User, question: Question) -> Iterator[Row]:
+    facts = DailyUsage.objects.visible_to(actor).filter(date__range=(question.start, question.end))
+    for name, column in queries.DIMENSIONS.items():
+        if wanted := getattr(question, name):
+            facts = facts.filter(**{f"{column}__in": wanted})
+    named = {f"column_{name}": F(source) for name, source in COLUMNS.items()}
+    found: Any = facts.values(**named).annotate(**queries.sums()).order_by(*ORDER)
+    for row in found.iterator(chunk_size=CHUNK):
+        found = queries.figures(row)
+        yield {name: row[f"column_{name}"] for name in COLUMNS} | found | {"spend": f"{found['spend']:.10f}"}
+
+
+def _csv(rows: Iterator[Row], _question: Question) -> Iterator[str]:
+    yield _line(HEAD)
+    for row in rows:
+        yield _line([*(_text(row[name]) for name in COLUMNS), *(row[name] for name in METRICS)])
+
+
+class _Echo:
+    """A file that hands back what is written to it."""
+
+    def write(self, text: str) -> str:
+        """What csv.writer made of a row."""
+        return text
+
+
+_writer: Any = csv.writer(_Echo(), lineterminator="\r\n")  # RFC 4180
+
+
+def _line(cells: Any) -> str:
+    return str(_writer.writerow(cells))
+
+
+def _text(value: Any) -> Any:
+    """A text as it may stand in a spreadsheet: what looks like a formula gets an apostrophe in front."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def _json(rows: Iterator[Row], question: Question) -> Iterator[str]:
+    """What the other answers have around their results, then the rows."""
+    fresh = queries.freshness(question)
+    frame = {"start": question.start, "end": question.end, "source": fresh.source, "as_of": fresh.as_of}
+    head = json.dumps(frame | {"missing_days": fresh.missing_days}, cls=JSONEncoder)
+    yield f'{head[:-1]}, "results": ['
+    between = ""
+    for row in rows:
+        yield between + json.dumps(row, cls=JSONEncoder, ensure_ascii=False)
+        between = ",\n"
+    yield "]}"
