@@ -16,9 +16,11 @@ PRECEDENCE: Final = (Role.ADMIN, Role.ADMIN_READONLY, Role.USER)
 class Permission(enum.StrEnum):
     """``noun.verb``, sorted. One for each kind of write, so that reading never implies writing."""
 
+    APIKEYS_BLOCK = "apikeys.block"
     APIKEYS_CREATE = "apikeys.create"
     APIKEYS_READ = "apikeys.read"
     APIKEYS_REVOKE = "apikeys.revoke"
+    APIKEYS_UPDATE = "apikeys.update"
     AUDIT_READ = "audit.read"
     INTEGRATION_READ = "integration.read"
     INTEGRATION_SYNC = "integration.sync"
@@ -63,6 +65,7 @@ SCOPES: Final[dict[Role, dict[Permission, Scope]]] = {
         _P.APIKEYS_CREATE: Scope.OWN,
         _P.APIKEYS_READ: Scope.OWN,
         _P.APIKEYS_REVOKE: Scope.OWN,
+        _P.APIKEYS_UPDATE: Scope.OWN,
         _P.KEY_POLICY_READ: Scope.ALL,
         _P.MODELS_READ: Scope.ALL,
         _P.PROFILE_READ: Scope.OWN,

@@ -99,6 +99,19 @@ class NewApiKeySerializer(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField(required=False, allow_null=True)
 
 
+class KeyChangesSerializer(NewApiKeySerializer):
+    """What one sends to change a key, any part of it. Null is "no limit"; the team stays."""
+
+    team = None
+    description = serializers.CharField(max_length=500, required=False, allow_blank=True, allow_null=True)
+
+
+class ReasonSerializer(serializers.Serializer[Any]):
+    """Why, for the history."""
+
+    reason = serializers.CharField(max_length=500, required=False, allow_blank=True)
+
+
 class KeyPolicySerializer(serializers.ModelSerializer[KeyPolicy]):
     """The policy; null is no bound."""
 

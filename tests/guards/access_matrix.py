@@ -59,7 +59,10 @@ MATRIX: Final[dict[tuple[str, str], Answers]] = {
     ("GET", "/api/v1/api-keys"): Answers(401, 200, 200, 200, 200),
     ("POST", "/api/v1/api-keys"): Answers(401, 422, 201, 403, 422),  # Eve and Ann have subscribed to nothing
     ("GET", "/api/v1/api-keys/<uuid:pk>"): Answers(401, 404, 200, 200, 200),
+    ("PATCH", "/api/v1/api-keys/<uuid:pk>"): Answers(401, 404, 200, 403, 200),
+    ("POST", "/api/v1/api-keys/<uuid:pk>/block"): Answers(401, 403, 403, 403, 200),
     ("POST", "/api/v1/api-keys/<uuid:pk>/revoke"): Answers(401, 404, 200, 403, 200),
+    ("POST", "/api/v1/api-keys/<uuid:pk>/unblock"): Answers(401, 403, 403, 403, 200),  # Ada's second key, blocked
     ("GET", "/api/v1/api-keys/policy"): Answers(401, 200, 200, 200, 200),
     ("PUT", "/api/v1/api-keys/policy"): Answers(401, 403, 403, 403, 200),
     # --- API: usage ---

@@ -108,6 +108,7 @@ class World:
 
     people: dict[str, User | None]
     key: ApiKey
+    blocked: ApiKey
     subscription: Subscription
     spare: Subscription
     run: SyncRun
@@ -115,7 +116,8 @@ class World:
     def address(self, path: str) -> str:
         """The address with somebody's things filled in."""
         api_key = "/api-keys/" in path
-        thing = self.key.pk if api_key else self.run.pk if "/runs/" in path else self.spare.pk
+        key = self.blocked if path.endswith("/unblock") else self.key
+        thing = key.pk if api_key else self.run.pk if "/runs/" in path else self.spare.pk
         for name in ("<uuid:pk>", "<uuid:key_id>", "<uuid:subscription_id>"):
             path = path.replace(name, str(thing))
         return path.replace("<path:pk>", "gpt-4o").replace("<path:model_id>", "gpt-4o")
@@ -128,6 +130,7 @@ class World:
             "/subscriptions/create": {"model": "claude-sonnet"},
             "/theme": {"theme": "dark"},
             "/api/v1/api-keys": {"name": "k", "models": ["gpt-4o"]},
+            "/api/v1/api-keys/<uuid:pk>": {"name": "renamed"},
             "/api/v1/api-keys/policy": {"keys_per_user": 7},
             "/api/v1/auth/token": {"username": "ada", "password": "wrong"},
             "/api/v1/auth/token/refresh": {"refresh": "x"},
@@ -147,12 +150,14 @@ def people(ada: User, eve: User, ro: User, ann: User) -> dict[str, User | None]:
 
 @pytest.fixture
 def world(people: dict[str, User | None], ada: User, models: list[Any], settings: Any) -> World:
-    """Ada has two subscriptions, one with a key."""
+    """Ada has two subscriptions, one with a key and a blocked key."""
     settings.PASSWORD_SIGN_IN = True
     used, spare = (create_subscription(ada, model=model) for model in ("gpt-4o", "gpt-4o-mini"))
     key = create_api_key(ada, name="notebook", models=["gpt-4o"]).key
+    blocked = create_api_key(ada, name="blocked", models=["gpt-4o"]).key
+    ApiKey.objects.filter(pk=blocked.pk).update(status="blocked")
     run = SyncRun.objects.create(kind="models", status="done")
-    return World(people, key, used, spare, run)
+    return World(people, key, blocked, used, spare, run)
 
 
 def ask(world: World, who: str, method: str, path: str) -> int:
