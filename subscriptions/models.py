@@ -10,7 +10,7 @@ from django.db.models import OuterRef, Q, Subquery
 from django.utils.translation import gettext_lazy as _
 
 from accounts import rbac
-from accounts.models import User
+from accounts.models import AuditEvent, AuditQuerySet, User
 from litemaas.foundation import validators
 
 MILLION = Decimal(1_000_000)
@@ -46,6 +46,22 @@ class ModelQuerySet(models.QuerySet["Model"]):
         return self.with_subscription_of(user).filter(
             Q(availability=Availability.AVAILABLE) | Q(my_subscription__isnull=False)
         )
+
+    def able_to(self, capabilities: list[str]) -> Self:
+        """Those that have all of these capabilities."""
+        return self.filter(capabilities__contains=capabilities)
+
+    def costing_at_most(self, dollars: Decimal) -> Self:
+        """Those with a known price of at most this, in USD for a million prompt tokens."""
+        return self.filter(input_cost_per_token__lte=dollars / MILLION)
+
+    def free(self) -> Self:
+        """Those of which LiteLLM says that they cost nothing, neither way."""
+        return self.filter(Q(output_cost_per_token=0) | Q(output_cost_per_token=None), input_cost_per_token=0)
+
+    def subscribed(self, *, yes: bool) -> Self:
+        """Of ``with_subscription_of()`` those that the person has subscribed to, or has not."""
+        return self.filter(my_subscription__isnull=not yes)
 
 
 class Model(models.Model):
@@ -140,3 +156,18 @@ class Subscription(models.Model):
     def owner_id(self) -> uuid.UUID:
         """Whose it is (rbac asks every object this)."""
         return self.user_id
+
+    def history(self) -> AuditQuerySet:
+        """What happened to it, newest first."""
+        return AuditEvent.objects.filter(target_type="subscription", target_id=str(self.pk))
+
+    @property
+    def was_denied(self) -> bool:
+        """Whether it is denied, or waits for a second decision: approving alone may leave no reason."""
+        waits_again = self.status == SubscriptionStatus.PENDING and bool(self.reason)
+        return waits_again or self.status == SubscriptionStatus.DENIED
+
+    @property
+    def is_cancellable(self) -> bool:
+        """Whether its owner may take it back: that must not wash a decision off, also while it is reviewed."""
+        return not self.was_denied and self.status != SubscriptionStatus.SUSPENDED

@@ -51,10 +51,16 @@ MATRIX: Final[dict[tuple[str, str], Answers]] = {
     # --- API: models and subscriptions ---
     ("GET", "/api/v1/models"): Answers(401, 200, 200, 200, 200),
     ("GET", "/api/v1/models/<path:pk>"): Answers(401, 200, 200, 200, 200),
+    ("PATCH", "/api/v1/models/<path:pk>"): Answers(401, 403, 403, 403, 200),
     ("GET", "/api/v1/subscriptions"): Answers(401, 200, 200, 200, 200),
     ("POST", "/api/v1/subscriptions"): Answers(401, 201, 201, 403, 201),
     ("GET", "/api/v1/subscriptions/<uuid:pk>"): Answers(401, 404, 200, 200, 200),
     ("DELETE", "/api/v1/subscriptions/<uuid:pk>"): Answers(401, 404, 204, 403, 204),
+    ("POST", "/api/v1/subscriptions/<uuid:pk>/approve"): Answers(401, 403, 403, 403, 200),
+    ("POST", "/api/v1/subscriptions/<uuid:pk>/deny"): Answers(401, 403, 403, 403, 200),
+    ("GET", "/api/v1/subscriptions/<uuid:pk>/history"): Answers(401, 404, 200, 200, 200),
+    ("POST", "/api/v1/subscriptions/<uuid:pk>/request-review"): Answers(401, 404, 200, 403, 403),  # only the owner
+    ("POST", "/api/v1/subscriptions/bulk"): Answers(401, 403, 403, 403, 200),
     # --- API: keys ---
     ("GET", "/api/v1/api-keys"): Answers(401, 200, 200, 200, 200),
     ("POST", "/api/v1/api-keys"): Answers(401, 422, 201, 403, 422),  # Eve and Ann have subscribed to nothing

@@ -20,8 +20,8 @@ from apikeys.services import create_api_key
 from litellm_sync.models import SyncRun
 from litemaas.foundation.access import PUBLIC, SIGNED_IN, required
 from litemaas.foundation.once import new_ticket
-from subscriptions.models import Subscription
-from subscriptions.services import create_subscription
+from subscriptions.models import Model, Subscription
+from subscriptions.services import create_subscription, deny_subscription
 from tests.guards.access_matrix import MATRIX, Answers
 from tests.guards.routes import METHODS, Route, routes
 
@@ -111,13 +111,17 @@ class World:
     blocked: ApiKey
     subscription: Subscription
     spare: Subscription
+    waiting: Subscription
+    denied: Subscription
     run: SyncRun
 
     def address(self, path: str) -> str:
         """The address with somebody's things filled in."""
         api_key = "/api-keys/" in path
+        wished = {"approve": self.waiting, "deny": self.waiting, "request-review": self.denied, "review": self.denied}
+        subscription = wished.get(path.rpartition("/")[2], self.spare)
         key = self.blocked if path.endswith("/unblock") else self.key
-        thing = key.pk if api_key else self.run.pk if "/runs/" in path else self.spare.pk
+        thing = key.pk if api_key else self.run.pk if "/runs/" in path else subscription.pk
         for name in ("<uuid:pk>", "<uuid:key_id>", "<uuid:subscription_id>"):
             path = path.replace(name, str(thing))
         return path.replace("<path:pk>", "gpt-4o").replace("<path:model_id>", "gpt-4o")
@@ -127,7 +131,10 @@ class World:
         bodies: dict[str, dict[str, Any]] = {
             "/api-keys/create": {"name": "k", "models": ["gpt-4o"], "ticket": new_ticket(person.pk if person else "")},
             "/sign-in": {"username": "ada", "password": "wrong"},
+            "/subscriptions/<uuid:subscription_id>/deny": {"reason": "r"},
+            "/subscriptions/<uuid:subscription_id>/review": {"message": "m"},
             "/subscriptions/create": {"model": "claude-sonnet"},
+            "/subscriptions/restrict": {"model": "gpt-4o", "restricted": "1"},
             "/theme": {"theme": "dark"},
             "/api/v1/api-keys": {"name": "k", "models": ["gpt-4o"]},
             "/api/v1/api-keys/<uuid:pk>": {"name": "renamed"},
@@ -137,7 +144,11 @@ class World:
             "/api/v1/auth/token/revoke": {"refresh": "x"},
             "/api/v1/integration/sync": {"what": "usage"},
             "/api/v1/me": {"full_name": "Somebody Else"},
+            "/api/v1/models/<path:pk>": {"restricted": True},
             "/api/v1/subscriptions": {"model": "claude-sonnet"},
+            "/api/v1/subscriptions/<uuid:pk>/deny": {"reason": "r"},
+            "/api/v1/subscriptions/<uuid:pk>/request-review": {"message": "m"},
+            "/api/v1/subscriptions/bulk": {"action": "approve", "ids": [str(self.waiting.pk)]},
         }
         return bodies.get(path, {})
 
@@ -150,14 +161,18 @@ def people(ada: User, eve: User, ro: User, ann: User) -> dict[str, User | None]:
 
 @pytest.fixture
 def world(people: dict[str, User | None], ada: User, models: list[Any], settings: Any) -> World:
-    """Ada has two subscriptions, one with a key and a blocked key."""
+    """Ada has two subscriptions, one with a key and a blocked key, one that waits and one that was denied."""
     settings.PASSWORD_SIGN_IN = True
+    for name in ("waiting", "denied"):
+        Model.objects.create(id=name, provider="openai", mode="chat", restricted=True)
+    waiting, denied = (create_subscription(ada, model=model) for model in ("waiting", "denied"))
+    deny_subscription(people["ann"], subscription_id=denied.pk, reason="r")  # type: ignore[arg-type]  # Ann is somebody
     used, spare = (create_subscription(ada, model=model) for model in ("gpt-4o", "gpt-4o-mini"))
     key = create_api_key(ada, name="notebook", models=["gpt-4o"]).key
     blocked = create_api_key(ada, name="blocked", models=["gpt-4o"]).key
     ApiKey.objects.filter(pk=blocked.pk).update(status="blocked")
     run = SyncRun.objects.create(kind="models", status="done")
-    return World(people, key, blocked, used, spare, run)
+    return World(people, key, blocked, used, spare, waiting, denied, run)
 
 
 def ask(world: World, who: str, method: str, path: str) -> int:
