@@ -29,7 +29,7 @@ from usage.services import replace_day
 
 People = dict[str, User]
 
-DAYS: Final = 120
+DAYS: Final = 100
 NEWCOMERS: Final = ("nora", "nils", "ned")
 # One for each flow, so that no test sees what another has done.
 ACTORS: Final = tuple(f"actor{number}" for number in range(1, 41))
@@ -197,7 +197,7 @@ def _states(people: People) -> dict[str, str]:
         "failed": key("Old dashboard"),
         "pending": key("Data pipeline"),
         "revoked": key("Leaked in a chat"),
-        "long": key("a rather long name of a key " * 3, max_budget=None, description="What it is for. " * 25),
+        "long": key(("a rather long name of a key " * 3).strip(), max_budget=None, description="What it is for. " * 25),
         "spare": key("Spare"),
     }
     revoke_api_key(alice, key_id=states["revoked"])

@@ -110,7 +110,8 @@ def set_stage(log: Path, **settings: str) -> Iterator[Stage]:
 def _make_scene(env: dict[str, str]) -> dict[str, Any]:
     code = "import json; from tests.e2e import scene; print(json.dumps(scene.main()))"
     command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", code]
-    done = subprocess.run(command, cwd=ROOT, env=env, check=False, capture_output=True, text=True)
+    quiet = env | {"LOG_LEVEL": "ERROR"}
+    done = subprocess.run(command, cwd=ROOT, env=quiet, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-4000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
