@@ -17,6 +17,8 @@ from litemaas.foundation.errors import Invalid
 
 LONGEST_MINIMUM = "7d"
 LONGEST_EXPIRY_DAYS = 36_500
+LONGEST_DESCRIPTION = 500
+LONGEST_REASON = 500
 
 
 class KeyLimits(TypedDict, total=False):

@@ -14,7 +14,16 @@ from django.utils.translation import gettext as _
 from accounts import audit, rbac
 from accounts.models import User
 from apikeys.models import ApiKey, ApiKeySecret, KeyModel, KeyPolicy, KeyStatus
-from apikeys.policy import KeyChanges, KeyLimits, apply_policy, check_changes, check_name, get_policy
+from apikeys.policy import (
+    LONGEST_DESCRIPTION,
+    LONGEST_REASON,
+    KeyChanges,
+    KeyLimits,
+    apply_policy,
+    check_changes,
+    check_name,
+    get_policy,
+)
 from litellm_sync import state
 from litemaas.foundation import crypto
 from litemaas.foundation.errors import Conflict, Invalid, NotFound, QuotaExceeded, RateLimited
@@ -24,8 +33,6 @@ from teams.models import Team
 from teams.services import get_user_primary_team
 
 HOUR = timedelta(hours=1)
-LONGEST_DESCRIPTION = 500
-LONGEST_REASON = 500
 # What LiteLLM knows nothing of: changing it alone needs no push.
 OURS_ALONE: Final = frozenset({"name", "description", "soft_budget"})
 

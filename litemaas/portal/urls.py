@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from litemaas.portal import profile, views
+from litemaas.portal import key_page, profile, views
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -11,5 +11,6 @@ urlpatterns = [
     path("profile", profile.profile, name="profile"),
     path("profile/language", profile.choose_language, name="profile-language"),
     path("profile/activity", profile.activity, name="profile-activity"),
-    path("api-keys/<uuid:key_id>", views.api_key, name="api-key"),
+    path("api-keys/<uuid:key_id>", key_page.api_key, name="api-key"),
+    path("api-keys/<uuid:key_id>/retry", key_page.api_key_retry, name="api-key-retry"),
 ]

@@ -1,30 +1,26 @@
-"""The pages that put several apps together: home, one key, the switches of theme and language."""
+"""The pages that put several apps together: home, the switches of theme and language."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
-from uuid import UUID
 
 from django.conf import settings
-from django.db.models import F, Q
+from django.db.models import F
 from django.db.models.functions import NullIf
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.models import AuditEvent, User
+from accounts.models import User
 from accounts.rbac import Permission, can_access_admin_features, check_permission
 from accounts.requests import SignedInRequest
 from apikeys.models import ApiKey
-from litellm_sync.state import SyncStatus
 from litemaas.foundation import preferences
 from litemaas.foundation.access import PUBLIC, access
 from litemaas.foundation.navigation import back_to
 from litemaas.portal.context import THEME_COOKIE
 from litemaas.portal.forms import LanguageForm, ThemeForm
-from litemaas.portal.templatetags.portal import EXPIRES_SOON, NEARLY
-from subscriptions.examples import base_url, examples_for
+from subscriptions.examples import examples_for
 from subscriptions.models import Subscription, SubscriptionStatus
 from usage import queries
 from usage.charts import column_chart
@@ -34,7 +30,6 @@ MONTH_DAYS: Final = 30
 CHART_DAYS: Final = 14
 ATTENTION_ROWS: Final = 5
 BUDGET_ROWS: Final = 4
-HISTORY_ROWS: Final = 20
 SECRET_PLACEHOLDER: Final = "YOUR_KEY"  # noqa: S105 -- stands in examples where nobody's secret may stand
 
 
@@ -67,11 +62,7 @@ def _steps(user: User) -> dict[str, Any]:
 
 def _attention(user: User) -> list[ApiKey]:
     """One's keys that do not work as wished or soon will not."""
-    unsynced = Q(secrets__sync_status__in=(SyncStatus.PENDING, SyncStatus.FAILED))
-    expiring = Q(expires_at__lte=timezone.now() + EXPIRES_SOON)
-    spent = Q(max_budget__isnull=False, spend__gte=F("max_budget") * NEARLY)
-    mine = ApiKey.objects.filter(user=user).alive().filter(unsynced | expiring | spent)
-    return list(mine.distinct().for_display()[:ATTENTION_ROWS])
+    return list(ApiKey.objects.filter(user=user).needing_attention().for_display()[:ATTENTION_ROWS])
 
 
 def _waiting(user: User) -> dict[str, Any]:
@@ -106,25 +97,6 @@ def _budgets(user: User) -> list[ApiKey]:
     return list(
         mine.order_by((F("spend") / NullIf("max_budget", Decimal(0))).desc(nulls_last=True), "id")[:BUDGET_ROWS]
     )
-
-
-@access(Permission.APIKEYS_READ)
-@require_safe
-def api_key(request: SignedInRequest, key_id: UUID) -> HttpResponse:
-    """One key with its limits, models, usage and history."""
-    key = get_object_or_404(ApiKey.objects.visible_to(request.user).for_display(), pk=key_id)
-    question = queries.Question.of(api_key=[key.pk])
-    freshness = queries.freshness(question)
-    context = {
-        "key": key,
-        "effective": set(key.links.effective().values_list("model_id", flat=True)),
-        "history": AuditEvent.objects.filter(target_type="apikey", target_id=str(key.pk))[:HISTORY_ROWS],
-        "summary": queries.summary(request.user, question),
-        "freshness": freshness,
-        "chart": column_chart(queries.timeseries(request.user, question), "requests", missing=freshness.missing_days),
-        "base_url": base_url(),
-    }
-    return render(request, "apikeys/detail.html", context)
 
 
 @access(PUBLIC)

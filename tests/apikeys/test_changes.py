@@ -111,9 +111,9 @@ def refused(actor: User, key: ApiKey, **changes: Any) -> tuple[str, Any]:
 def test_what_is_sent_changes_and_nothing_else(
     changes: dict[str, Any], old: Any, new: Any, ada: User, key: ApiKey
 ) -> None:
-    before = ApiKey.objects.filter(pk=key.pk).values().get()
+    before: dict[str, Any] = dict(ApiKey.objects.filter(pk=key.pk).values().get())
     update_api_key(ada, key_id=key.pk, **changes)
-    after = ApiKey.objects.filter(pk=key.pk).values().get()
+    after: dict[str, Any] = dict(ApiKey.objects.filter(pk=key.pk).values().get())
     assert {name for name in after if after[name] != before[name]} == set(changes)
     assert told() == [{"old": old, "new": new}]
 
@@ -273,7 +273,9 @@ def test_strangers_and_the_deleted_are_not_found(ada: User, eve: User, ann: User
         with pytest.raises(NotFound):
             verb(eve, key_id=key.pk)
     ApiKey.objects.update(deleted_at=timezone.now())
-    for verb in (update_api_key, block_api_key, unblock_api_key):
+    with pytest.raises(NotFound):
+        update_api_key(ann, key_id=key.pk)
+    for verb in (block_api_key, unblock_api_key):
         with pytest.raises(NotFound):
             verb(ann, key_id=key.pk)
 

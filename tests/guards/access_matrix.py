@@ -26,8 +26,15 @@ MATRIX: Final[dict[tuple[str, str], Answers]] = {
     ("GET", "/"): Answers(302, 200, 200, 200, 200),
     ("GET", "/api-keys"): Answers(302, 200, 200, 200, 200),
     ("GET", "/api-keys/<uuid:key_id>"): Answers(302, 404, 200, 200, 200),
+    ("GET", "/api-keys/<uuid:key_id>/block"): Answers(302, 403, 403, 403, 200),
+    ("POST", "/api-keys/<uuid:key_id>/block"): Answers(401, 403, 403, 403, 302),
+    ("GET", "/api-keys/<uuid:key_id>/edit"): Answers(302, 404, 200, 403, 200),
+    ("POST", "/api-keys/<uuid:key_id>/edit"): Answers(401, 404, 302, 403, 302),
+    ("POST", "/api-keys/<uuid:key_id>/retry"): Answers(401, 403, 403, 403, 302),
     ("GET", "/api-keys/<uuid:key_id>/revoke"): Answers(302, 404, 200, 403, 200),
     ("POST", "/api-keys/<uuid:key_id>/revoke"): Answers(401, 404, 302, 403, 302),
+    ("GET", "/api-keys/<uuid:key_id>/unblock"): Answers(302, 403, 403, 403, 200),
+    ("POST", "/api-keys/<uuid:key_id>/unblock"): Answers(401, 403, 403, 403, 302),  # Ada's second key, blocked
     ("GET", "/api-keys/create"): Answers(302, 200, 200, 403, 200),
     ("POST", "/api-keys/create"): Answers(401, 422, 200, 403, 422),  # Eve and Ann have subscribed to nothing
     ("POST", "/language"): Answers(302, 302, 302, 302, 302),

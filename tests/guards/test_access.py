@@ -134,6 +134,7 @@ class World:
             "/language": {"language": "de"},
             "/profile": {"full_name": "Somebody Else", "language": "de", "time_zone": "Europe/Berlin"},
             "/profile/language": {"language": "de"},
+            "/api-keys/<uuid:key_id>/edit": {"name": "renamed", "models": ["gpt-4o"]},
             "/sign-in": {"username": "ada", "password": "wrong"},
             "/subscriptions/<uuid:subscription_id>/deny": {"reason": "r"},
             "/subscriptions/<uuid:subscription_id>/review": {"message": "m"},

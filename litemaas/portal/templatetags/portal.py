@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from lucide.templatetags.lucide import lucide
 
 from accounts.models import AuditEvent
-from apikeys.models import ApiKey, KeyStatus
+from apikeys.models import EXPIRES_SOON, NEARLY, ApiKey, KeyStatus
 from litellm_sync.state import SyncStatus
 from litemaas.portal.wording import ACTIONS
 
@@ -28,8 +28,6 @@ NOTHING: Final = "–"  # noqa: RUF001 -- a dash stands for "unknown" or "none"
 CENT: Final = Decimal("0.01")
 SHORTEN_FROM: Final = 10_000
 UNITS: Final = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
-EXPIRES_SOON: Final = timedelta(days=7)
-NEARLY: Final = Decimal("0.8")
 
 # State -> tone, icon, words.
 STATES: Final[dict[str, tuple[str, str, Any]]] = {
@@ -39,6 +37,7 @@ STATES: Final[dict[str, tuple[str, str, Any]]] = {
     "denied": ("bad", "circle-x", gettext_lazy("Denied")),
     "expired": ("quiet", "timer", gettext_lazy("Expired")),
     "expires_soon": ("warn", "timer", gettext_lazy("Expires soon")),
+    "no_model": ("bad", "circle-slash", gettext_lazy("No usable model")),
     "not_usable": ("warn", "circle-slash", gettext_lazy("Not usable now")),
     "over_budget": ("bad", "octagon-alert", gettext_lazy("Budget used up")),
     "near_budget": ("warn", "triangle-alert", gettext_lazy("Over 80 % of budget")),
@@ -53,8 +52,11 @@ STATES: Final[dict[str, tuple[str, str, Any]]] = {
 }
 
 HAPPENINGS: Final = {
+    "apikey.blocked": gettext_lazy("Blocked"),
     "apikey.created": gettext_lazy("Created"),
     "apikey.revoked": gettext_lazy("Revoked"),
+    "apikey.unblocked": gettext_lazy("Unblocked"),
+    "apikey.updated": gettext_lazy("Changed"),
 }
 
 
@@ -94,7 +96,8 @@ def states(key: ApiKey) -> list[str]:
 
 
 def _worries(key: ApiKey, now: datetime) -> list[str]:
-    found = []
+    # Annotated where it is of interest, with_usability().
+    found = [] if getattr(key, "has_usable_model", True) else ["no_model"]
     if key.max_budget is not None and key.spend >= key.max_budget:
         found.append("over_budget")
     elif key.max_budget is not None and key.spend >= key.max_budget * NEARLY:
