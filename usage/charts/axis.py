@@ -173,7 +173,8 @@ def in_words(value: Decimal | int, metric: str) -> str:
     if 0 < amount < SMALLEST["spend"]:
         return _("less than $0.0001")
     places = 2 if amount == amount.quantize(CENT) or amount >= CENT * 10 else 4
-    return f"${number_format(amount, places, force_grouping=True)}"
+    # number_format() cuts off instead of rounding.
+    return f"${number_format(round(amount, places), places, force_grouping=True)}"
 
 
 def in_short(value: Decimal, metric: str, step: Decimal) -> str:
