@@ -16,6 +16,7 @@ PRECEDENCE: Final = (Role.ADMIN, Role.ADMIN_READONLY, Role.USER)
 class Permission(enum.StrEnum):
     """``noun.verb``, sorted. One for each kind of write, so that reading never implies writing."""
 
+    ADMIN_READ = "admin.read"
     APIKEYS_BLOCK = "apikeys.block"
     APIKEYS_CREATE = "apikeys.create"
     APIKEYS_READ = "apikeys.read"
@@ -37,6 +38,7 @@ class Permission(enum.StrEnum):
     TEAMS_READ = "teams.read"
     USAGE_READ = "usage.read"
     USERS_CREATE = "users.create"
+    USERS_READ = "users.read"
 
 
 class Scope(enum.IntEnum):
@@ -49,6 +51,7 @@ class Scope(enum.IntEnum):
 
 _P = Permission
 _READS = {
+    _P.ADMIN_READ,
     _P.APIKEYS_READ,
     _P.AUDIT_READ,
     _P.INTEGRATION_READ,
@@ -58,6 +61,7 @@ _READS = {
     _P.SUBSCRIPTIONS_READ,
     _P.TEAMS_READ,
     _P.USAGE_READ,
+    _P.USERS_READ,
 }
 
 SCOPES: Final[dict[Role, dict[Permission, Scope]]] = {

@@ -6,6 +6,7 @@ from typing import Any
 
 import environ
 from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy
 
 from litemaas.foundation import embedded, logs
 
@@ -70,6 +71,10 @@ SIMPLE_JWT: dict[str, Any] = {
 # --- Django ----------------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
+    # Before Django's admin, whose templates it replaces.
+    "unfold.apps.BasicAppConfig",
+    "unfold.contrib.filters",
+    "litemaas.administration.apps.PortalAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -144,7 +149,11 @@ TEMPLATES: list[dict[str, Any]] = [
                     ],
                 )
             ],
-            "builtins": ["template_partials.templatetags.partials", "litemaas.portal.templatetags.portal"],
+            "builtins": [
+                "template_partials.templatetags.partials",
+                "litemaas.portal.templatetags.portal",
+                "litemaas.administration.templatetags.admin_portal",
+            ],
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
@@ -230,6 +239,24 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": ["'none'"],
         "manifest-src": ["'self'"],
     }
+}
+
+# --- The admin portal ------------------------------------------------------------------------------------------------
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "LiteMaaS",
+    "SITE_HEADER": "LiteMaaS",
+    "SITE_SUBHEADER": gettext_lazy("Administration"),
+    "SITE_URL": reverse_lazy("home"),
+    "SITE_ICON": "litemaas.administration.navigation.icon",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": "litemaas.administration.navigation.icon"},
+    ],
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "STYLES": ["litemaas.administration.navigation.styles", "litemaas.administration.navigation.admin_styles"],
+    "SCRIPTS": ["litemaas.administration.navigation.script"],
+    "SIDEBAR": {"navigation": "litemaas.administration.navigation.side_bar"},
 }
 
 # --- API -------------------------------------------------------------------------------------------------------------

@@ -98,3 +98,47 @@ MATRIX: Final[dict[tuple[str, str], Answers]] = {
     ("GET", "/api/v1/docs"): Answers(401, 200, 200, 200, 200),
     ("GET", "/api/v1/schema"): Answers(401, 200, 200, 200, 200),
 }
+
+# --- The admin portal: its addresses follow from its tables and their verbs ---
+
+READING = Answers(302, 403, 403, 200, 200)
+ASKING = Answers(302, 403, 403, 403, 200)
+DOING = Answers(401, 403, 403, 403, 302)
+
+# Every table, with the verbs for a row, whether they are for many rows too, and what its list offers besides.
+ADMIN_TABLES: Final[dict[str, tuple[tuple[str, ...], bool, tuple[str, ...]]]] = {
+    "accounts/auditevent": ((), False, ()),
+    "accounts/failedsignin": ((), False, ()),
+    "accounts/refreshfamily": ((), False, ()),
+    "accounts/user": (("retry",), True, ("add",)),
+    "apikeys/apikey": (("block", "retry", "revoke", "unblock"), True, ()),
+    "apikeys/keypolicy": (("edit",), False, ()),
+    "litellm_sync/syncrun": ((), False, ("start",)),
+    "procrastinate/procrastinatejob": ((), False, ()),
+    "subscriptions/model": (("open", "restrict"), True, ()),
+    "subscriptions/subscription": (("approve", "deny"), True, ()),
+    "teams/membership": (("retry",), True, ()),
+    "teams/team": (("retry",), True, ()),
+    "usage/dailyusage": ((), False, ()),
+    "usage/usageday": ((), False, ()),
+}
+
+
+def _admin() -> dict[tuple[str, str], Answers]:
+    rows = {
+        ("GET", "/admin/"): READING,
+        ("GET", "/admin/accounts/auditevent/export/"): READING,
+        ("GET", "/admin/jsi18n/"): READING,
+        ("POST", "/admin/retry/"): DOING,
+        ("POST", "/admin/sync/<slug:what>/"): DOING,
+    }
+    for table, (verbs, bulk, list_verbs) in ADMIN_TABLES.items():
+        rows |= {("GET", f"/admin/{table}/{page}"): READING for page in ("", "<path:object_id>/change/")}
+        if bulk:
+            rows["POST", f"/admin/{table}/"] = DOING
+        for page in (*list_verbs, *(f"<path:object_id>/{verb}" for verb in verbs)):
+            rows |= {("GET", f"/admin/{table}/{page}/"): ASKING, ("POST", f"/admin/{table}/{page}/"): DOING}
+    return rows
+
+
+MATRIX.update(_admin())

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.contrib import admin
 from django.db import connection, transaction
 from django.test import Client
 
@@ -22,7 +23,8 @@ from litemaas.foundation.access import PUBLIC, SIGNED_IN, required
 from litemaas.foundation.once import new_ticket
 from subscriptions.models import Model, Subscription
 from subscriptions.services import create_subscription, deny_subscription
-from tests.guards.access_matrix import MATRIX, Answers
+from tests.guards import admin_world
+from tests.guards.access_matrix import ADMIN_TABLES, MATRIX, Answers
 from tests.guards.routes import METHODS, Route, routes
 
 WRITING = ("POST", "PUT", "PATCH", "DELETE")
@@ -91,6 +93,28 @@ def test_trap_09_adminreadonly_has_every_reading_permission_and_no_other() -> No
     assert set(SCOPES[Role.USER]) < set(Permission)
 
 
+def test_every_table_of_the_admin_portal_is_entered_by_hand() -> None:
+    found: dict[str, Any] = {
+        table._meta.label_lower.replace(".", "/"): page for table, page in admin.site._registry.items()
+    }
+    verbs = {
+        name: (
+            tuple(sorted(verb.name for verb in page.all_verbs())),
+            any(verb.bulk for verb in page.all_verbs()),
+            tuple(verb.name for verb in page.all_list_verbs()),
+        )
+        for name, page in found.items()
+    }
+    assert verbs == ADMIN_TABLES
+
+
+def test_every_verb_of_the_admin_portal_has_a_permission_that_writes() -> None:
+    registry: dict[Any, Any] = admin.site._registry
+    for page in registry.values():
+        for verb in (*page.all_verbs(), *page.all_list_verbs()):
+            assert not verb.permission.value.endswith(".read"), verb.name
+
+
 # --- The table -------------------------------------------------------------------------------------------------------
 
 
@@ -118,6 +142,8 @@ class World:
 
     def address(self, path: str) -> str:
         """The address with somebody's things filled in."""
+        if path.startswith("/admin/"):
+            return admin_world.address(path)
         api_key = "/api-keys/" in path
         wished = {"approve": self.waiting, "deny": self.waiting, "request-review": self.denied, "review": self.denied}
         subscription = wished.get(path.rpartition("/")[2], self.spare)
@@ -129,6 +155,8 @@ class World:
 
     def body(self, path: str, person: User | None) -> dict[str, Any]:
         """What somebody would send there in earnest."""
+        if path.startswith("/admin/"):
+            return admin_world.body(path)
         bodies: dict[str, dict[str, Any]] = {
             "/api-keys/create": {"name": "k", "models": ["gpt-4o"], "ticket": new_ticket(person.pk if person else "")},
             "/language": {"language": "de"},
@@ -177,6 +205,7 @@ def world(people: dict[str, User | None], ada: User, models: list[Any], settings
     blocked = create_api_key(ada, name="blocked", models=["gpt-4o"]).key
     ApiKey.objects.filter(pk=blocked.pk).update(status="blocked")
     run = SyncRun.objects.create(kind="models", status="done")
+    admin_world.furnish(ada, key)
     return World(people, key, blocked, used, spare, waiting, denied, run)
 
 
