@@ -44,11 +44,11 @@ def started() -> Iterator[Browser]:
 
 
 def sign_in(page: Page, url: str, name: str) -> None:
-    """Sign somebody in whose password is the name."""
+    """Sign somebody in whose password is the name, in whatever language the page is."""
     page.goto(f"{url}/sign-in")
-    page.get_by_label("User name").fill(name)
-    page.get_by_label("Password").fill(name)
-    page.get_by_role("button", name="Sign in").click()
+    page.locator("[name=username]").fill(name)
+    page.locator("[name=password]").fill(name)
+    page.locator("[name=password]").press("Enter")
     page.wait_for_url(f"{url}/")
 
 

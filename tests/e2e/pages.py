@@ -3,12 +3,14 @@
 A new page is one line in STATES; ``tests/guards/test_browser_list.py`` asks for it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from playwright.sync_api import Page
+
+from tests.guards.access_matrix import ADMIN_TABLES
 
 
 class Weather(Enum):
@@ -77,6 +79,32 @@ def _wrong_key(page: Page) -> None:
     page.get_by_label("Budget", exact=False).first.fill("-5")
     page.get_by_role("button", name="Create the key").click()
     page.locator("[aria-invalid=true]").first.wait_for()
+
+
+def _wrong_time_zone(page: Page) -> None:
+    page.get_by_label("Time zone").fill("Nowhere/Atlantis")
+    page.get_by_role("button", name="Save").click()
+    page.locator("[aria-invalid=true]").first.wait_for()
+
+
+def _admin_states() -> Iterator["State"]:
+    """The admin portal: its dashboard, and for each table the list, one row and each verb."""
+    yield State("admin", "/admin/", "admin", "What needs you")
+    yield State("admin-readonly", "/admin/", "ro", "What needs you")
+    yield State("admin-away", "/admin/", "admin", "has not answered", weather=Weather.LITELLM_AWAY)
+    for table, (verbs, _bulk, list_verbs) in ADMIN_TABLES.items():
+        name = f"admin-{table.partition('/')[2]}"
+        one = f"/admin/{table}/<path:object_id>"
+        yield State(name, f"/admin/{table}/", "admin", "To the portal")
+        yield State(f"{name}-nothing", f"/admin/{table}/", "ro", "To the portal", path=f"/admin/{table}/?q=zzzz")
+        yield State(
+            f"{name}-one", f"{one}/change/", "admin", "To the portal", path=f"/admin/{table}/{{row[{table}]}}/change/"
+        )
+        for verb in verbs:
+            path = f"/admin/{table}/{{row[{table}/{verb}]}}/{verb}/"
+            yield State(f"{name}-{verb}", f"{one}/{verb}/", "admin", "Cancel", path=path)
+        for verb in list_verbs:
+            yield State(f"{name}-{verb}", f"/admin/{table}/{verb}/", "admin", "Cancel")
 
 
 KEY = "/api-keys/<uuid:key_id>"
@@ -169,13 +197,33 @@ STATES: Final = (
     ),
     State("key-of-somebody", KEY, "admin", "Carla Costa", path="/api-keys/{key[carla]}"),
     State("key-revoke", f"{KEY}/revoke", "alice", "Revoke the key", path="/api-keys/{key[spare]}/revoke"),
+    State("key-edit", f"{KEY}/edit", "alice", "Save the changes", path="/api-keys/{key[alice]}/edit"),
+    State("key-edit-revoked", f"{KEY}/edit", "alice", "nothing left to change", path="/api-keys/{key[revoked]}/edit"),
+    State("key-edit-expired", f"{KEY}/edit", "alice", "This key has expired", path="/api-keys/{key[expired]}/edit"),
+    State("key-block", f"{KEY}/block", "admin", "Block the key", path="/api-keys/{key[carla]}/block"),
+    State("key-unblock", f"{KEY}/unblock", "admin", "Unblock the key", path="/api-keys/{key[blocked]}/unblock"),
+    State("keys-more-filters", "/api-keys", "alice", "Support assistant", act=_open("More filters")),
     State("key-revoked-already", f"{KEY}/revoke", "alice", "revoked already", path="/api-keys/{key[revoked]}/revoke"),
     # --- Usage ---
     State("usage", "/usage", "alice", "By model"),
-    State("usage-90-days", "/usage", "alice", "By model", path="/usage?days=90&metric=requests"),
-    State("usage-table", "/usage", "alice", "By model", act=_open("The same as a table")),
-    State("usage-empty", "/usage", "nora", "Nothing was used"),
-    State("usage-everybody", "/usage", "admin", "By model", path="/usage?of=everybody&days=90"),
+    State("usage-90-days", "/usage", "alice", "By model", path="/usage?range=90&metric=requests"),
+    State("usage-table", "/usage", "alice", "By model", act=_open("30 days")),
+    State("usage-empty", "/usage", "nora", "No usage yet"),
+    State("usage-split", "/usage", "alice", "By weekday", path="/usage?range=90&split=1&metric=total_tokens&by=model"),
+    State("usage-filtered", "/usage", "alice", "Remove this filter", path="/usage?range=30&model=gpt-4o"),
+    State("usage-nothing", "/usage", "alice", "Nothing fits these filters", path="/usage?model=whisper-large-v3"),
+    State("usage-wrong", "/usage", "alice", "Nothing is shown until", path="/usage?start=yesterday", status=422),
+    State("usage-readonly", "/usage", "ro", "By weekday", path="/usage?of=everybody"),
+    State("usage-everybody", "/usage", "admin", "By model", path="/usage?of=everybody&range=90"),
+    # --- Profile ---
+    State("profile", "/profile", "alice", "You decide"),
+    State("profile-newcomer", "/profile", "nora", "You have no keys"),
+    State("profile-admin", "/profile", "admin", "You are an administrator"),
+    State("profile-readonly", "/profile", "ro", "Your role only reads"),
+    State("profile-wrong", "/profile", "nora", "You decide", status=422, act=_wrong_time_zone),
+    State("profile-activity", "/profile/activity", "alice", "activity"),
+    State("menu-language", "/", "alice", "Deutsch", act=_open("Language")),
+    *_admin_states(),
     # --- What goes wrong ---
     State("error-403", NOWHERE, "ro", "Not allowed", path="/api-keys/create", status=403),
     State("error-404", NOWHERE, "alice", "Not found", path="/nothing-here", status=404),
@@ -195,6 +243,8 @@ STATES: Final = (
 
 # Addresses that answer a GET with something else than a page of ours.
 NOT_PAGES: Final = {
+    "/admin/accounts/auditevent/export/": "a file",
+    "/admin/jsi18n/": "a script of Django's",
     "/healthz/live": "for the platform",
     "/healthz/ready": "for the platform",
     "/metrics": "for Prometheus",

@@ -11,20 +11,24 @@ from decimal import Decimal
 from typing import Any, Final
 
 import requests
+from django.apps import apps
 from django.conf import settings
+from django.contrib.admin.utils import quote
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import FailedSignIn, RefreshFamily, User
 from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.policy import update_policy
 from apikeys.services import create_api_key, revoke_api_key
-from litellm_sync import activity
+from litellm_sync import activity, state
 from litellm_sync.catalogue import sync_models
 from litellm_sync.client import LiteLLM
+from litellm_sync.models import SyncRun
 from litemaas import demo
 from subscriptions.models import Model, Subscription
 from subscriptions.services import create_subscription
 from teams.services import provision_user
+from tests.guards.access_matrix import ADMIN_TABLES
 from usage.services import replace_day
 
 People = dict[str, User]
@@ -81,7 +85,8 @@ def main() -> dict[str, Any]:
     keys = _keys(people) | _states(people)
     _usage(people)
     _subscriptions(people)
-    return {"keys": keys, "subscriptions": _subscription_ids(people)}
+    _operations(people)
+    return {"keys": keys, "subscriptions": _subscription_ids(people), "rows": _rows()}
 
 
 def _people() -> People:
@@ -226,3 +231,43 @@ def _subscriptions(people: People) -> None:
 def _subscription_ids(people: People) -> dict[str, str]:
     mine = Subscription.objects.filter(user=people["alice"])
     return {model: str(pk) for model, pk in mine.values_list("model_id", "pk")}
+
+
+def _operations(people: People) -> None:
+    """What only administrators see: a failed run, a job that waits for long, sign-ins."""
+    now = timezone.now()
+    failed = {"error": "LiteLLM did not answer in time.", "started_at": now, "finished_at": now}
+    SyncRun.objects.create(kind="models", status="failed", **failed)
+    state.job(state.PUSH_TASK, schedule_in={"days": 30}).defer(kind="accounts.user", object_id=str(people["emma"].pk))
+    FailedSignIn.objects.create(account="mallory", address="203.0.113.7")
+    RefreshFamily.objects.create(user=people["david"], current="x", expires_at=now + timedelta(days=14))
+    User.objects.filter(username="hiro").update(max_budget=Decimal(50), budget_duration="1mo", spend=Decimal("44.10"))
+
+
+# Table and verb of the admin portal -> a row that fits; of other tables any row does.
+FITTING: Final[dict[str, dict[str, Any]]] = {
+    "apikeys/apikey/block": {"name": "Spare"},
+    "apikeys/apikey/revoke": {"name": "Spare"},
+    "apikeys/apikey/unblock": {"status": "blocked"},
+    "apikeys/apikey/retry": {"name": "Old dashboard"},
+    "subscriptions/model/open": {"restricted": True},
+    "subscriptions/model/restrict": {"restricted": False},
+    "subscriptions/subscription/approve": {"status": "pending"},
+    "subscriptions/subscription/deny": {"status": "pending"},
+    "accounts/user": {"username": "alice"},
+    "apikeys/apikey": {"name": "Support assistant"},
+    "subscriptions/model": {"pk": "gpt-4o"},
+    "procrastinate/procrastinatejob": {"scheduled_at__gt": timezone.now() + timedelta(days=1)},
+}
+
+
+def _rows() -> dict[str, str]:
+    """For each table of the admin portal, and each verb there, the id of a row as it stands in addresses."""
+    found = {}
+    for table, (verbs, _bulk, _list_verbs) in ADMIN_TABLES.items():
+        rows = apps.get_model(*table.split("/"))._default_manager
+        for name in (table, *(f"{table}/{verb}" for verb in verbs)):
+            row = rows.filter(**FITTING.get(name, {})).first()
+            assert row is not None, name
+            found[name] = quote(str(row.pk))
+    return found

@@ -11,6 +11,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Final
 
+from playwright.sync_api import Error
+
 from tests.e2e import browser, pages, stage
 from tests.e2e.conftest import ROOT
 
@@ -20,15 +22,17 @@ HEAVIEST_BYTES: Final = 150_000
 EXAMPLE_ADDRESS: Final = "https://llm.example.com"
 # Picture -> state, and how many pixels of its height are shown.
 DOCS_PICTURES: Final = {
+    "admin": ("admin", 1000),
+    "admin-keys": ("admin-apikey", 760),
+    "admin-subscriptions": ("admin-subscription", 640),
     "home": ("home-regular", 900),
-    "home-newcomer": ("home-first-call", 700),
-    "models": ("models", 900),
-    "model": ("model-subscribed", 800),
-    "subscriptions": ("subscriptions", 760),
-    "keys": ("keys", 900),
-    "key-create": ("key-create-limits", 1000),
-    "key-created": ("key-created", 860),
     "key": ("key", 960),
+    "key-created": ("key-created", 860),
+    "keys": ("keys", 900),
+    "model": ("model-subscribed", 800),
+    "models": ("models", 900),
+    "profile": ("profile", 900),
+    "subscriptions": ("subscriptions", 760),
     "usage": ("usage", 1100),
 }
 VARIANTS: Final = (("light", 1280), ("dark", 1280), ("light", 360), ("dark", 360))
@@ -116,8 +120,13 @@ def _take_all(folder: Path) -> list[Path]:
 
 
 def _take(visitor: browser.Visitor, state: pages.State, folder: Path, suffix: str = "") -> list[Path]:
-    taken = []
-    page = visitor.open(state, in_english=not suffix)
+    taken: list[Path] = []
+    try:
+        page = visitor.open(state, in_english=not suffix)
+    except (AssertionError, Error) as error:
+        # The others are worth a look all the same; the end says what is missing.
+        say(f"NOT REACHED: {state.name}{suffix}: {str(error).splitlines()[0]}")
+        return taken
     for theme, width in VARIANTS[:1] if suffix else VARIANTS:
         browser.look(page, width, theme)
         path = folder / f"{state.name}-{theme}-{width}{suffix}.png"

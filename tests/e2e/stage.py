@@ -32,6 +32,7 @@ class Stage:
     emulator: Emulator
     keys: dict[str, str]
     subscriptions: dict[str, str]
+    rows: dict[str, str]
 
     @property
     def url(self) -> str:
@@ -40,7 +41,7 @@ class Stage:
 
     def path(self, template: str) -> str:
         """An address with the ids of the scene: ``{key[alice]}``, ``{subscription[gpt-4o]}``."""
-        return template.format(key=self.keys, subscription=self.subscriptions)
+        return template.format(key=self.keys, subscription=self.subscriptions, row=self.rows)
 
     @contextmanager
     def litellm_away(self) -> Iterator[None]:
@@ -102,7 +103,7 @@ def set_stage(log: Path, **settings: str) -> Iterator[Stage]:
         # Pages are looked at for minutes; figures that change meanwhile would only make pictures differ.
         settings = {"USAGE_SYNC_SECONDS": "5"} | settings
         with running_product(emulator.url, MASTER_KEY, log, prepare=scene, settings=settings) as product:
-            stage = Stage(product, emulator, made["keys"], made["subscriptions"])
+            stage = Stage(product, emulator, made["keys"], made["subscriptions"], made["rows"])
             _wait_until_settled(stage)
             yield stage
 
