@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
+from uuid import UUID
 
 import requests
 from django.apps import apps
@@ -36,7 +37,7 @@ People = dict[str, User]
 DAYS: Final = 100
 NEWCOMERS: Final = ("nora", "nils", "ned")
 # One for each flow, so that no test sees what another has done.
-ACTORS: Final = tuple(f"actor{number}" for number in range(1, 41))
+ACTORS: Final = tuple(f"actor{number}" for number in range(1, 61))
 COLLEAGUES: Final = {
     "carla": "Carla Costa",
     "david": "David Dubois",
@@ -207,10 +208,12 @@ def _states(people: People) -> dict[str, str]:
     }
     revoke_api_key(alice, key_id=states["revoked"])
     secrets = ApiKeySecret.objects
-    secrets.filter(key=states["failed"]).update(sync_status="failed", sync_error="needs_rotation", sync_next_at=None)
+    secrets.filter(key=UUID(states["failed"])).update(
+        sync_status="failed", sync_error="needs_rotation", sync_next_at=None
+    )
     later = now + timedelta(days=30)  # somebody holds it, so no worker takes it up while it is looked at
     held = {"sync_next_at": later, "push_lease_until": later}
-    secrets.filter(key=states["pending"]).update(sync_status="pending", sync_error="timeout", **held)
+    secrets.filter(key=UUID(states["pending"])).update(sync_status="pending", sync_error="timeout", **held)
     return states
 
 
@@ -265,7 +268,7 @@ def _rows() -> dict[str, str]:
     """For each table of the admin portal, and each verb there, the id of a row as it stands in addresses."""
     found = {}
     for table, (verbs, _bulk, _list_verbs) in ADMIN_TABLES.items():
-        rows = apps.get_model(*table.split("/"))._default_manager
+        rows = apps.get_model(table.replace("/", "."))._default_manager
         for name in (table, *(f"{table}/{verb}" for verb in verbs)):
             row = rows.filter(**FITTING.get(name, {})).first()
             assert row is not None, name

@@ -35,7 +35,12 @@ DOCS_PICTURES: Final = {
     "subscriptions": ("subscriptions", 760),
     "usage": ("usage", 1100),
 }
-VARIANTS: Final = (("light", 1280), ("dark", 1280), ("light", 360), ("dark", 360))
+VARIANTS: Final[tuple[tuple[browser.Theme, int], ...]] = (
+    ("light", 1280),
+    ("dark", 1280),
+    ("light", 360),
+    ("dark", 360),
+)
 GERMAN: Final = ("sign-in", "home-regular", "models", "keys", "key-create", "usage")
 CONTACT_SHEET: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Screenshots of LiteMaaS</title>

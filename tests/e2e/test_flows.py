@@ -1,9 +1,11 @@
 """What people come for, from the first click to the last: with scripts, without them, and on a phone."""
 
+import csv
 import json
 import re
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -201,6 +203,129 @@ def test_create_key_mend_the_mistake_and_revoke_it(page: Page, stage: Stage, act
     page.get_by_role("button", name="Revoke the key").click()
     expect(page.get_by_text("“Revoked soon” is revoked")).to_be_visible()
     wait_for(lambda: stage.product.chat(secret, "gpt-4o-mini").status_code != requests.codes.ok, what="the refusal")
+
+
+def test_edit_key_and_no_change_changes_nothing(page: Page, stage: Stage, actor: str) -> None:
+    sign_in(page, stage.url, actor)
+    subscribe(page, stage, "gpt-4o-mini")
+    secret = create_key(page, stage, "Before", "gpt-4o-mini")
+    page.get_by_role("link", name="I have copied it").click()
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_label("Name").fill("After")
+    page.get_by_role("button", name="Save the changes").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("After")
+    api = stage.product.sign_in(actor)
+    before = api("GET", "/api-keys")["results"]
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_role("button", name="Save the changes").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("After")
+    volatile = {"sync_status", "last_used_at", "spend"}
+    assert [{k: v for k, v in row.items() if k not in volatile} for row in api("GET", "/api-keys")["results"]] == [
+        {k: v for k, v in row.items() if k not in volatile} for row in before
+    ]
+    assert stage.product.chat(secret, "gpt-4o-mini").status_code == requests.codes.ok
+
+
+# --- Usage and profile -----------------------------------------------------------------------------------------------
+
+
+def test_usage_ranges_filters_and_files(page: Page, stage: Stage, way: str) -> None:
+    sign_in(page, stage.url, "bob")
+    page.goto(f"{stage.url}/usage")
+    page.get_by_role("link", name="90 days", exact=True).click()
+    expect(page).to_have_url(re.compile("range=90"))
+    page.get_by_label("Model", exact=True).select_option("gpt-4o-mini")
+    if way == "no-scripts":
+        page.get_by_role("button", name="Apply").click()
+    expect(page).to_have_url(re.compile("model=gpt-4o-mini"))
+    expect(page.get_by_text("Remove this filter")).to_have_count(1)
+    files = {}
+    for kind in ("CSV", "JSON"):
+        with page.expect_download() as arriving:
+            page.get_by_role("link", name=kind).click()
+        files[kind] = Path(arriving.value.path()).read_text()
+    rows = list(csv.DictReader(files["CSV"].splitlines()))
+    assert rows
+    assert {row["model"] for row in rows} == {"gpt-4o-mini"}
+    assert sum(int(row["requests"]) for row in rows) > 0
+    assert json.loads(files["JSON"])
+    page.go_back()
+    expect(page).not_to_have_url(re.compile("model=gpt-4o-mini"))
+
+
+def test_language_and_profile_are_kept(page: Page, stage: Stage, actor: str) -> None:
+    sign_in(page, stage.url, actor)
+    page.locator("summary", has_text="Language").click()
+    page.get_by_role("button", name="Deutsch").click()
+    expect(page.locator("html")).to_have_attribute("lang", "de")
+    page.goto(f"{stage.url}/profile")
+    page.locator("[name=full_name]").fill("Somebody Else")
+    page.locator("[name=language]").select_option("en")
+    page.locator("[name=time_zone]").fill("Europe/Berlin")
+    page.locator("#main form button[type=submit]").click()
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+    page.goto(stage.url)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Hello, Somebody Else")
+    expect(page.locator("footer")).to_contain_text("Europe/Berlin")
+
+
+# --- Administration --------------------------------------------------------------------------------------------------
+
+
+def test_admin_approves_and_denies(page: Page, stage: Stage, actor: str) -> None:
+    asking = stage.product.sign_in(actor)
+    wished = {
+        verb: asking("POST", "/subscriptions", 201, json={"model": model})
+        for verb, model in (("approve", "claude-opus"), ("deny", "o4-mini"))
+    }
+    sign_in(page, stage.url, "admin")
+    for verb, subscription in wished.items():
+        page.goto(f"{stage.url}/admin/subscriptions/subscription/{subscription['id']}/change/")
+        page.get_by_role("link", name=re.compile(verb, re.IGNORECASE)).click()
+        if verb == "deny":
+            page.locator("[name=reason]").fill("Please use gpt-4o.")
+        page.locator("form.stack button[type=submit]").click()
+        expect(page.get_by_text(re.compile("Approved:|Denied:")).first).to_be_visible()
+    states = {verb: asking("GET", f"/subscriptions/{row['id']}") for verb, row in wished.items()}
+    assert (states["approve"]["status"], states["deny"]["status"]) == ("active", "denied")
+    assert states["deny"]["reason"] == "Please use gpt-4o."
+
+
+def test_admin_blocks_and_unblocks_a_key(page: Page, stage: Stage, actor: str) -> None:
+    owner = stage.product.sign_in(actor)
+    owner("POST", "/subscriptions", 201, json={"model": "gpt-4o-mini"})
+    made = owner("POST", "/api-keys", 201, json={"name": "Watched", "models": ["gpt-4o-mini"]})
+    sign_in(page, stage.url, "admin")
+    for verb, works in (("block", False), ("unblock", True)):
+        page.goto(f"{stage.url}/api-keys/{made['id']}/{verb}")
+        page.locator("#main form button[type=submit]").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Watched")
+        wait_for(
+            lambda works=works: stage.product.chat(made["secret"], "gpt-4o-mini").ok is works,  # type: ignore[misc]
+            what=f"LiteLLM to follow {verb}",
+        )
+
+
+def test_admin_starts_a_sync_and_watches_it(page: Page, stage: Stage) -> None:
+    sign_in(page, stage.url, "admin")
+    page.goto(f"{stage.url}/admin/litellm_sync/syncrun/start/")
+    page.locator("form.stack button[type=submit]").click()
+    expect(page.get_by_text("The synchronisation has been queued.")).to_be_visible()
+
+    def is_done() -> bool:
+        page.reload()
+        return page.get_by_text("Done", exact=True).count() > 0
+
+    wait_for(is_done, what="the end of the run")
+
+
+def test_read_only_admin_sees_no_buttons_and_is_refused(page: Page, stage: Stage) -> None:
+    sign_in(page, stage.url, "ro")
+    page.goto(f"{stage.url}/admin/apikeys/apikey/{stage.keys['carla']}/change/")
+    expect(page.get_by_role("link", name="Revoke")).to_have_count(0)
+    answer = page.goto(f"{stage.url}/admin/apikeys/apikey/{stage.keys['carla']}/revoke/")
+    assert answer is not None
+    assert answer.status == requests.codes.forbidden
 
 
 # --- Lists -----------------------------------------------------------------------------------------------------------
