@@ -95,10 +95,14 @@ def _admin_states() -> Iterator["State"]:
     for table, (verbs, _bulk, list_verbs) in ADMIN_TABLES.items():
         name = f"admin-{table.partition('/')[2]}"
         one = f"/admin/{table}/<path:object_id>"
-        yield State(name, f"/admin/{table}/", "admin", "To the portal")
-        yield State(f"{name}-nothing", f"/admin/{table}/", "ro", "To the portal", path=f"/admin/{table}/?q=zzzz")
+        yield State(name, f"/admin/{table}/", "admin", "Back to the portal")
+        yield State(f"{name}-nothing", f"/admin/{table}/", "ro", "Back to the portal", path=f"/admin/{table}/?q=zzzz")
         yield State(
-            f"{name}-one", f"{one}/change/", "admin", "To the portal", path=f"/admin/{table}/{{row[{table}]}}/change/"
+            f"{name}-one",
+            f"{one}/change/",
+            "admin",
+            "Back to the portal",
+            path=f"/admin/{table}/{{row[{table}]}}/change/",
         )
         for verb in verbs:
             path = f"/admin/{table}/{{row[{table}/{verb}]}}/{verb}/"
@@ -193,8 +197,10 @@ STATES: Final = (
     State("key-never-used", KEY, "ned", "First steps", path="/api-keys/{key[ned]}"),
     *(
         State(f"key-{state}", KEY, "alice", "History", path=f"/api-keys/{{key[{state}]}}")
-        for state in ("expiring", "expired", "nearly", "over", "blocked", "failed", "pending", "revoked", "long")
+        for state in ("expiring", "expired", "nearly", "over", "blocked", "revoked", "long")
     ),
+    State("key-failed", KEY, "alice", "LiteLLM refused this key", path="/api-keys/{key[failed]}"),
+    State("key-pending", KEY, "alice", "has not got the latest state", path="/api-keys/{key[pending]}"),
     State("key-of-somebody", KEY, "admin", "Carla Costa", path="/api-keys/{key[carla]}"),
     State("key-revoke", f"{KEY}/revoke", "alice", "Revoke the key", path="/api-keys/{key[spare]}/revoke"),
     State("key-edit", f"{KEY}/edit", "alice", "Save the changes", path="/api-keys/{key[alice]}/edit"),

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
-from uuid import UUID
 
 import requests
 from django.apps import apps
@@ -158,17 +157,13 @@ def _calls_of(user: User, days: list[date]) -> Iterator[dict[str, Any]]:
 
 
 def _spent(today: date) -> Iterator[dict[str, Any]]:
-    """What brings one key near its budget of 25 USD and another one over it."""
+    """What brings one key near its budget of 25 USD and another one over it, spread over this month."""
+    days = [today.replace(day=day) for day in range(1, today.day + 1)]
     for name, spend in SPENT.items():
         for secret in ApiKeySecret.objects.filter(key__name=name):
-            calls = {"requests": 310, "prompt_tokens": 2_400_000, "completion_tokens": 900_000}
-            yield {
-                "date": str(today),
-                "token": secret.digest,
-                "model": "gpt-4o",
-                "spend": spend,
-                "charge": True,
-            } | calls
+            calls = {"requests": 31, "prompt_tokens": 240_000, "completion_tokens": 90_000, "charge": True}
+            for day in days:
+                yield {"date": str(day), "token": secret.digest, "model": "gpt-4o", "spend": spend / len(days)} | calls
 
 
 def _row(dice: random.Random, day: date, token: str, model: str, calls: int, *, charge: bool) -> dict[str, Any]:
@@ -207,13 +202,6 @@ def _states(people: People) -> dict[str, str]:
         "spare": key("Spare"),
     }
     revoke_api_key(alice, key_id=states["revoked"])
-    secrets = ApiKeySecret.objects
-    secrets.filter(key=UUID(states["failed"])).update(
-        sync_status="failed", sync_error="needs_rotation", sync_next_at=None
-    )
-    later = now + timedelta(days=30)  # somebody holds it, so no worker takes it up while it is looked at
-    held = {"sync_next_at": later, "push_lease_until": later}
-    secrets.filter(key=UUID(states["pending"])).update(sync_status="pending", sync_error="timeout", **held)
     return states
 
 

@@ -105,6 +105,7 @@ def set_stage(log: Path, **settings: str) -> Iterator[Stage]:
         with running_product(emulator.url, MASTER_KEY, log, prepare=scene, settings=settings) as product:
             stage = Stage(product, emulator, made["keys"], made["subscriptions"], made["rows"])
             _wait_until_settled(stage)
+            _break_keys(stage)
             yield stage
 
 
@@ -131,3 +132,14 @@ def _wait_until_settled(stage: Stage) -> None:
         wait_for(lambda: waiting() == 0, seconds=120, what=f"agreement with LiteLLM since {started}")
         gone = "SELECT 1 FROM subscriptions_model WHERE id = %s AND availability = 'unavailable'"
         wait_for(lambda: database.execute(gone, [GONE]).fetchone(), seconds=120, what="the first sync of models")
+
+
+def _break_keys(stage: Stage) -> None:
+    """One key that LiteLLM refuses and one that waits for it: after the workers have pushed what there was."""
+    secrets = "UPDATE apikeys_apikeysecret SET sync_status = {}, sync_error = {}, {} WHERE key_id = %s"
+    with psycopg.connect(stage.product.database_url, autocommit=True) as database:
+        refused = secrets.format("'failed'", "'needs_rotation'", "sync_next_at = NULL")
+        database.execute(refused, [stage.keys["failed"]])
+        # Somebody holds it for long, so that no worker takes it up while it is looked at.
+        held = "push_lease_until = now() + interval '30 days', sync_next_at = now() + interval '30 days'"
+        database.execute(secrets.format("'pending'", "'timeout'", held), [stage.keys["pending"]])
