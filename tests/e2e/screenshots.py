@@ -22,7 +22,7 @@ HEAVIEST_BYTES: Final = 150_000
 EXAMPLE_ADDRESS: Final = "https://llm.example.com"
 # Picture -> state, and how many pixels of its height are shown.
 DOCS_PICTURES: Final = {
-    "admin": ("admin", 1000),
+    "admin": ("admin", 760),
     "admin-keys": ("admin-apikey", 760),
     "admin-subscriptions": ("admin-subscription", 640),
     "home": ("home-regular", 900),
