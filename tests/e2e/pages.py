@@ -197,8 +197,11 @@ STATES: Final = (
     State("key-never-used", KEY, "ned", "First steps", path="/api-keys/{key[ned]}"),
     *(
         State(f"key-{state}", KEY, "alice", "History", path=f"/api-keys/{{key[{state}]}}")
-        for state in ("expiring", "expired", "nearly", "over", "blocked", "revoked", "long")
+        for state in ("expiring", "expired", "nearly", "over", "blocked", "revoked")
     ),
+    State("key-long", KEY, "long", "History", path="/api-keys/{key[long]}"),
+    State("keys-long", "/api-keys", "long", "a rather long name"),
+    State("home-long", "/", "long", "Maximiliane"),
     State("key-failed", KEY, "alice", "LiteLLM refused this key", path="/api-keys/{key[failed]}"),
     State("key-pending", KEY, "alice", "has not got the latest state", path="/api-keys/{key[pending]}"),
     State("key-of-somebody", KEY, "admin", "Carla Costa", path="/api-keys/{key[carla]}"),

@@ -122,11 +122,19 @@ def _keys(people: People) -> dict[str, str]:
         for number, title in enumerate(titles):
             limits: dict[str, Any] = {"max_budget": Decimal(400), "budget_duration": "1mo", "rpm_limit": 600}
             issued = create_api_key(user, name=title, models=models[: 3 - number] or models[:1], **limits)
+            _call(issued.secret, models[0])
             made.setdefault(name, str(issued.key.pk))
     _subscribe(people["nils"], "gpt-4o-mini")
     _subscribe(people["ned"], "gpt-4o-mini")
     made["ned"] = str(create_api_key(people["ned"], name="First steps", models=["gpt-4o-mini"]).key.pk)
     return made
+
+
+def _call(secret: str, model: str) -> None:
+    """One real call, so that LiteLLM knows when the key was last used."""
+    body = {"model": model, "messages": [{"role": "user", "content": "Say hello."}]}
+    url, headers = f"{settings.LITELLM_API_URL}/chat/completions", {"Authorization": f"Bearer {secret}"}
+    requests.post(url, json=body, headers=headers, timeout=30).raise_for_status()
 
 
 def _usage(people: People) -> None:
@@ -198,10 +206,12 @@ def _states(people: People) -> dict[str, str]:
         "failed": key("Old dashboard"),
         "pending": key("Data pipeline"),
         "revoked": key("Leaked in a chat"),
-        "long": key(("a rather long name of a key " * 3).strip(), max_budget=None, description="What it is for. " * 25),
         "spare": key("Spare"),
     }
     revoke_api_key(alice, key_id=states["revoked"])
+    _subscribe(people["long"], "gpt-4o")
+    words = {"name": ("a rather long name of a key " * 3).strip(), "description": "What it is for. " * 25}
+    states["long"] = str(create_api_key(people["long"], models=["gpt-4o"], **words).key.pk)
     return states
 
 
