@@ -210,8 +210,9 @@ def _states(people: People) -> dict[str, str]:
     }
     revoke_api_key(alice, key_id=states["revoked"])
     _subscribe(people["long"], "gpt-4o")
-    words = {"name": ("a rather long name of a key " * 3).strip(), "description": "What it is for. " * 25}
-    states["long"] = str(create_api_key(people["long"], models=["gpt-4o"], **words).key.pk)
+    name, description = ("a rather long name of a key " * 3).strip(), "What it is for. " * 25
+    issued = create_api_key(people["long"], name=name, description=description, models=["gpt-4o"])
+    states["long"] = str(issued.key.pk)
     return states
 
 
