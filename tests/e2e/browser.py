@@ -135,6 +135,9 @@ def look(page: Page, width: int, theme: Theme) -> None:
     """Look at an open page in another width and theme."""
     page.set_viewport_size({"width": width, "height": 800})
     page.emulate_media(color_scheme=theme)
+    if "/admin/" in page.url:
+        page.reload()  # its pages look at the theme when they load
+        page.wait_for_load_state("networkidle")
 
 
 def sideways(page: Page) -> int:

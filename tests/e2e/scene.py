@@ -27,6 +27,7 @@ from litellm_sync.models import SyncRun
 from litemaas import demo
 from subscriptions.models import Model, Subscription
 from subscriptions.services import create_subscription
+from teams.models import Membership, Team
 from teams.services import provision_user
 from tests.guards.access_matrix import ADMIN_TABLES
 from usage.services import replace_day
@@ -243,6 +244,10 @@ def _operations(people: People) -> None:
     state.job(state.PUSH_TASK, schedule_in={"days": 30}).defer(kind="accounts.user", object_id=str(people["emma"].pk))
     FailedSignIn.objects.create(account="mallory", address="203.0.113.7")
     RefreshFamily.objects.create(user=people["david"], current="x", expires_at=now + timedelta(days=14))
+    refused: dict[str, Any] = {"sync_status": "failed", "sync_error": "http_400", "sync_next_at": None}
+    research = Team.objects.create(name="Research", description="Long experiments.", **refused)
+    Membership.objects.create(team=research, user=people["emma"], **refused)
+    User.objects.filter(username="emma").update(**refused)
     User.objects.filter(username="hiro").update(max_budget=Decimal(50), budget_duration="1mo", spend=Decimal("44.10"))
 
 
@@ -257,6 +262,9 @@ FITTING: Final[dict[str, dict[str, Any]]] = {
     "subscriptions/subscription/approve": {"status": "pending"},
     "subscriptions/subscription/deny": {"status": "pending"},
     "accounts/user": {"username": "alice"},
+    "accounts/user/retry": {"username": "emma"},
+    "teams/membership/retry": {"team__name": "Research"},
+    "teams/team/retry": {"name": "Research"},
     "apikeys/apikey": {"name": "Support assistant"},
     "subscriptions/model": {"pk": "gpt-4o"},
     "procrastinate/procrastinatejob": {"scheduled_at__gt": timezone.now() + timedelta(days=1)},
