@@ -309,6 +309,7 @@ def test_admin_blocks_and_unblocks_a_key(page: Page, stage: Stage, actor: str) -
 def test_admin_starts_a_sync_and_watches_it(page: Page, stage: Stage) -> None:
     sign_in(page, stage.url, "admin")
     page.goto(f"{stage.url}/admin/litellm_sync/syncrun/start/")
+    page.get_by_label("Models", exact=True).check()
     page.locator("form.stack button[type=submit]").click()
     expect(page.get_by_text("The synchronisation has been queued.")).to_be_visible()
 
