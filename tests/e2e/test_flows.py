@@ -260,7 +260,7 @@ def test_language_and_profile_are_kept(page: Page, stage: Stage, actor: str) -> 
     expect(page.locator("html")).to_have_attribute("lang", "de")
     page.goto(f"{stage.url}/profile")
     page.locator("[name=full_name]").fill("Somebody Else")
-    page.locator("[name=language]").select_option("en")
+    page.locator("select[name=language]").select_option("en")
     page.locator("[name=time_zone]").fill("Europe/Berlin")
     page.locator("#main form button[type=submit]").click()
     expect(page.locator("html")).to_have_attribute("lang", "en")
