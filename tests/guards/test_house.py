@@ -30,6 +30,7 @@ FACES = (
     "*/views.py",
     "*/api.py",
     "*/admin.py",
+    "*/admin_*.py",
     "*/forms.py",
     "*/serializers.py",
     "*/urls.py",
