@@ -8,7 +8,7 @@ PYTEST_ARGS ?= -n auto --dist worksteal
 export LITELLM_SHARED ?= ../shared/litellm
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint pytest coverage format lock upgrade real-litellm clean
+.PHONY: help demo test check lint pytest coverage format messages lock upgrade real-litellm clean
 
 help: ## Say what each target does.
 	@echo "LiteMaaS - make TARGET, where TARGET is one of"
@@ -41,6 +41,11 @@ coverage: $(VENV)/.dev ## The tests, and which branches they did not take.
 format: $(VENV)/.dev ## Repair what can be repaired without thinking.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+messages: $(VENV)/.dev ## Collect the texts for translation and compile the translations; needs xgettext.
+	@command -v xgettext >/dev/null || \
+		{ echo "xgettext is missing; Debian and Ubuntu: apt install gettext, Fedora: dnf install gettext, macOS: brew install gettext" >&2; exit 1; }
+	DEBUG=1 $(BIN)/python manage.py messages
 
 real-litellm: $(VENV)/.dev ## Start both supported LiteLLM versions, run the tests that need them, stop them again.
 	.ci/real-litellm up

@@ -87,7 +87,7 @@ def _to_sign_in(request: HttpRequest) -> HttpResponse:
     """To the sign-in page and back again; it says so when there was a session that has ended."""
     query = urlencode({"next": request.get_full_path()})
     response = HttpResponseRedirect(f"{resolve_url(settings.LOGIN_URL)}?{query}")
-    if {settings.SESSION_COOKIE_NAME, WAS_SIGNED_IN} & set(request.COOKIES):
+    if request.COOKIES.get(settings.SESSION_COOKIE_NAME) or request.COOKIES.get(WAS_SIGNED_IN):
         messages.info(request, _("Your session has ended; sign in to go on."))
         response.delete_cookie(WAS_SIGNED_IN, samesite=settings.SESSION_COOKIE_SAMESITE)
     return response

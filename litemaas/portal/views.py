@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import AuditEvent, User
-from accounts.rbac import Permission, can_access_admin_features
+from accounts.rbac import Permission, can_access_admin_features, check_permission
 from accounts.requests import SignedInRequest
 from apikeys.models import ApiKey
 from litellm_sync.state import SyncStatus
@@ -43,7 +43,8 @@ SECRET_PLACEHOLDER: Final = "YOUR_KEY"  # noqa: S105 -- stands in examples where
 def home(request: SignedInRequest) -> HttpResponse:
     """Three steps for newcomers; what was used and what needs attention for regulars."""
     steps = _steps(request.user)
-    context = {"steps": steps, "attention": _attention(request.user), **_waiting(request.user)}
+    may_use = check_permission(request.user, Permission.SUBSCRIPTIONS_CREATE)
+    context = {"steps": steps, "may_use": may_use, "attention": _attention(request.user), **_waiting(request.user)}
     if steps["has_key"]:
         context |= _figures(request.user)
     return render(request, "portal/home.html", context)

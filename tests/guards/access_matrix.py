@@ -30,8 +30,13 @@ MATRIX: Final[dict[tuple[str, str], Answers]] = {
     ("POST", "/api-keys/<uuid:key_id>/revoke"): Answers(401, 404, 302, 403, 302),
     ("GET", "/api-keys/create"): Answers(302, 200, 200, 403, 200),
     ("POST", "/api-keys/create"): Answers(401, 422, 200, 403, 422),  # Eve and Ann have subscribed to nothing
+    ("POST", "/language"): Answers(302, 302, 302, 302, 302),
     ("GET", "/models"): Answers(302, 200, 200, 200, 200),
     ("GET", "/models/<path:model_id>"): Answers(302, 200, 200, 200, 200),
+    ("GET", "/profile"): Answers(302, 200, 200, 200, 200),
+    ("POST", "/profile"): Answers(401, 302, 302, 403, 302),
+    ("GET", "/profile/activity"): Answers(302, 200, 200, 200, 200),
+    ("POST", "/profile/language"): Answers(401, 302, 302, 403, 302),
     ("GET", "/sign-in"): Answers(200, 302, 302, 302, 302),
     ("POST", "/sign-in"): Answers(401, 302, 302, 302, 302),
     ("POST", "/sign-out"): Answers(401, 302, 302, 302, 302),
@@ -47,6 +52,7 @@ MATRIX: Final[dict[tuple[str, str], Answers]] = {
     ("POST", "/api/v1/auth/token/revoke"): Answers(401, 401, 401, 401, 401),
     ("GET", "/api/v1/me"): Answers(401, 200, 200, 200, 200),
     ("PATCH", "/api/v1/me"): Answers(401, 200, 200, 403, 200),
+    ("GET", "/api/v1/me/activity"): Answers(401, 200, 200, 200, 200),
     ("GET", "/api/v1/audit"): Answers(401, 403, 403, 200, 200),
     # --- API: models and subscriptions ---
     ("GET", "/api/v1/models"): Answers(401, 200, 200, 200, 200),

@@ -33,12 +33,13 @@ OPEN = {
     "/api/v1/auth/token/revoke": "the token is the proof",
     "/healthz/live": "load balancers",
     "/healthz/ready": "load balancers",
+    "/language": "a cookie of the reader's own",
     "/metrics": "Prometheus; METRICS_TOKEN closes it",
     "/sign-in": "signing in",
     "/theme": "a cookie of the reader's own",
 }
 # Writes that need nothing but being signed in, and that adminReadonly may do too: nothing of the product changes.
-HARMLESS = {("POST", "/sign-out"), ("POST", "/theme"), ("POST", "/sign-in")}
+HARMLESS = {("POST", "/language"), ("POST", "/sign-out"), ("POST", "/theme"), ("POST", "/sign-in")}
 REFUSALS = {401, 403, 404, 405, 422}
 
 
@@ -124,6 +125,9 @@ class World:
         """What somebody would send there in earnest."""
         bodies: dict[str, dict[str, Any]] = {
             "/api-keys/create": {"name": "k", "models": ["gpt-4o"], "ticket": new_ticket(person.pk if person else "")},
+            "/language": {"language": "de"},
+            "/profile": {"full_name": "Somebody Else", "language": "de", "time_zone": "Europe/Berlin"},
+            "/profile/language": {"language": "de"},
             "/sign-in": {"username": "ada", "password": "wrong"},
             "/subscriptions/create": {"model": "claude-sonnet"},
             "/theme": {"theme": "dark"},

@@ -25,7 +25,16 @@ ANY_MODULE = 400
 TEMPLATE, PARTIAL = 150, 40
 SHORT, LONGEST, SHARE = 35, 60, 0.95
 DRAWERS = re.compile(r"(utils?|helpers?|common|misc|tools|core|lib)\.py")
-FACES = ("*/views.py", "*/api.py", "*/admin.py", "*/forms.py", "*/serializers.py", "*/urls.py", "*/tasks.py")
+FACES = (
+    "*/portal/profile.py",
+    "*/views.py",
+    "*/api.py",
+    "*/admin.py",
+    "*/forms.py",
+    "*/serializers.py",
+    "*/urls.py",
+    "*/tasks.py",
+)
 WRITES = re.compile(
     r"\.(save|delete|create|get_or_create|update_or_create|bulk_create|bulk_update|raw|execute|executemany)$"
     r"|\.(filter|exclude|all)\(.*\)\.update$"

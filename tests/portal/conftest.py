@@ -17,7 +17,7 @@ from subscriptions.models import Subscription
 from usage.services import Fact, replace_day
 
 Browser = Callable[[User | None], Client]
-PAGES = ("home", "models", "subscriptions", "api-keys", "api-key-create", "usage")
+PAGES = ("home", "models", "subscriptions", "api-keys", "api-key-create", "usage", "profile", "profile-activity")
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from usage.charts import column_chart, nice_ceiling
 def test_money_is_in_cents_and_its_title_exact(value: Any, shown: str) -> None:
     text = str(portal.money(value))
     assert f">{shown}<" in text
-    assert f'title="{portal.plain(Decimal(value))} USD"' in text
+    assert f'value="{portal.plain(Decimal(value))}"' in text
+    assert f'title="{portal.exactly(Decimal(value))} USD"' in text
 
 
 @pytest.mark.parametrize(

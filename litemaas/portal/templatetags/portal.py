@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from lucide.templatetags.lucide import lucide
 
+from accounts.models import AuditEvent
 from apikeys.models import ApiKey, KeyStatus
 from litellm_sync.state import SyncStatus
 from litemaas.portal.wording import ACTIONS
@@ -121,6 +122,13 @@ def happening(action: str) -> Any:
 def happened(action: str) -> Any:
     """An action of the audit log in words, with the kind of thing that it is about."""
     return ACTIONS.get(action, action)
+
+
+@register.filter
+def subject(event: AuditEvent) -> str:
+    """What an entry of the audit log is about: of a subscription that is the model."""
+    details: dict[str, Any] = event.details
+    return str(details.get("model") or event.target_name) if event.target_type == "subscription" else event.target_name
 
 
 @register.filter
