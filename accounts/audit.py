@@ -17,6 +17,7 @@ class Action(enum.StrEnum):
 
     APIKEY_CREATED = "apikey.created"
     APIKEY_REVOKED = "apikey.revoked"
+    IDENTITY_LINKED = "identity.linked"
     KEY_POLICY_CHANGED = "key_policy.changed"
     MEMBERSHIP_ADDED = "membership.added"
     MODELS_SYNCED = "models.synced"
@@ -31,6 +32,8 @@ class Action(enum.StrEnum):
     TOKEN_REFUSED = "token.refused"  # noqa: S105 -- the name of an action
     TOKEN_REVOKED = "token.revoked"  # noqa: S105 -- the name of an action
     USER_CREATED = "user.created"
+    USER_EMAIL_CHANGED = "user.email_changed"
+    USER_ROLES_CHANGED = "user.roles_changed"
 
 
 def record(
