@@ -33,8 +33,9 @@ def provider_called(name: str) -> Provider:
 def leave_for(request: HttpRequest, provider: Provider, *, back: str, prompt: str = "") -> str:
     """Begin an attempt in this browser; returns the provider's address to go to. Raises ProviderUnavailable."""
     attempt = attempts.begin(request, provider, back=back, prompt=prompt)
-    protocol = openshift if provider.kind == OPENSHIFT else oidc
-    return protocol.authorization_url(provider, attempt)
+    if provider.kind == OPENSHIFT:
+        return openshift.authorization_url(provider, attempt)
+    return oidc.authorization_url(provider, attempt)
 
 
 def prove(provider: Provider, attempt: Attempt, code: str, *, issuer: str = "") -> Proof:

@@ -86,19 +86,17 @@ def _failed(
         logout(request)
     again = {"next": back}
     if error.code == "provider_session_ended":
-        messages.info(
-            request, _("Your session at %(provider)s has ended; sign in to go on.") % {"provider": provider.label}
-        )
+        ended = _("Your session at %(provider)s has ended; sign in to go on.")
+        messages.info(request, ended % {"provider": provider.label})
         return redirect(f"{resolve_url('sign-in')}?{urlencode(again)}")
     address = resolve_url("sign-in-leave", name=provider.name)
+    somebody_else = f"{address}?{urlencode(again | {'prompt': SOMEBODY_ELSE})}"
     context = {
         "failure": sign_in_failure(error, provider.label),
         "provider": provider,
         "error": error,
         "again": f"{address}?{urlencode(again)}",
-        "as_somebody_else": f"{address}?{urlencode(again | {'prompt': SOMEBODY_ELSE})}"
-        if provider.kind == OIDC
-        else "",
+        "as_somebody_else": somebody_else if provider.kind == OIDC else "",
         "other_ways": f"{resolve_url('sign-in')}?{urlencode(again)}",
         "request_id": logs.request_id(),
     }

@@ -31,18 +31,14 @@ REFUSALS: Final = {
     ),
     "email_missing": Refusal(
         _("Your e-mail address is missing"),
-        _(
-            "Add an address to your account at %(provider)s. If it has one, an administrator of this portal has to let %(provider)s tell it."
-        ),
+        _("Add an address to your account there. If it has one, an administrator has to let %(provider)s tell it."),
         icon="mail",
         tone="warn",
         switch=True,
     ),
     "group_required": Refusal(
         _("You are not in the group that may use this portal"),
-        _(
-            "Ask whoever manages the groups at %(provider)s to add you, then sign in again, or sign in with another account."
-        ),
+        _("Ask whoever manages the groups at %(provider)s to add you, then sign in again."),
         icon="lock",
         tone="info",
         switch=True,
@@ -80,9 +76,7 @@ REFUSALS: Final = {
     ),
     "sign_in_denied": Refusal(
         _("You were not signed in"),
-        _(
-            "Either you cancelled, or %(provider)s does not let this account use the portal. Sign in again, or with another account."
-        ),
+        _("Either you cancelled, or %(provider)s does not let this account use the portal."),
         icon="ban",
         tone="info",
         switch=True,
@@ -112,9 +106,7 @@ REFUSALS: Final = {
     ),
     "username_taken": Refusal(
         _("This user name is taken"),
-        _(
-            "If that account is yours, an administrator of this portal can link it to %(provider)s. Else they can rename one of the two."
-        ),
+        _("If that account is yours, an administrator of this portal can link it to %(provider)s."),
         icon="users",
         tone="warn",
         switch=True,

@@ -39,9 +39,7 @@ class Command(BaseCommand):
                     identities.link(None, user, provider=provider, issuer=issuer, subject=subject)
         except DomainError as error:
             raise CommandError(f"{error.message} ({error.code})") from error
-        self.stdout.write(
-            f"{user.username} {'was created and' if made else ''} is an administrator.".replace("  ", " ")
-        )
+        self.stdout.write(f"{user.username} {'was made and is' if made else 'is'} an administrator.")
         if not made and password is not None:
             self.stdout.write("The password was left as it was: the person existed already.")
 
