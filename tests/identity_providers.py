@@ -49,6 +49,8 @@ class Server:
     # Path -> (status, body) instead of what is usually answered.
     instead: dict[str, Reply] = field(default_factory=dict)
 
+    visitor: str = "s-1"
+
     def authorize(self, url: str, subject: str = "s-1") -> str:
         """What the provider would send the browser back to, once somebody has signed in there."""
         query = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
@@ -188,6 +190,12 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
         def _reply(self, form: dict[str, str]) -> None:
             path = urlsplit(self.path).path
             server.asked.append(path)
+            if path.endswith("/authorize"):  # somebody is signed in there and has agreed before
+                self.send_response(302)
+                self.send_header("Location", server.authorize(self.path, server.visitor))
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             token = self.headers.get("Authorization", "").removeprefix("Bearer ")
             status, found = server.instead.get(path) or server.answer(path, form, token)
             body = json.dumps(found).encode()
@@ -197,7 +205,7 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: Any) -> None:
+        def log_message(self, *args: Any) -> None:
             """Say nothing."""
 
     return Handler

@@ -1,4 +1,4 @@
-"""What tests of signing in through a provider share: a provider, its settings, and a browser that goes there and back."""
+"""What tests of signing in through a provider share: a provider, its settings, a browser that goes there and back."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
