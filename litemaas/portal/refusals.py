@@ -109,6 +109,7 @@ REFUSALS: Final = {
         _("If that account is yours, an administrator of this portal can link it to %(provider)s."),
         icon="users",
         tone="warn",
+        retry=False,
         switch=True,
     ),
 }
