@@ -119,5 +119,5 @@ def _to_sign_in(request: HttpRequest) -> HttpResponse:
     response = HttpResponseRedirect(f"{resolve_url(settings.LOGIN_URL)}?{query}")
     if request.COOKIES.get(settings.SESSION_COOKIE_NAME) or request.COOKIES.get(WAS_SIGNED_IN):
         messages.info(request, _("Your session has ended; sign in to go on."))
-        response.delete_cookie(WAS_SIGNED_IN, samesite=settings.SESSION_COOKIE_SAMESITE)
+        preferences.forget(response, WAS_SIGNED_IN)
     return response

@@ -56,14 +56,7 @@ def enter(request: HttpRequest, user: User, address: str) -> HttpResponse:
     """Begin somebody's session, under a new key, and go to ``address``, which must be ours."""
     login(request, user)
     response = redirect(address)
-    response.set_cookie(
-        WAS_SIGNED_IN,
-        "1",
-        max_age=preferences.YEAR,
-        httponly=True,
-        samesite=settings.SESSION_COOKIE_SAMESITE,
-        secure=settings.SESSION_COOKIE_SECURE,
-    )
+    preferences.keep(response, WAS_SIGNED_IN, "1")
     if user.language:
         preferences.remember_language(response, user.language)
     return response
@@ -90,7 +83,7 @@ def sign_out(request: SignedInRequest) -> HttpResponse:
     if there:
         provider_sessions.keep_link(request.session, there)
     response = redirect("signed-out" if there else "sign-in")
-    response.delete_cookie(WAS_SIGNED_IN, samesite=settings.SESSION_COOKIE_SAMESITE)
+    preferences.forget(response, WAS_SIGNED_IN)
     return response
 
 

@@ -185,10 +185,6 @@ LANGUAGE_CODE = "en"
 # Each in its own words, so that whoever landed in the wrong one finds the way out.
 LANGUAGES = [("en", "English"), ("de", "Deutsch")]
 LANGUAGE_COOKIE_NAME = "language"
-LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
-LANGUAGE_COOKIE_HTTPONLY = True
-LANGUAGE_COOKIE_SAMESITE = "Lax"
-LANGUAGE_COOKIE_SECURE = not INSECURE_COOKIES
 LOCALE_PATHS = [BASE_DIR / "litemaas" / "locale"]
 TIME_ZONE = "UTC"
 USE_TZ = True

@@ -54,16 +54,19 @@ def zone(name: str) -> tzinfo:
 
 
 def remember_language(response: HttpResponse, code: str) -> None:
-    """Keep the language in a cookie, for pages that know nobody: sign-in, and errors while the database is away."""
-    name: str = settings.LANGUAGE_COOKIE_NAME
-    if not code:
-        response.delete_cookie(name, samesite=settings.LANGUAGE_COOKIE_SAMESITE)
-        return
-    response.set_cookie(
-        name,
-        code,
-        max_age=settings.LANGUAGE_COOKIE_AGE,
-        httponly=settings.LANGUAGE_COOKIE_HTTPONLY,
-        samesite=settings.LANGUAGE_COOKIE_SAMESITE,
-        secure=settings.LANGUAGE_COOKIE_SECURE,
-    )
+    """Keep the language for pages that know nobody: sign-in, and errors without a database; empty forgets it."""
+    if code:
+        keep(response, settings.LANGUAGE_COOKIE_NAME, code)
+    else:
+        forget(response, settings.LANGUAGE_COOKIE_NAME)
+
+
+def keep(response: HttpResponse, name: str, value: str) -> None:
+    """A cookie for a year, which no script reads and no other site sends."""
+    secure: bool = settings.SESSION_COOKIE_SECURE
+    response.set_cookie(name, value, max_age=YEAR, httponly=True, samesite="Lax", secure=secure)
+
+
+def forget(response: HttpResponse, name: str) -> None:
+    """Take such a cookie away."""
+    response.delete_cookie(name, samesite="Lax")

@@ -37,8 +37,10 @@ def profile(request: SignedInRequest) -> HttpResponse:
     if request.method == "POST":
         rbac.require(request.user, Permission.PROFILE_WRITE, request.user)
     form = ProfileForm(request.POST) if request.method == "POST" else ProfileForm.of(request.user)
-    if form.is_valid() and perform(form, services.update_profile, request.user, **form.cleaned_data):
-        return _saved(request)
+    if form.is_valid():
+        changed = perform(form, services.update_profile, request.user, **form.cleaned_data)
+        if changed:
+            return _saved(request)
     context = {"form": form, "zones": preferences.zone_names()} | _about(request.user)
     return render(request, "portal/profile.html", context, status=422 if form.errors else 200)
 

@@ -53,7 +53,15 @@ def test_trap_11_answer_without_state_is_refused(company: Company) -> None:
 def test_same_answer_twice_is_refused(company: Company) -> None:
     address = company.server.authorize(company.leave())
     assert company.come_back(address).status_code == 302
-    company.client.logout()
+    assert company.come_back(address).status_code == 400
+    assert failures() == [("sign_in_unknown", "")]
+
+
+def test_answer_is_spent_also_when_it_failed(company: Company) -> None:
+    address = company.server.authorize(company.leave())
+    company.server.instead["/token"] = (503, {})
+    assert_refused(company, company.come_back(address), 503, "provider_unavailable")
+    company.server.instead = {}
     assert_refused(company, company.come_back(address), 400, "sign_in_unknown")
 
 

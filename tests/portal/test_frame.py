@@ -14,6 +14,7 @@ from django.urls import include, path, reverse
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.views import sign_in
 from apikeys.models import ApiKey
 from litellm_sync.models import Upstream
 from litemaas.portal import context
@@ -36,7 +37,7 @@ def body(response: Any) -> str:
 
 def administration_pages() -> list[Any]:
     """The product with the first address of an administration."""
-    pages = ([path("", context.portal, name="index")], "admin")
+    pages = ([path("", sign_in, name="index")], "admin")
     return [*product_urls, path("administration/", include(pages))]
 
 
