@@ -6,7 +6,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 
 from accounts.models import AuditEvent
@@ -32,7 +31,7 @@ class Company:
 
     def leave(self, client: Client | None = None, **query: str) -> str:
         """Where the portal sends the browser."""
-        response: HttpResponse = (client or self.client).get(f"/sign-in/{self.provider.name}", query)
+        response = (client or self.client).get(f"/sign-in/{self.provider.name}", query)
         assert response.status_code == 302, response.content.decode()
         return str(response["Location"])
 
