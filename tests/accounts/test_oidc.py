@@ -4,18 +4,20 @@ import threading
 import time
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+from django.db import transaction
 from django.test import Client
 
 from accounts import oidc, provider_http
 from accounts.models import AuditEvent, ProviderDocument, User
 from litemaas.foundation.errors import ProviderUnavailable
 from litemaas.foundation.providers import Provider
-from tests.identity_providers import new_key
+from tests.identity_providers import OpenIdServer, new_key, running, self_signed
 from tests.openid_package import running_package
 from tests.sign_in import Company, assert_refused, failures, is_signed_in
 
@@ -223,20 +225,21 @@ def test_endpoints_of_a_secure_provider_are_secure() -> None:
             oidc._check_metadata(provider, described | {name: "http://idp.test/"})
 
 
-def test_certificates_are_checked_against_the_bundle_of_the_provider(
-    company: Company, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[tuple[Any, Any]] = []
-    usual = requests.Session.request
+def test_certificates_are_checked_against_the_bundle_of_the_provider(company: Company, tmp_path: Path) -> None:
+    own, foreign = self_signed(tmp_path / "own.pem"), self_signed(tmp_path / "foreign.pem")
+    with running(OpenIdServer(people=company.server.people), own) as company.server:
+        for bundle in ("", str(foreign)):
+            company.configure(issuer=company.server.url, ca_bundle=bundle)
+            assert_refused(company, company.client.get("/sign-in/company"), 503, "provider_unavailable")
+            assert failures()[-1][1] == "SSLError"
+        company.configure(ca_bundle=str(own))
+        assert company.sign_in().status_code == 302
 
-    def look(self: requests.Session, *args: Any, **kwargs: Any) -> requests.Response:
-        seen.append((kwargs["verify"], kwargs["allow_redirects"]))
-        return usual(self, *args, **kwargs)
 
-    monkeypatch.setattr(requests.Session, "request", look)
-    company.configure(ca_bundle="/etc/ssl/company.pem")
-    company.sign_in()
-    assert set(seen) == {("/etc/ssl/company.pem", False)}
+def test_trap_51_provider_is_not_asked_inside_a_transaction(company: Company) -> None:
+    with transaction.atomic(), pytest.raises(RuntimeError, match="transaction"):
+        oidc.metadata(company.provider)
+    assert company.server.asked == []
 
 
 # --- Signing out -----------------------------------------------------------------------------------------------------
