@@ -20,6 +20,7 @@ class Action(enum.StrEnum):
     APIKEY_REVOKED = "apikey.revoked"
     APIKEY_UNBLOCKED = "apikey.unblocked"
     APIKEY_UPDATED = "apikey.updated"
+    IDENTITY_LINKED = "identity.linked"
     KEY_POLICY_CHANGED = "key_policy.changed"
     MEMBERSHIP_ADDED = "membership.added"
     MODEL_CHANGED = "model.changed"
@@ -39,6 +40,8 @@ class Action(enum.StrEnum):
     TOKEN_REFUSED = "token.refused"  # noqa: S105 -- the name of an action
     TOKEN_REVOKED = "token.revoked"  # noqa: S105 -- the name of an action
     USER_CREATED = "user.created"
+    USER_EMAIL_CHANGED = "user.email_changed"
+    USER_ROLES_CHANGED = "user.roles_changed"
 
 
 def record(

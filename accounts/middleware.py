@@ -10,8 +10,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import resolve_url
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
+from django_htmx.http import HttpResponseClientRedirect
 
-from accounts import rbac
+from accounts import provider_sessions, rbac
+from accounts.attempts import SILENT
 from accounts.enforcement import enforce_api_access
 from accounts.models import User
 from litemaas.foundation import preferences, problems
@@ -81,6 +83,34 @@ class AccessMiddleware:
         except DomainError as error:
             return problems.response_for(request, error)
         return None
+
+
+class RenewalMiddleware:
+    """Have the provider confirm now and then that its session lives on, so that its end is the portal's end too.
+
+    Only a page that somebody reads is sent away for it: a form would lose what was typed, a program cannot follow.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> HttpResponse | None:
+        """To the provider and back, without a question to anybody."""
+        if request.method != "GET" or problems.is_api(request) or required(view) == PUBLIC:
+            return None
+        name = provider_sessions.due(request.session) if isinstance(request.user, User) else ""
+        if not name:
+            return None
+        fragment = request.headers.get("HX-Request") == "true"
+        back = request.headers.get("HX-Current-URL", "") if fragment else request.get_full_path()
+        query = urlencode({"next": back, "prompt": SILENT})
+        address = f"{resolve_url('sign-in-leave', name=name)}?{query}"
+        return HttpResponseClientRedirect(address) if fragment else HttpResponseRedirect(address)
 
 
 def _to_sign_in(request: HttpRequest) -> HttpResponse:

@@ -1,6 +1,7 @@
 """The only place that knows who may do what: permissions, roles, and the table between them."""
 
 import enum
+from collections.abc import Iterable
 from typing import Any, Final, Protocol, TypeVar
 
 from django.contrib.auth.models import AnonymousUser
@@ -38,6 +39,8 @@ class Permission(enum.StrEnum):
     TEAMS_READ = "teams.read"
     USAGE_READ = "usage.read"
     USERS_CREATE = "users.create"
+    USERS_GRANT = "users.grant"
+    USERS_LINK = "users.link"
     USERS_READ = "users.read"
 
 
@@ -100,6 +103,12 @@ def role_of(actor: Actor) -> Role | None:
     if not isinstance(actor, User) or not actor.is_active:
         return None
     return next((role for role in PRECEDENCE if role.value in actor.roles), None)
+
+
+def effective_roles(by_hand: Iterable[str], by_provider: Iterable[str]) -> list[str]:
+    """What somebody is by both sources, the strongest first; who was given nothing is a user."""
+    given = {*by_hand, *by_provider}
+    return [role.value for role in PRECEDENCE if role.value in given] or [Role.USER.value]
 
 
 def has_role(actor: Actor, role: Role) -> bool:

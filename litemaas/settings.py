@@ -8,7 +8,7 @@ import environ
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy
 
-from litemaas.foundation import embedded, logs
+from litemaas.foundation import embedded, logs, providers
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -47,6 +47,7 @@ MODEL_SYNC_DISAPPEARANCE_LIMIT: float = env.float("MODEL_SYNC_DISAPPEARANCE_LIMI
 
 AUTH_USER_MODEL = "accounts.User"
 PASSWORD_SIGN_IN: bool = env.bool("PASSWORD_SIGN_IN", default=DEBUG)
+SIGN_IN_PROVIDERS = providers.read(env, env.list("SIGN_IN_PROVIDERS", default=[]))
 LOGIN_URL = reverse_lazy("sign-in")
 LOGIN_REDIRECT_URL = reverse_lazy("home")
 ACCESS_TOKEN_LIFETIME = timedelta(minutes=env.int("ACCESS_TOKEN_MINUTES", default=30))
@@ -123,6 +124,7 @@ MIDDLEWARE = [
     "litemaas.foundation.middleware.ErrorsMiddleware",
     "accounts.middleware.PreferencesMiddleware",
     "accounts.middleware.AccessMiddleware",
+    "accounts.middleware.RenewalMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from litemaas.portal import key_page, profile, views
+from litemaas.portal import key_page, profile, providers, views
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -13,4 +13,6 @@ urlpatterns = [
     path("profile", profile.profile, name="profile"),
     path("profile/language", profile.choose_language, name="profile-language"),
     path("profile/activity", profile.activity, name="profile-activity"),
+    path("sign-in/<slug:name>", providers.leave, name="sign-in-leave"),
+    path("sign-in/<slug:name>/callback", providers.come_back, name="sign-in-callback"),
 ]

@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 # Category of the audit log -> what it is about.
 CATEGORIES: Final[dict[str, Any]] = {
     "apikey": _("API keys"),
+    "identity": _("Signing in"),
     "membership": _("Teams"),
     "profile": _("Profile"),
     "sign_in": _("Signing in"),
@@ -21,6 +22,7 @@ CATEGORIES: Final[dict[str, Any]] = {
 ACTIONS: Final[dict[str, Any]] = {
     "apikey.created": _("API key created"),
     "apikey.revoked": _("API key revoked"),
+    "identity.linked": _("Account linked to a sign-in service"),
     "key_policy.changed": _("Key policy changed"),
     "membership.added": _("Joined a team"),
     "models.synced": _("Models synchronised"),
@@ -35,6 +37,8 @@ ACTIONS: Final[dict[str, Any]] = {
     "token.refused": _("Access token refused"),
     "token.revoked": _("Access token ended"),
     "user.created": _("Account created"),
+    "user.email_changed": _("E-mail address changed"),
+    "user.roles_changed": _("Roles changed"),
 }
 
 # Permission -> what it lets one do.
@@ -56,6 +60,8 @@ PERMISSIONS: Final[dict[str, Any]] = {
     "teams.read": _("see teams"),
     "usage.read": _("see usage and cost"),
     "users.create": _("add people"),
+    "users.grant": _("give people roles"),
+    "users.link": _("link people to a sign-in service"),
 }
 
 

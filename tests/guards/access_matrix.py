@@ -47,6 +47,9 @@ MATRIX: Final[dict[tuple[str, str], Answers]] = {
     ("GET", "/sign-in"): Answers(200, 302, 302, 302, 302),
     ("POST", "/sign-in"): Answers(401, 302, 302, 302, 302),
     ("POST", "/sign-out"): Answers(401, 302, 302, 302, 302),
+    ("GET", "/sign-in/<slug:name>"): Answers(302, 302, 302, 302, 302),
+    ("GET", "/sign-in/<slug:name>/callback"): Answers(400, 400, 400, 400, 400),  # that nobody began
+    ("GET", "/signed-out"): Answers(302, 302, 302, 302, 302),
     ("GET", "/subscriptions"): Answers(302, 200, 200, 200, 200),
     ("POST", "/subscriptions/create"): Answers(401, 302, 302, 403, 302),
     ("GET", "/subscriptions/<uuid:subscription_id>"): Answers(302, 404, 200, 200, 200),

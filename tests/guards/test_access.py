@@ -13,9 +13,11 @@ from django.apps import apps
 from django.contrib import admin
 from django.db import connection, transaction
 from django.test import Client
+from django.utils import timezone
 
 from accounts.enforcement import AccessPermission
-from accounts.models import Role, User
+from accounts.models import ProviderDocument, Role, User
+from accounts.oidc import discovery_url
 from accounts.rbac import SCOPES, Permission, Scope
 from apikeys.models import ApiKey
 from apikeys.services import create_api_key
@@ -23,6 +25,7 @@ from litellm_sync.emulator.server import Emulator
 from litellm_sync.models import SyncRun
 from litemaas.foundation.access import PUBLIC, SIGNED_IN, required
 from litemaas.foundation.once import new_ticket
+from litemaas.foundation.providers import Provider
 from subscriptions.models import Model, Subscription
 from subscriptions.services import create_subscription, deny_subscription
 from tests.guards import admin_world
@@ -40,6 +43,9 @@ OPEN = {
     "/language": "a cookie of the reader's own",
     "/metrics": "Prometheus; METRICS_TOKEN closes it",
     "/sign-in": "signing in",
+    "/sign-in/<slug:name>": "signing in",
+    "/sign-in/<slug:name>/callback": "signing in; the state in the session is the proof",
+    "/signed-out": "whoever has just signed out is nobody",
     "/theme": "a cookie of the reader's own",
 }
 # Writes that need nothing but being signed in, and that adminReadonly may do too: nothing of the product changes.
@@ -153,6 +159,7 @@ class World:
         thing = key.pk if api_key else self.run.pk if "/runs/" in path else subscription.pk
         for name in ("<uuid:pk>", "<uuid:key_id>", "<uuid:subscription_id>"):
             path = path.replace(name, str(thing))
+        path = path.replace("<slug:name>", "company")
         return path.replace("<path:pk>", "gpt-4o").replace("<path:model_id>", "gpt-4o")
 
     def body(self, path: str, person: User | None) -> dict[str, Any]:
@@ -202,6 +209,10 @@ def world(people: dict[str, User | None], ada: User, models: list[Any], settings
         Model.objects.create(id=name, provider="openai", mode="chat", restricted=True)
     waiting, denied = (create_subscription(ada, model=model) for model in ("waiting", "denied"))
     deny_subscription(people["ann"], subscription_id=denied.pk, reason="r")  # type: ignore[arg-type]  # Ann is somebody
+    company = Provider("company", label="Company", issuer="https://idp.test", client_id="litemaas")
+    settings.SIGN_IN_PROVIDERS = {"company": company}
+    now, endpoint = timezone.now(), {"authorization_endpoint": "https://idp.test/authorize"}
+    ProviderDocument.objects.create(url=discovery_url(company), body=endpoint, fetched_at=now, tried_at=now)
     used, spare = (create_subscription(ada, model=model) for model in ("gpt-4o", "gpt-4o-mini"))
     key = create_api_key(ada, name="notebook", models=["gpt-4o"]).key
     blocked = create_api_key(ada, name="blocked", models=["gpt-4o"]).key

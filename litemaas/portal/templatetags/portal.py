@@ -273,8 +273,10 @@ def without(query: QueryDict, name: str) -> list[tuple[str, str]]:
 
 @register.filter
 def here(request: HttpRequest) -> str:
-    """The address of the page that is shown, to come back to; of a sent form there is none."""
-    return request.get_full_path() if request.method == "GET" else ""
+    """The address of the page that is shown, to come back to; none for a sent form and for an answer of a provider."""
+    match = request.resolver_match
+    is_spent = match is not None and match.url_name == "sign-in-callback"
+    return request.get_full_path() if request.method == "GET" and not is_spent else ""
 
 
 # --- Forms -----------------------------------------------------------------------------------------------------------
