@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, Final
 
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from accounts import rbac
@@ -30,7 +30,6 @@ PAGES: Final = (
     ("api-keys", _("API keys"), "key-round"),
     ("usage", _("Usage"), "chart-column"),
 )
-ADMINISTRATION: Final = "admin:index"
 
 
 @dataclass(frozen=True)
@@ -54,11 +53,8 @@ def navigation(path: str) -> list[Entry]:
 
 
 def administration(user: rbac.Actor) -> str | None:
-    """Where the administrators' pages begin; None for everybody else, and where they are not installed."""
-    try:
-        return reverse(ADMINISTRATION) if rbac.can_access_admin_features(user) else None
-    except NoReverseMatch:
-        return None
+    """Where the administrators' pages begin; None for everybody else."""
+    return reverse("admin:index") if rbac.can_access_admin_features(user) else None
 
 
 def away_since() -> datetime | None:

@@ -8,9 +8,9 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import FULL_NAME_LENGTH, TIME_ZONE_LENGTH, AuditQuerySet, User
+from accounts.wording import CATEGORIES
 from litemaas.foundation import preferences
 from litemaas.portal.context import themes
-from litemaas.portal.wording import CATEGORIES
 
 
 class ThemeForm(forms.Form):

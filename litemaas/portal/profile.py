@@ -15,13 +15,13 @@ from accounts import rbac, services
 from accounts.models import AuditEvent, Role, User
 from accounts.rbac import Permission
 from accounts.requests import SignedInRequest
+from accounts.wording import allowed
 from apikeys.models import ApiKey
 from litemaas.foundation import preferences
 from litemaas.foundation.access import access
 from litemaas.foundation.forms import perform
 from litemaas.foundation.navigation import back_to
 from litemaas.portal.forms import ActivityFilter, LanguageForm, ProfileForm
-from litemaas.portal.wording import allowed
 from teams.models import Membership
 from usage import queries
 

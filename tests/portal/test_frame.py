@@ -10,15 +10,13 @@ from django.contrib.sessions.models import Session
 from django.contrib.staticfiles import finders
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from django.urls import include, path, reverse
+from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
-from accounts.views import sign_in
 from apikeys.models import ApiKey
 from litellm_sync.models import Upstream
 from litemaas.portal import context
-from litemaas.urls import urlpatterns as product_urls
 from subscriptions.models import Model, Subscription
 from tests.portal.conftest import Browser
 
@@ -35,26 +33,11 @@ def body(response: Any) -> str:
 # --- Navigation ------------------------------------------------------------------------------------------------------
 
 
-def administration_pages() -> list[Any]:
-    """The product with the first address of an administration."""
-    pages = ([path("", sign_in, name="index")], "admin")
-    return [*product_urls, path("administration/", include(pages))]
-
-
-@pytest.mark.parametrize(
-    ("person", "address"), [("ada", None), ("ro", "/administration/"), ("ann", "/administration/")]
-)
+@pytest.mark.parametrize(("person", "address"), [("ada", None), ("ro", "/admin/"), ("ann", "/admin/")])
 def test_administration_is_offered_to_administrators(
-    person: str, address: str | None, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, settings: Any
+    person: str, address: str | None, request: pytest.FixtureRequest
 ) -> None:
-    monkeypatch.setitem(globals(), "urlpatterns", administration_pages())
-    settings.ROOT_URLCONF = __name__
     assert context.administration(request.getfixturevalue(person)) == address
-
-
-def test_what_is_not_installed_is_not_offered(ann: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(context, "ADMINISTRATION", "no-such:page")
-    assert context.administration(ann) is None
 
 
 def test_navigation_says_where_one_is_and_folds_without_scripts(browser: Browser, ada: User) -> None:

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from accounts import audit, rbac
+from accounts import audit, rbac, wording
 from accounts.models import AuditEvent, User
 from accounts.services import update_profile
 from apikeys.models import ApiKey
-from litemaas.portal import wording
 from teams.models import Team
 from tests.portal.conftest import Browser
 

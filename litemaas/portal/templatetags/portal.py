@@ -18,9 +18,9 @@ from django.utils.translation import gettext_lazy, ngettext
 from lucide.templatetags.lucide import lucide
 
 from accounts.models import AuditEvent
+from accounts.wording import ACTIONS
 from apikeys.models import EXPIRES_SOON, NEARLY, ApiKey, KeyStatus
 from litellm_sync.state import SyncStatus
-from litemaas.portal.wording import ACTIONS
 
 register = template.Library()
 
@@ -49,18 +49,6 @@ STATES: Final[dict[str, tuple[str, str, Any]]] = {
     "syncing": ("info", "refresh-cw", gettext_lazy("Syncing…")),
     "unavailable": ("quiet", "unplug", gettext_lazy("Unavailable")),
     "usable": ("good", "circle-check", gettext_lazy("Usable now")),
-}
-
-HAPPENINGS: Final = {
-    "apikey.blocked": gettext_lazy("Blocked"),
-    "apikey.created": gettext_lazy("Created"),
-    "apikey.revoked": gettext_lazy("Revoked"),
-    "apikey.unblocked": gettext_lazy("Unblocked"),
-    "apikey.updated": gettext_lazy("Changed"),
-    "subscription.approved": gettext_lazy("Approved"),
-    "subscription.created": gettext_lazy("Created"),
-    "subscription.denied": gettext_lazy("Denied"),
-    "subscription.review_requested": gettext_lazy("Review requested"),
 }
 
 
@@ -117,12 +105,6 @@ def meter(part: Decimal, whole: Decimal | None) -> dict[str, Any]:
     share = min(part / whole, Decimal(1)) if whole else Decimal(bool(whole is not None))
     tone = "bad" if share >= 1 else "warn" if share >= NEARLY else "info"
     return {"percent": round(share * 100), "tone": tone}
-
-
-@register.filter
-def happening(action: str) -> Any:
-    """An action of the audit log in words."""
-    return HAPPENINGS.get(action, action)
 
 
 @register.filter

@@ -20,18 +20,26 @@ CATEGORIES: Final[dict[str, Any]] = {
 
 # Action of the audit log -> what happened; the thing itself stands beside it.
 ACTIONS: Final[dict[str, Any]] = {
+    "apikey.blocked": _("API key blocked"),
     "apikey.created": _("API key created"),
     "apikey.revoked": _("API key revoked"),
+    "apikey.unblocked": _("API key unblocked"),
+    "apikey.updated": _("API key changed"),
     "identity.linked": _("Account linked to a sign-in service"),
     "key_policy.changed": _("Key policy changed"),
     "membership.added": _("Joined a team"),
+    "model.changed": _("Model changed"),
     "models.synced": _("Models synchronised"),
     "profile.changed": _("Profile changed"),
+    "push.retried": _("Tried again on LiteLLM"),
     "sign_in.failed": _("Sign-in failed"),
     "sign_in.succeeded": _("Signed in"),
     "sign_out.succeeded": _("Signed out"),
+    "subscription.approved": _("Subscription approved"),
     "subscription.cancelled": _("Subscription cancelled"),
     "subscription.created": _("Subscribed"),
+    "subscription.denied": _("Subscription denied"),
+    "subscription.review_requested": _("Review of a denial requested"),
     "sync.requested": _("Synchronisation asked for"),
     "team.created": _("Team created"),
     "token.refused": _("Access token refused"),
@@ -43,17 +51,22 @@ ACTIONS: Final[dict[str, Any]] = {
 
 # Permission -> what it lets one do.
 PERMISSIONS: Final[dict[str, Any]] = {
+    "admin.read": _("look at the administration"),
+    "apikeys.block": _("block and unblock API keys"),
     "apikeys.create": _("create API keys"),
     "apikeys.read": _("see API keys"),
     "apikeys.revoke": _("revoke API keys"),
+    "apikeys.update": _("change API keys"),
     "audit.read": _("read the audit log"),
     "integration.read": _("see the synchronisation with LiteLLM"),
     "integration.sync": _("start the synchronisation with LiteLLM"),
     "key_policy.read": _("read the policy for keys"),
     "key_policy.write": _("change the policy for keys"),
     "models.read": _("look at the models"),
+    "models.write": _("say which models need approval"),
     "profile.read": _("see profiles"),
     "profile.write": _("change profiles"),
+    "subscriptions.approve": _("approve and deny subscriptions"),
     "subscriptions.cancel": _("cancel subscriptions"),
     "subscriptions.create": _("subscribe to models"),
     "subscriptions.read": _("see subscriptions"),
@@ -62,6 +75,7 @@ PERMISSIONS: Final[dict[str, Any]] = {
     "users.create": _("add people"),
     "users.grant": _("give people roles"),
     "users.link": _("link people to a sign-in service"),
+    "users.read": _("see people"),
 }
 
 
