@@ -8,7 +8,7 @@ PYTEST_ARGS ?= -n auto --dist worksteal
 export LITELLM_SHARED ?= ../shared/litellm
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint pytest bench coverage format lock upgrade real-litellm clean
+.PHONY: help demo test check lint pytest bench coverage format messages lock upgrade real-litellm screenshots clean
 
 help: ## Say what each target does.
 	@echo "LiteMaaS - make TARGET, where TARGET is one of"
@@ -51,9 +51,18 @@ format: $(VENV)/.dev ## Repair what can be repaired without thinking.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+messages: $(VENV)/.dev ## Collect the texts for translation and compile the translations; needs xgettext.
+	@command -v xgettext >/dev/null || \
+		{ echo "xgettext is missing; Debian and Ubuntu: apt install gettext, Fedora: dnf install gettext, macOS: brew install gettext" >&2; exit 1; }
+	DEBUG=1 $(BIN)/python manage.py messages
+
 real-litellm: $(VENV)/.dev ## Start both supported LiteLLM versions, run the tests that need them, stop them again.
 	.ci/real-litellm up
 	@.ci/real-litellm test; code=$$?; .ci/real-litellm down; exit $$code
+
+screenshots: $(VENV)/.dev ## Take every page in every state into .data/screenshots; DOCS=1: the documentation's pictures.
+	@DJANGO_SETTINGS_MODULE=tests.settings $(BIN)/python -W ignore manage.py shell --no-imports \
+		-c 'from tests.e2e import screenshots; raise SystemExit(screenshots.main())'
 
 COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(UPGRADE) pyproject.toml

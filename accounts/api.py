@@ -80,7 +80,7 @@ class MeView(generics.GenericAPIView[User]):
 
     @access(rbac.Permission.PROFILE_WRITE)
     def patch(self, request: Request) -> Response:
-        """Only the name can be changed here."""
+        """Only name, language and time zone can be changed here."""
         user = signed_in(request)
         data = validated(self.get_serializer(user, data=request.data, partial=True))
         return Response(self.get_serializer(services.update_profile(user, **data) if data else user).data)
@@ -128,3 +128,18 @@ class AuditViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[AuditEvent]):
     filter_backends = (Filters, AuditSearch, Order)
     search_fields = ("actor_name", "target_name", "action")
     ordering_fields = ("at",)
+
+
+@access(rbac.Permission.PROFILE_READ)
+class MyActivityView(generics.ListAPIView[AuditEvent]):
+    """What one did and what was done to one, newest first."""
+
+    queryset = AuditEvent.objects.none()
+    serializer_class = serializers.MyActivitySerializer
+    filterset_class = AuditFilter
+    search_fields = ("actor_name", "target_name", "action")
+    ordering_fields = ("at",)
+
+    def get_queryset(self) -> QuerySet[AuditEvent]:
+        """The own part of the audit log."""
+        return AuditEvent.objects.about(signed_in(self.request))

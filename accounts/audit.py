@@ -15,22 +15,33 @@ SYSTEM = "system"
 class Action(enum.StrEnum):
     """``noun.past_participle``, sorted; the part before the dot is the category."""
 
+    APIKEY_BLOCKED = "apikey.blocked"
     APIKEY_CREATED = "apikey.created"
     APIKEY_REVOKED = "apikey.revoked"
+    APIKEY_UNBLOCKED = "apikey.unblocked"
+    APIKEY_UPDATED = "apikey.updated"
+    IDENTITY_LINKED = "identity.linked"
     KEY_POLICY_CHANGED = "key_policy.changed"
     MEMBERSHIP_ADDED = "membership.added"
+    MODEL_CHANGED = "model.changed"
     MODELS_SYNCED = "models.synced"
     PROFILE_CHANGED = "profile.changed"
+    PUSH_RETRIED = "push.retried"
     SIGN_IN_FAILED = "sign_in.failed"
     SIGN_IN_SUCCEEDED = "sign_in.succeeded"
     SIGN_OUT_SUCCEEDED = "sign_out.succeeded"
+    SUBSCRIPTION_APPROVED = "subscription.approved"
     SUBSCRIPTION_CANCELLED = "subscription.cancelled"
     SUBSCRIPTION_CREATED = "subscription.created"
+    SUBSCRIPTION_DENIED = "subscription.denied"
+    SUBSCRIPTION_REVIEW_REQUESTED = "subscription.review_requested"
     SYNC_REQUESTED = "sync.requested"
     TEAM_CREATED = "team.created"
     TOKEN_REFUSED = "token.refused"  # noqa: S105 -- the name of an action
     TOKEN_REVOKED = "token.revoked"  # noqa: S105 -- the name of an action
     USER_CREATED = "user.created"
+    USER_EMAIL_CHANGED = "user.email_changed"
+    USER_ROLES_CHANGED = "user.roles_changed"
 
 
 def record(

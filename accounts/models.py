@@ -18,6 +18,8 @@ from litellm_sync.state import Synced
 from litemaas.foundation.limits import Limited
 
 FULL_NAME_LENGTH = 200
+LANGUAGE_LENGTH = 10
+TIME_ZONE_LENGTH = 64
 
 
 class Role(models.TextChoices):
@@ -47,8 +49,17 @@ class User(AbstractBaseUser, Limited, Synced):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     username = models.CharField(max_length=150, unique=True)
     email = models.EmailField(blank=True)
+    # Typed by an administrator, or confirmed by the provider: only such an address may link an account to a provider.
+    email_verified = models.BooleanField(default=False, editable=False)
     full_name = models.CharField(max_length=FULL_NAME_LENGTH, blank=True)
+    # What counts: both sources together (rbac.effective_roles). Kept apart, so that leaving a group takes a role away
+    # that the provider gave, and none that was given by hand.
     roles = ArrayField(models.CharField(max_length=20, choices=Role), default=default_roles)
+    hand_roles = ArrayField(models.CharField(max_length=20, choices=Role), default=list, blank=True)
+    provider_roles = ArrayField(models.CharField(max_length=20, choices=Role), default=list, blank=True, editable=False)
+    # "" is whatever the browser asks for, and UTC.
+    language = models.CharField(max_length=LANGUAGE_LENGTH, blank=True, default="")
+    time_zone = models.CharField(max_length=TIME_ZONE_LENGTH, blank=True, default="")
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -63,6 +74,11 @@ class User(AbstractBaseUser, Limited, Synced):
             *Limited.Meta.constraints,
             models.CheckConstraint(condition=Q(roles__contained_by=list(Role.values)), name="user_roles_known"),
             models.CheckConstraint(condition=Q(roles__len__gt=0), name="user_has_a_role"),
+            models.CheckConstraint(
+                condition=Q(hand_roles__contained_by=list(Role.values))
+                & Q(provider_roles__contained_by=list(Role.values)),
+                name="user_role_sources_known",
+            ),
             models.UniqueConstraint(Lower("username"), name="user_username_once", violation_error_code="unique"),
         )
 
@@ -78,6 +94,38 @@ class User(AbstractBaseUser, Limited, Synced):
     def display_name(self) -> str:
         """What to call somebody on a page."""
         return self.full_name or self.username
+
+
+class Identity(models.Model):
+    """How a provider knows a person: its issuer and its own id for the person, which never changes (OIDC Core, 2)."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="identities")
+    provider = models.CharField(max_length=40)
+    issuer = models.CharField(max_length=500)
+    subject = models.CharField(max_length=255)
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_sign_in_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["issuer", "subject"], name="identity_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.provider}: {self.subject}"
+
+
+class ProviderDocument(models.Model):
+    """The last good copy of what a provider publishes about itself: its endpoints, its public keys.
+
+    In the database, so that every process has it, also one that starts while the provider is away.
+    """
+
+    url = models.CharField(max_length=600, primary_key=True)
+    body = models.JSONField()
+    fetched_at = models.DateTimeField()
+    tried_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.url
 
 
 class AuditWords(models.Func):

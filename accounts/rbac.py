@@ -1,6 +1,7 @@
 """The only place that knows who may do what: permissions, roles, and the table between them."""
 
 import enum
+from collections.abc import Iterable
 from typing import Any, Final, Protocol, TypeVar
 
 from django.contrib.auth.models import AnonymousUser
@@ -16,23 +17,31 @@ PRECEDENCE: Final = (Role.ADMIN, Role.ADMIN_READONLY, Role.USER)
 class Permission(enum.StrEnum):
     """``noun.verb``, sorted. One for each kind of write, so that reading never implies writing."""
 
+    ADMIN_READ = "admin.read"
+    APIKEYS_BLOCK = "apikeys.block"
     APIKEYS_CREATE = "apikeys.create"
     APIKEYS_READ = "apikeys.read"
     APIKEYS_REVOKE = "apikeys.revoke"
+    APIKEYS_UPDATE = "apikeys.update"
     AUDIT_READ = "audit.read"
     INTEGRATION_READ = "integration.read"
     INTEGRATION_SYNC = "integration.sync"
     KEY_POLICY_READ = "key_policy.read"
     KEY_POLICY_WRITE = "key_policy.write"
     MODELS_READ = "models.read"
+    MODELS_WRITE = "models.write"
     PROFILE_READ = "profile.read"
     PROFILE_WRITE = "profile.write"
+    SUBSCRIPTIONS_APPROVE = "subscriptions.approve"
     SUBSCRIPTIONS_CANCEL = "subscriptions.cancel"
     SUBSCRIPTIONS_CREATE = "subscriptions.create"
     SUBSCRIPTIONS_READ = "subscriptions.read"
     TEAMS_READ = "teams.read"
     USAGE_READ = "usage.read"
     USERS_CREATE = "users.create"
+    USERS_GRANT = "users.grant"
+    USERS_LINK = "users.link"
+    USERS_READ = "users.read"
 
 
 class Scope(enum.IntEnum):
@@ -45,6 +54,7 @@ class Scope(enum.IntEnum):
 
 _P = Permission
 _READS = {
+    _P.ADMIN_READ,
     _P.APIKEYS_READ,
     _P.AUDIT_READ,
     _P.INTEGRATION_READ,
@@ -54,6 +64,7 @@ _READS = {
     _P.SUBSCRIPTIONS_READ,
     _P.TEAMS_READ,
     _P.USAGE_READ,
+    _P.USERS_READ,
 }
 
 SCOPES: Final[dict[Role, dict[Permission, Scope]]] = {
@@ -63,6 +74,7 @@ SCOPES: Final[dict[Role, dict[Permission, Scope]]] = {
         _P.APIKEYS_CREATE: Scope.OWN,
         _P.APIKEYS_READ: Scope.OWN,
         _P.APIKEYS_REVOKE: Scope.OWN,
+        _P.APIKEYS_UPDATE: Scope.OWN,
         _P.KEY_POLICY_READ: Scope.ALL,
         _P.MODELS_READ: Scope.ALL,
         _P.PROFILE_READ: Scope.OWN,
@@ -91,6 +103,12 @@ def role_of(actor: Actor) -> Role | None:
     if not isinstance(actor, User) or not actor.is_active:
         return None
     return next((role for role in PRECEDENCE if role.value in actor.roles), None)
+
+
+def effective_roles(by_hand: Iterable[str], by_provider: Iterable[str]) -> list[str]:
+    """What somebody is by both sources, the strongest first; who was given nothing is a user."""
+    given = {*by_hand, *by_provider}
+    return [role.value for role in PRECEDENCE if role.value in given] or [Role.USER.value]
 
 
 def has_role(actor: Actor, role: Role) -> bool:

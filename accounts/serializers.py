@@ -43,6 +43,8 @@ class MeSerializer(Reading, serializers.ModelSerializer[User]):
             "username",
             "email",
             "full_name",
+            "language",
+            "time_zone",
             "role",
             "roles",
             "permissions",
@@ -56,7 +58,7 @@ class MeSerializer(Reading, serializers.ModelSerializer[User]):
             "sync_status",
             "created_at",
         )
-        read_only_fields = tuple(name for name in fields if name != "full_name")
+        read_only_fields = tuple(name for name in fields if name not in {"full_name", "language", "time_zone"})
 
     def get_role(self, user: User) -> str | None:
         """The strongest role."""
@@ -89,3 +91,13 @@ class AuditEventSerializer(Reading, serializers.ModelSerializer[AuditEvent]):
             "request_id",
             "address",
         )
+
+
+class MyActivitySerializer(AuditEventSerializer):
+    """One entry of one's own part of it; from where an administrator worked is the administrator's business."""
+
+    address = serializers.SerializerMethodField()
+
+    def get_address(self, event: AuditEvent) -> str:
+        """Where one did it oneself; empty for what others did."""
+        return event.address if event.actor_id == self.context["request"].user.pk else ""

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from accounts import audit, rbac
 from accounts.models import FULL_NAME_LENGTH, FailedSignIn, User
+from litemaas.foundation import preferences
 from litemaas.foundation.errors import Invalid, NotAuthenticated, PermissionDenied, RateLimited
 from litemaas.foundation.locks import advisory_lock
 
@@ -64,16 +65,46 @@ def forget_old_failures() -> int:
     return FailedSignIn.objects.filter(at__lt=timezone.now() - FAILED_WINDOW).delete()[0]
 
 
-def update_profile(actor: User, *, full_name: str) -> User:
-    """Change how a person is called; everything else about a person comes from the identity provider or admins."""
+def update_profile(
+    actor: User, *, full_name: str | None = None, language: str | None = None, time_zone: str | None = None
+) -> User:
+    """Change how a person is called, and in which language and time zone pages speak; None leaves a value alone.
+
+    Empty is the browser's language, and UTC. Everything else about a person comes from the identity provider or admins.
+    Raises Invalid for a name that is too long, and for a language or a zone that there is not.
+    """
     rbac.require(actor, rbac.Permission.PROFILE_WRITE, actor)
-    full_name = full_name.strip()
-    if len(full_name) > FULL_NAME_LENGTH:
-        raise Invalid(_("This name is too long."), field="full_name")
-    if full_name == actor.full_name:
+    wanted = {"full_name": _full_name(full_name), "language": _language(language), "time_zone": _time_zone(time_zone)}
+    new = {name: value for name, value in wanted.items() if value is not None and value != getattr(actor, name)}
+    if not new:
         return actor
     with transaction.atomic():
-        old, actor.full_name = actor.full_name, full_name
-        actor.save(update_fields=["full_name"])
-        audit.record(actor, audit.Action.PROFILE_CHANGED, actor, old={"full_name": old}, new={"full_name": full_name})
+        old = {name: getattr(actor, name) for name in new}
+        for name, value in new.items():
+            setattr(actor, name, value)
+        actor.save(update_fields=list(new))
+        audit.record(actor, audit.Action.PROFILE_CHANGED, actor, old=old, new=new)
     return actor
+
+
+def _full_name(typed: str | None) -> str | None:
+    if typed is not None and len(typed.strip()) > FULL_NAME_LENGTH:
+        raise Invalid(_("This name is too long."), field="full_name")
+    return None if typed is None else typed.strip()
+
+
+def _language(code: str | None) -> str | None:
+    if code and code not in preferences.languages():
+        message = _("The languages are: %(languages)s.") % {"languages": ", ".join(preferences.languages())}
+        raise Invalid(message, field="language")
+    return code
+
+
+def _time_zone(typed: str | None) -> str | None:
+    if not typed or not typed.strip():
+        return None if typed is None else ""
+    name = preferences.zone_called(typed)
+    if name is None:
+        message = _("There is no time zone of this name. Choose one from the list, such as Europe/Berlin.")
+        raise Invalid(message, field="time_zone")
+    return name

@@ -1,17 +1,22 @@
 """The pages of signing in and out."""
 
+from http import HTTPStatus
+
 from django.conf import settings
 from django.contrib.auth import login, logout
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
-from accounts import services
+from accounts import provider_sessions, services
 from accounts.forms import SignInForm
+from accounts.middleware import WAS_SIGNED_IN
+from accounts.models import User
 from accounts.rbac import role_of
 from accounts.requests import SignedInRequest
+from litemaas.foundation import preferences
 from litemaas.foundation.access import PUBLIC, SIGNED_IN, access
 from litemaas.foundation.errors import NotAuthenticated, RateLimited
 from litemaas.foundation.middleware import client_address
@@ -44,19 +49,47 @@ def _try(request: HttpRequest, form: SignInForm) -> HttpResponse:
         if seconds := error.details.get("retry_after"):
             response["Retry-After"] = str(seconds)
         return response
+    return enter(request, user, back_to(request, "home"))
+
+
+def enter(request: HttpRequest, user: User, address: str) -> HttpResponse:
+    """Begin somebody's session, under a new key, and go to ``address``, which must be ours."""
     login(request, user)
-    return redirect(back_to(request, "home"))
+    response = redirect(address)
+    preferences.keep(response, WAS_SIGNED_IN, "1")
+    if user.language:
+        preferences.remember_language(response, user.language)
+    return response
 
 
 def _page(request: HttpRequest, form: SignInForm, status: int) -> HttpResponse:
     context = {"form": form, "enabled": settings.PASSWORD_SIGN_IN, "next": back_to(request, "home")}
+    context["wait"] = status == HTTPStatus.TOO_MANY_REQUESTS
+    context["providers"] = settings.SIGN_IN_PROVIDERS.values()
     return render(request, "accounts/sign_in.html", context, status=status)
 
 
 @access(SIGNED_IN)
 @require_POST
 def sign_out(request: SignedInRequest) -> HttpResponse:
-    """End the session."""
+    """End the session; where a provider has one too, offer to end that.
+
+    A link does it, not a redirect: the CSP lets a form lead nowhere else, and ending the provider's session signs the
+    person out of everything else that uses it.
+    """
     services.sign_out(request.user)
+    there = provider_sessions.sign_out_link(request)
     logout(request)
-    return redirect("sign-in")
+    if there:
+        provider_sessions.keep_link(request.session, there)
+    response = redirect("signed-out" if there else "sign-in")
+    preferences.forget(response, WAS_SIGNED_IN)
+    return response
+
+
+@access(PUBLIC)
+@require_safe
+def signed_out(request: HttpRequest) -> HttpResponse:
+    """Say that the session has ended here, and how to end the provider's."""
+    link = provider_sessions.kept_link(request.session)
+    return render(request, "accounts/signed_out.html", {"there": link}) if link else redirect("sign-in")

@@ -15,7 +15,14 @@ from accounts.enforcement import signed_in
 from accounts.rbac import Permission
 from apikeys import policy, services
 from apikeys.models import ApiKey, ApiKeyQuerySet, KeyPolicy, KeyStatus
-from apikeys.serializers import ApiKeySerializer, IssuedKeySerializer, KeyPolicySerializer, NewApiKeySerializer
+from apikeys.serializers import (
+    ApiKeySerializer,
+    IssuedKeySerializer,
+    KeyChangesSerializer,
+    KeyPolicySerializer,
+    NewApiKeySerializer,
+    ReasonSerializer,
+)
 from litemaas.foundation.access import access
 
 
@@ -62,6 +69,32 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
             issued.key, context={**self.get_serializer_context(), "secret": issued.secret}
         ).data
         return Response(answer, status=201, headers={"Cache-Control": "no-store"})
+
+    @extend_schema(request=KeyChangesSerializer, responses=ApiKeySerializer)
+    @access(Permission.APIKEYS_UPDATE)
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Change the fields that are sent; null clears where the policy allows that. The same again changes nothing."""
+        data = validated(KeyChangesSerializer(data=request.data, partial=True))
+        changed = services.update_api_key(signed_in(request), key_id=pk, **data)
+        return Response(self.get_serializer(changed).data)
+
+    @extend_schema(request=ReasonSerializer, responses=ApiKeySerializer)
+    @access(Permission.APIKEYS_BLOCK)
+    @action(detail=True, methods=["post"])
+    def block(self, request: Request, pk: str) -> Response:
+        """Refuse the key until it is unblocked; again changes nothing."""
+        data = validated(ReasonSerializer(data=request.data))
+        blocked = services.block_api_key(signed_in(request), key_id=pk, **data)
+        return Response(self.get_serializer(blocked).data)
+
+    @extend_schema(request=ReasonSerializer, responses=ApiKeySerializer)
+    @access(Permission.APIKEYS_BLOCK)
+    @action(detail=True, methods=["post"])
+    def unblock(self, request: Request, pk: str) -> Response:
+        """Let a blocked key work again; again changes nothing."""
+        data = validated(ReasonSerializer(data=request.data))
+        unblocked = services.unblock_api_key(signed_in(request), key_id=pk, **data)
+        return Response(self.get_serializer(unblocked).data)
 
     @extend_schema(request=None, responses=ApiKeySerializer)
     @access(Permission.APIKEYS_REVOKE)

@@ -1,11 +1,10 @@
-"""The forms of API keys: the filter of the list, and the one that makes a key."""
+"""The forms that make, block and revoke a key, and how the policy's bounds are put into words."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final, cast
 
 from django import forms
-from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _now
@@ -13,19 +12,12 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from accounts.models import User
-from apikeys.models import ApiKeyQuerySet, KeyPolicy, KeyStatus
-from apikeys.policy import BOUNDED
+from apikeys.models import KeyPolicy
+from apikeys.policy import BOUNDED, LONGEST_DESCRIPTION, LONGEST_REASON
 from litemaas.foundation import validators
 from subscriptions.models import Availability, Subscription
 from teams.models import Team
 
-SORTS: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
-    "": (_("Newest first"), ("-created_at", "id")),
-    "name": (_("Name"), ("name", "id")),
-    "spend": (_("Highest spend"), ("-spend", "id")),
-    "expires": (_("Expires first"), ("expires_at", "id")),
-    "used": (_("Last used"), (F("last_used_at").desc(nulls_last=True), "id")),
-}
 PERIODS: Final = {
     "1h": _("Every hour"),
     "12h": _("Every 12 hours"),
@@ -38,31 +30,22 @@ ALWAYS_ALLOWED: Final = ("7d", "30d")
 EXPIRY_DAYS: Final = (30, 90, 365)
 NEVER: Final = "never"
 ON_A_DATE: Final = "date"
-LONGEST_DESCRIPTION: Final = 500
-
-
-class KeyFilter(forms.Form):
-    """What of the keys to show; a choice that does not exist shows everything."""
-
-    q = forms.CharField(label=_("Search"), required=False, widget=forms.TextInput({"type": "search"}))
-    status = forms.ChoiceField(label=_("Status"), required=False, choices=[("", _("All")), *KeyStatus.choices])
-    sort = forms.ChoiceField(
-        label=_("Sort by"), required=False, choices=[(value, label) for value, (label, _order) in SORTS.items()]
-    )
-
-    def narrow(self, rows: ApiKeyQuerySet) -> ApiKeyQuerySet:
-        """The rows that fit, in the order that was asked for."""
-        self.is_valid()
-        wanted = self.cleaned_data
-        if text := wanted.get("q"):
-            rows = rows.filter(Q(name__icontains=text) | Q(description__icontains=text) | Q(user__username=text))
-        if status := wanted.get("status"):
-            rows = rows.with_status(status)
-        return rows.order_by(*SORTS[wanted.get("sort") or ""][1])
 
 
 class RevokeForm(forms.Form):
     """Nothing to fill in: sending it is the answer."""
+
+
+class BlockForm(forms.Form):
+    """Why a key is blocked or unblocked; its owner reads it in the history."""
+
+    reason = forms.CharField(
+        label=_("Reason"),
+        required=False,
+        max_length=LONGEST_REASON,
+        widget=forms.TextInput({"autocomplete": "off"}),
+        help_text=_("The owner of the key reads it in the history."),
+    )
 
 
 class KeyForm(forms.Form):
@@ -75,7 +58,10 @@ class KeyForm(forms.Form):
         help_text=_("What you will recognise it by, such as the program that will use it."),
         widget=forms.TextInput({"autocomplete": "off"}),
     )
-    description = forms.CharField(label=_("Description"), required=False, max_length=LONGEST_DESCRIPTION)
+    # Several lines: a field of one line would lose their breaks, and so change what nobody touched.
+    description = forms.CharField(
+        label=_("Description"), required=False, max_length=LONGEST_DESCRIPTION, widget=forms.Textarea({"rows": 2})
+    )
     models = forms.MultipleChoiceField(
         label=_("Models"),
         widget=forms.CheckboxSelectMultiple,
@@ -106,7 +92,7 @@ class KeyForm(forms.Form):
         label=_("Expiry date"),
         required=False,
         widget=forms.DateInput({"type": "date"}),
-        help_text=_("The key works until the end of this day (UTC)."),
+        help_text=_("For “On a date”: the key works until the end of this day (UTC)."),
     )
 
     LIMITS = (
@@ -124,10 +110,12 @@ class KeyForm(forms.Form):
         self.policy = policy
         usable = Subscription.objects.active().filter(user=user, model__availability=Availability.AVAILABLE)
         self._offer("models", [(model, model) for model in usable.order_by("model").values_list("model_id", flat=True)])
-        self._offer("budget_duration", _period_choices(policy))
-        self._offer("expires_at", _expiry_choices(policy))
+        self._offer("budget_duration", _new_periods(policy))
+        self._offer("expires_at", _new_expiries(policy))
         for name in BOUNDED:
-            self.fields[name].help_text = _bounds(policy, name)
+            self.fields[name].help_text = default_bounds(policy, name)
+        self.fields["budget_duration"].help_text = period_bounds(policy)
+        self.fields["expires_at"].help_text = expiry_bounds(policy)
         teams = Team.objects.filter(memberships__user=user)
         if len(teams) > 1:
             cast("forms.ModelChoiceField[Team]", self.fields["team"]).queryset = teams
@@ -165,13 +153,17 @@ class KeyForm(forms.Form):
         if duration := self.cleaned_data["budget_duration"]:
             filled["budget_duration"] = None if duration == NEVER else duration
         if choice := self.cleaned_data["expires_at"]:
-            filled["expires_at"] = _expiry(choice, self.cleaned_data["expires_on"])
+            filled["expires_at"] = expiry(choice, self.cleaned_data["expires_on"])
         team = self.cleaned_data.get("team")
         kept = {name: self.cleaned_data[name] for name in ("name", "description", "models")}
         return {**kept, "team": team.pk if team else None, **filled}
 
 
-def _expiry(choice: str, day: date | None) -> datetime | None:
+# --- What the forms of a new key and of an edit share ----------------------------------------------------------------
+
+
+def expiry(choice: str, day: date | None) -> datetime | None:
+    """The moment that a choice of ``expiry_presets()`` means, None for never."""
     if choice == NEVER:
         return None
     if choice == ON_A_DATE and day:
@@ -179,51 +171,77 @@ def _expiry(choice: str, day: date | None) -> datetime | None:
     return timezone.now() + timedelta(days=int(choice))
 
 
-def _period_choices(policy: KeyPolicy) -> list[tuple[str, Any]]:
-    """The periods that the policy allows; empty is its default."""
+def periods(policy: KeyPolicy) -> list[tuple[str, Any]]:
+    """The periods that the policy allows."""
     shortest = validators.duration_seconds(policy.minimum_budget_duration)
-    allowed = [
+    return [
         (period, label)
         for period, label in PERIODS.items()
         if period in ALWAYS_ALLOWED or validators.duration_seconds(period) >= shortest
     ]
+
+
+def expiry_presets(policy: KeyPolicy) -> list[tuple[str, Any]]:
+    """The days that the policy allows, and "on a date"."""
+    longest = policy.maximum_expires_days
+    presets = [(str(days), _in_days(days)) for days in EXPIRY_DAYS if longest is None or days <= longest]
+    return [*presets, (ON_A_DATE, _now("On a date"))]
+
+
+def _new_periods(policy: KeyPolicy) -> list[tuple[str, Any]]:
+    """For a new key; empty is the policy's default."""
     default = policy.default_budget_duration
     if not default:
-        return [("", _now("Never")), *allowed]
+        return [("", _now("Never")), *periods(policy)]
     shown = _now("As set by the policy: %(period)s") % {"period": PERIODS.get(default, default)}
-    return [("", shown), *allowed, (NEVER, _now("Never"))]
+    return [("", shown), *periods(policy), (NEVER, _now("Never"))]
 
 
-def _expiry_choices(policy: KeyPolicy) -> list[tuple[str, Any]]:
-    """The presets that the policy allows; empty is its default."""
+def _new_expiries(policy: KeyPolicy) -> list[tuple[str, Any]]:
+    """For a new key; empty is the policy's default."""
     longest = policy.maximum_expires_days
     default = longest if policy.default_expires_days is None else policy.default_expires_days
-    presets = [(str(days), _in_days(days)) for days in EXPIRY_DAYS if longest is None or days <= longest]
-    on_a_date = (ON_A_DATE, _now("On a date"))
     if default is None:
-        return [("", _now("Never")), *presets, on_a_date]
+        return [("", _now("Never")), *expiry_presets(policy)]
     shown = _now("As set by the policy: %(time)s") % {"time": _in_days(default)}
     never = [] if longest is not None else [(NEVER, _now("Never"))]
-    return [("", shown), *presets, on_a_date, *never]
+    return [("", shown), *expiry_presets(policy), *never]
 
 
 def _in_days(days: int) -> str:
     return ngettext("In %(days)d day", "In %(days)d days", days) % {"days": days}
 
 
-def _bounds(policy: KeyPolicy, name: str) -> str:
-    """What an empty field means and what is allowed at most."""
+def default_bounds(policy: KeyPolicy, name: str) -> str:
+    """What an empty field of a new key means, and what is allowed at most."""
     maximum = getattr(policy, f"maximum_{name}")
     default = getattr(policy, f"default_{name}")
     default = maximum if default is None else default
-    empty = _now("no limit") if default is None else _figure(default)
+    empty = _now("no limit") if default is None else figure(default)
     words = _now("Left empty: %(default)s.") % {"default": empty}
     if maximum is None:
         return words
-    return f"{words} {_now('At most %(maximum)s.') % {'maximum': _figure(maximum)}}"
+    return f"{words} {_now('At most %(maximum)s.') % {'maximum': figure(maximum)}}"
 
 
-def _figure(value: Decimal | int) -> str:
+def period_bounds(policy: KeyPolicy) -> str:
+    """What a budget period is for, and the shortest one."""
+    shortest = policy.minimum_budget_duration
+    words = _now("When what was spent is counted from zero again.")
+    return f"{words} {_now('The shortest period allowed: “%(period)s”.') % {'period': PERIODS.get(shortest, shortest)}}"
+
+
+def expiry_bounds(policy: KeyPolicy) -> str:
+    """How long a key may live."""
+    days = policy.maximum_expires_days
+    if days is None:
+        return ""
+    words = ngettext("A key may live %(days)d day at most.", "A key may live %(days)d days at most.", days)
+    return words % {"days": days}
+
+
+def figure(value: Decimal | int) -> str:
+    """A limit with thousands separators; cents where it has no more decimals."""
     if isinstance(value, Decimal):
         value = value.quantize(Decimal("0.01")) if value == value.quantize(Decimal("0.01")) else value.normalize()
     return str(number_format(value, force_grouping=True))

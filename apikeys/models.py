@@ -1,12 +1,13 @@
 """API keys, their secrets, the models that they may use, and the policy, as data."""
 
 import uuid
-from datetime import datetime
-from typing import Self
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Exists, OuterRef, Prefetch, Q
+from django.db.models import Exists, F, OuterRef, Prefetch, Q, Subquery
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -16,7 +17,7 @@ from litellm_sync.state import Synced, SyncStatus
 from litemaas.foundation import validators
 from litemaas.foundation.crypto import EncryptedTextField, mask_secret
 from litemaas.foundation.limits import Limited
-from subscriptions.models import Availability, Model, Subscription
+from subscriptions.models import Availability, Model, Subscription, SubscriptionStatus
 from teams.models import Team
 
 
@@ -30,6 +31,9 @@ class KeyStatus(models.TextChoices):
 
 
 STORED_STATUSES = (KeyStatus.ACTIVE, KeyStatus.BLOCKED, KeyStatus.REVOKED)
+# From when on somebody should look at a key.
+EXPIRES_SOON: Final = timedelta(days=7)
+NEARLY: Final = Decimal("0.8")
 # What an ApiKey shows is the worst that any of its secrets is in.
 WORST_FIRST = (SyncStatus.FAILED, SyncStatus.PENDING, SyncStatus.SYNCED)
 
@@ -55,6 +59,24 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         if status == KeyStatus.REVOKED:
             return self.filter(status=status)
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=now), status=status)
+
+    def with_sync_status(self, status: str) -> Self:
+        """Keys that show this state of synchronisation: the worst of their secrets."""
+        worse = WORST_FIRST[: WORST_FIRST.index(SyncStatus(status))]
+        secrets = ApiKeySecret.objects.filter(key=OuterRef("pk"))
+        rows = self.exclude(Exists(secrets.filter(sync_status__in=worse))) if worse else self
+        return rows if status == SyncStatus.SYNCED else rows.filter(Exists(secrets.filter(sync_status=status)))
+
+    def with_usability(self) -> Self:
+        """Each key with ``has_usable_model``: whether it could do anything at all."""
+        return self.annotate(has_usable_model=Exists(KeyModel.objects.filter(key=OuterRef("pk")).effective()))
+
+    def needing_attention(self) -> Self:
+        """Living keys that do not work as wished, or soon will not."""
+        unsynced = Q(Exists(ApiKeySecret.objects.filter(key=OuterRef("pk")).exclude(sync_status=SyncStatus.SYNCED)))
+        ending = Q(expires_at__lte=timezone.now() + EXPIRES_SOON) | Q(status=KeyStatus.BLOCKED)
+        spent = Q(max_budget__isnull=False, spend__gte=F("max_budget") * NEARLY)
+        return self.alive().with_usability().filter(unsynced | ending | spent | Q(has_usable_model=False))
 
     def for_display(self) -> Self:
         """With everything that a list shows, in a constant number of statements."""
@@ -171,6 +193,12 @@ class KeyModelQuerySet(models.QuerySet["KeyModel"]):
         this_model = Q(key__team__allowed_models__contains=OneElementArray("model_id"))
         return self.filter(Exists(active), any_model | this_model, model__availability=Availability.AVAILABLE)
 
+    def with_subscription(self) -> Self:
+        """Each link with what ``hindrance`` looks at, in one statement."""
+        theirs = Subscription.objects.filter(user=OuterRef("key__user"), model=OuterRef("model"))
+        rows = self.select_related("model", "key__team").order_by("model")
+        return rows.annotate(subscription_status=Subquery(theirs.values("status")))
+
 
 class KeyModel(models.Model):
     """A key's owner wants to use a model with it. Losing the subscription does not remove the wish."""
@@ -185,6 +213,20 @@ class KeyModel(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key_id} {self.model_id}"
+
+    @property
+    def hindrance(self) -> str:
+        """Why the key cannot use the model now, empty if it can; for rows of ``with_subscription()``.
+
+        The same rule as ``effective()``, which only says whether.
+        """
+        allowed: list[str] = self.key.team.allowed_models
+        status: str | None = self.subscription_status  # type: ignore[attr-defined]  # annotated by with_subscription()
+        if not self.model.is_available:
+            return "unavailable"
+        if allowed and self.model_id not in allowed:
+            return "not_for_team"
+        return "" if status == SubscriptionStatus.ACTIVE else status or "not_subscribed"
 
 
 class ApiKeySecret(Synced):

@@ -11,12 +11,14 @@ from django.utils.translation import gettext as _
 
 from accounts import audit, rbac
 from accounts.models import User
-from apikeys.models import KeyPolicy
+from apikeys.models import ApiKey, KeyPolicy
 from litemaas.foundation import validators
 from litemaas.foundation.errors import Invalid
 
 LONGEST_MINIMUM = "7d"
 LONGEST_EXPIRY_DAYS = 36_500
+LONGEST_DESCRIPTION = 500
+LONGEST_REASON = 500
 
 
 class KeyLimits(TypedDict, total=False):
@@ -30,6 +32,14 @@ class KeyLimits(TypedDict, total=False):
     max_parallel_requests: int | None
     model_limits: Mapping[str, Mapping[str, int]] | None
     expires_at: datetime | None
+
+
+class KeyChanges(KeyLimits, total=False):
+    """What of a key a caller wants otherwise. Left out means "as it is", None means "no limit"."""
+
+    name: str
+    description: str
+    models: list[str]
 
 
 BOUNDED = ("max_budget", "tpm_limit", "rpm_limit", "max_parallel_requests")
@@ -91,6 +101,43 @@ def apply_policy(policy: KeyPolicy, limits: KeyLimits, *, models: list[str], now
     granted["model_limits"] = _model_limits(policy, limits.get("model_limits") or {}, models)
     granted["expires_at"] = _expiry(policy, limits, now)
     return granted
+
+
+def check_name(name: str) -> None:
+    """Raise Invalid unless it can be a key's name."""
+    _valid("name", name, validators.validate_key_name)
+
+
+def check_changes(
+    policy: KeyPolicy, changes: KeyLimits, *, key: ApiKey, models: list[str], now: datetime
+) -> dict[str, Any]:
+    """The limits in ``changes`` as they are to be stored; what a key has from before, the policy leaves alone.
+
+    Raises Invalid (exceeds_policy, expiry_in_the_past) for what is not allowed.
+    """
+    granted: dict[str, Any] = {name: _bounded(policy, changes, name) for name in BOUNDED if name in changes}
+    if "budget_duration" in changes:
+        granted["budget_duration"] = _budget_duration(policy, changes)
+    if "soft_budget" in changes:
+        granted["soft_budget"] = _valid("soft_budget", changes["soft_budget"], validators.validate_budget)
+    if "model_limits" in changes:
+        wanted = changes["model_limits"] or {}
+        kept = {model: figures for model, figures in wanted.items() if key.model_limits.get(model) == figures}
+        fresh = {model: figures for model, figures in wanted.items() if model not in kept}
+        granted["model_limits"] = {**kept, **_model_limits(policy, fresh, models)}
+    if "expires_at" in changes:
+        granted["expires_at"] = _moved_expiry(policy, changes["expires_at"], key, now)
+    return granted
+
+
+def _moved_expiry(policy: KeyPolicy, wanted: datetime | None, key: ApiKey, now: datetime) -> datetime | None:
+    """The days that a key may live are counted from its creation: editing it again and again adds none. Ending a key
+    sooner than it would have ended is allowed even where that is still too late for a policy that came after it."""
+    _require_future(wanted, now)
+    is_sooner = wanted is not None and (key.expires_at is None or wanted < key.expires_at)
+    if not is_sooner:
+        _require_within(policy, wanted, key.created_at)
+    return wanted
 
 
 def _bounded(policy: KeyPolicy, limits: Mapping[str, Any], name: str) -> Any:
@@ -156,10 +203,18 @@ def _expiry(policy: KeyPolicy, limits: KeyLimits, now: datetime) -> datetime | N
     if "expires_at" not in limits:
         default = policy.default_expires_days
         return longest if default is None else now + timedelta(days=default)
-    expires_at = limits["expires_at"]
+    _require_future(limits["expires_at"], now)
+    _require_within(policy, limits["expires_at"], now)
+    return limits["expires_at"]
+
+
+def _require_future(expires_at: datetime | None, now: datetime) -> None:
     if expires_at is not None and expires_at <= now:
         raise Invalid(_("The expiry must lie in the future."), code="expiry_in_the_past", field="expires_at")
-    if longest is not None and (expires_at is None or expires_at > longest):
-        message = _("A key may live %(days)s days at most.") % {"days": policy.maximum_expires_days}
+
+
+def _require_within(policy: KeyPolicy, expires_at: datetime | None, since: datetime) -> None:
+    days = policy.maximum_expires_days
+    if days is not None and (expires_at is None or expires_at > since + timedelta(days=days)):
+        message = _("A key may live %(days)s days at most.") % {"days": days}
         raise Invalid(message, code="exceeds_policy", field="expires_at")
-    return expires_at

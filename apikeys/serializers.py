@@ -80,16 +80,14 @@ class ModelLimitsField(serializers.DictField):
     child = serializers.DictField(child=serializers.IntegerField())
 
 
-class NewApiKeySerializer(serializers.Serializer[Any]):
-    """What one sends to create a key. A limit that is left out gets the policy's default; null is "no limit".
+class KeyFieldsSerializer(serializers.Serializer[Any]):
+    """What one says about a key, when it is made and later.
 
     Ranges are the policy's business, so that both faces refuse the same things in the same words.
     """
 
     name = serializers.CharField(max_length=100, validators=[validators.validate_key_name])
-    description = serializers.CharField(max_length=500, required=False, allow_blank=True)
     models = serializers.ListField(child=serializers.CharField(max_length=255), allow_empty=False, max_length=500)
-    team = serializers.UUIDField(required=False, allow_null=True)
     max_budget = MoneyField(required=False, allow_null=True)
     budget_duration = serializers.CharField(max_length=10, required=False, allow_null=True, allow_blank=True)
     soft_budget = MoneyField(required=False, allow_null=True)
@@ -98,6 +96,25 @@ class NewApiKeySerializer(serializers.Serializer[Any]):
     max_parallel_requests = serializers.IntegerField(required=False, allow_null=True)
     model_limits = ModelLimitsField(required=False, allow_null=True)
     expires_at = serializers.DateTimeField(required=False, allow_null=True)
+
+
+class NewApiKeySerializer(KeyFieldsSerializer):
+    """What one sends to create a key. A limit that is left out gets the policy's default; null is "no limit"."""
+
+    description = serializers.CharField(max_length=500, required=False, allow_blank=True)
+    team = serializers.UUIDField(required=False, allow_null=True)
+
+
+class KeyChangesSerializer(KeyFieldsSerializer):
+    """What one sends to change a key, any part of it. Null is "no limit"; the team stays."""
+
+    description = serializers.CharField(max_length=500, required=False, allow_blank=True, allow_null=True)
+
+
+class ReasonSerializer(serializers.Serializer[Any]):
+    """Why, for the history."""
+
+    reason = serializers.CharField(max_length=500, required=False, allow_blank=True)
 
 
 class KeyPolicySerializer(serializers.ModelSerializer[KeyPolicy]):

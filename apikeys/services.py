@@ -1,8 +1,10 @@
-"""The verbs about API keys: create and revoke."""
+"""The verbs about API keys: create, change, block, unblock and revoke."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Unpack
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final, Unpack
 from uuid import UUID
 
 from django.db import transaction
@@ -12,17 +14,27 @@ from django.utils.translation import gettext as _
 from accounts import audit, rbac
 from accounts.models import User
 from apikeys.models import ApiKey, ApiKeySecret, KeyModel, KeyPolicy, KeyStatus
-from apikeys.policy import KeyLimits, apply_policy, get_policy
+from apikeys.policy import (
+    LONGEST_DESCRIPTION,
+    LONGEST_REASON,
+    KeyChanges,
+    KeyLimits,
+    apply_policy,
+    check_changes,
+    check_name,
+    get_policy,
+)
 from litellm_sync import state
 from litemaas.foundation import crypto
-from litemaas.foundation.errors import Invalid, NotFound, QuotaExceeded, RateLimited
+from litemaas.foundation.errors import Conflict, Invalid, NotFound, QuotaExceeded, RateLimited
 from litemaas.foundation.validators import sanitize_string
 from subscriptions.models import Subscription
 from teams.models import Team
 from teams.services import get_user_primary_team
 
 HOUR = timedelta(hours=1)
-LONGEST_DESCRIPTION = 500
+# What LiteLLM knows nothing of: changing it alone needs no push.
+OURS_ALONE: Final = frozenset({"name", "description", "soft_budget"})
 
 
 @dataclass(frozen=True)
@@ -50,6 +62,7 @@ def create_api_key(
     rbac.require(actor, rbac.Permission.APIKEYS_CREATE)
     policy, now = get_policy(), timezone.now()
     models = list(dict.fromkeys(models))
+    check_name(name)
     description = sanitize_string(description, max_length=LONGEST_DESCRIPTION, multiline=True)
     granted = apply_policy(policy, limits, models=models, now=now)
     charged = _chargeable_team(actor, team)
@@ -57,8 +70,10 @@ def create_api_key(
     with transaction.atomic():
         # The owner's row is the lock under which keys are counted: twenty at once must not pass a limit of ten.
         User.objects.select_for_update(no_key=True).get(pk=actor.pk)
+        _require_slow_making(actor, policy)
         _require_room(actor, policy)
-        _require_subscriptions(actor, models, charged)
+        _require_models(models)
+        _require_subscriptions(actor, actor, models, charged)
         key: ApiKey = ApiKey.objects.create(user=actor, team=charged, name=name, description=description, **granted)
         KeyModel.objects.bulk_create(KeyModel(key=key, model_id=model) for model in models)
         row = _add_secret(key, secret)
@@ -89,44 +104,197 @@ def _chargeable_team(actor: User, team: UUID | str | None) -> Team:
     return found
 
 
-def _require_room(actor: User, policy: KeyPolicy) -> None:
-    mine = ApiKey.objects.filter(user=actor)
-    if mine.filter(created_at__gt=timezone.now() - HOUR).count() >= policy.creations_per_hour:
+def _require_slow_making(actor: User, policy: KeyPolicy) -> None:
+    if ApiKey.objects.filter(user=actor, created_at__gt=timezone.now() - HOUR).count() >= policy.creations_per_hour:
         message = _("You have made %(number)s keys within an hour. Try again later.")
         seconds = int(HOUR.total_seconds())
         raise RateLimited(message % {"number": policy.creations_per_hour}, retry_after=seconds)
-    if mine.alive().count() >= policy.keys_per_user:
+
+
+def _require_room(owner: User, policy: KeyPolicy) -> None:
+    if ApiKey.objects.filter(user=owner).alive().count() >= policy.keys_per_user:
         message = _("You have %(number)s active keys, and more are not allowed. Revoke one that you do not need.")
         raise QuotaExceeded(
             message % {"number": policy.keys_per_user}, code="too_many_keys", limit=policy.keys_per_user
         )
 
 
-def _require_subscriptions(actor: User, models: list[str], team: Team) -> None:
-    """Every model must be actively subscribed, available and allowed to the team; never an empty list, which LiteLLM
-    reads as *every* model. The lock keeps a subscription from being cancelled meanwhile."""
+def _require_models(models: list[str]) -> None:
+    """Never an empty list, which LiteLLM reads as *every* model."""
     if not models:
         raise Invalid(_("Choose at least one model."), code="models_empty", field="models")
-    mine = Subscription.objects.active().filter(user=actor, model__in=models).select_for_update(of=("self",))
-    usable = {row.model_id for row in mine.select_related("model") if row.model.is_available}
+
+
+def _require_subscriptions(actor: User, owner: User, models: list[str], team: Team) -> None:
+    """Every model must be actively subscribed by the owner, available and allowed to the team. The lock keeps a
+    subscription from being cancelled meanwhile."""
+    theirs = Subscription.objects.active().filter(user=owner, model__in=models).select_for_update(of=("self",))
+    usable = {row.model_id for row in theirs.select_related("model") if row.model.is_available}
     if team.allowed_models:
         usable &= set(team.allowed_models)
     missing = [model for model in models if model not in usable]
     if missing:
-        message = _("You have no active subscription to: %(models)s.") % {"models": ", ".join(missing)}
-        raise Invalid(message, code="model_not_subscribed", field="models", models=missing)
+        message = _("You have no active subscription to: %(models)s.")
+        if actor != owner:
+            message = _("The owner of the key has no active subscription to: %(models)s.")
+        raise Invalid(
+            message % {"models": ", ".join(missing)}, code="model_not_subscribed", field="models", models=missing
+        )
+
+
+# --- Changing --------------------------------------------------------------------------------------------------------
+
+
+def update_api_key(actor: User, *, key_id: UUID | str, **changes: Unpack[KeyChanges]) -> ApiKey:
+    """Change what is sent and differs from what the key has; sending what it has changes nothing at all.
+
+    None clears a limit where the policy allows that. Models that are new must be actively subscribed by the key's
+    owner; those that it has may stay. An expired key comes back when ``expires_at`` is moved, and then counts again
+    among the keys that its owner may have.
+    Raises NotFound, Invalid (models, limits), Conflict (key_revoked, key_expired), QuotaExceeded (too many keys).
+    """
+    found = _visible(actor, key_id)
+    rbac.require(actor, rbac.Permission.APIKEYS_UPDATE, found)
+    policy = get_policy()
+    with transaction.atomic():
+        # First the owner, as in a creation: a key that comes back is counted under the same lock.
+        owner = User.objects.select_for_update(no_key=True).get(pk=found.user_id)
+        key = _locked(found)
+        new = _differing(key, changes)
+        _require_changeable(owner, key, new, policy)
+        new = _checked(actor, owner, key, new, policy)
+        if new:
+            _carry_out(actor, key, new)
+    return reread(found)
+
+
+def _visible(actor: User, key_id: UUID | str) -> ApiKey:
+    key: ApiKey | None = ApiKey.objects.visible_to(actor).filter(pk=key_id).first()
+    if key is None:
+        raise NotFound
+    return key
+
+
+def _locked(found: ApiKey) -> ApiKey:
+    """The key as it stands now; two who change it at once do so one after the other."""
+    key: ApiKey | None = (
+        ApiKey.objects.select_for_update().prefetch_related("links").filter(pk=found.pk, deleted_at=None).first()
+    )
+    if key is None:
+        raise NotFound
+    return key
+
+
+def _differing(key: ApiKey, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the changes is otherwise than what the key has, written as it is stored."""
+    wanted = dict(changes)
+    if "description" in wanted:
+        words = wanted["description"] or ""
+        wanted["description"] = sanitize_string(words, max_length=LONGEST_DESCRIPTION, multiline=True)
+    if "budget_duration" in wanted:
+        wanted["budget_duration"] = wanted["budget_duration"] or ""
+    if "model_limits" in wanted:
+        wanted["model_limits"] = {model: dict(figures) for model, figures in (wanted["model_limits"] or {}).items()}
+    if "models" in wanted:
+        wanted["models"] = sorted(set(wanted["models"]))
+    return {name: value for name, value in wanted.items() if value != _present(key, name)}
+
+
+def _present(key: ApiKey, name: str) -> Any:
+    return key.model_ids if name == "models" else getattr(key, name)
+
+
+def _require_changeable(owner: User, key: ApiKey, new: dict[str, Any], policy: KeyPolicy) -> None:
+    status = key.current_status
+    if status is KeyStatus.REVOKED:
+        raise Conflict(_("“%(name)s” is revoked; that is for ever.") % {"name": key.name}, code="key_revoked")
+    if status is KeyStatus.EXPIRED:
+        if "expires_at" not in new:
+            message = _("“%(name)s” has expired. Move its expiry to change it.") % {"name": key.name}
+            raise Conflict(message, code="key_expired")
+        _require_room(owner, policy)
+
+
+def _checked(actor: User, owner: User, key: ApiKey, new: dict[str, Any], policy: KeyPolicy) -> dict[str, Any]:
+    """The changes as far as they are allowed; limits of models that the key no longer has go with them."""
+    models, now = new.get("models", key.model_ids), timezone.now()
+    if "name" in new:
+        check_name(new["name"])
+    if "models" in new:
+        _require_models(models)
+        added = [model for model in models if model not in key.model_ids]
+        _require_subscriptions(actor, owner, added, key.team)
+    limits = {name: value for name, value in new.items() if name not in {"name", "description", "models"}}
+    granted = new | check_changes(policy, limits, key=key, models=models, now=now)  # type: ignore[arg-type]  # a part of the TypedDict that came in
+    per_model = granted.get("model_limits", key.model_limits)
+    granted["model_limits"] = {model: figures for model, figures in per_model.items() if model in models}
+    return {name: value for name, value in granted.items() if value != _present(key, name)}
+
+
+def _carry_out(actor: User, key: ApiKey, new: dict[str, Any]) -> None:
+    old = {name: _present(key, name) for name in new}
+    columns = {name: value for name, value in new.items() if name != "models"}
+    for name, value in columns.items():
+        setattr(key, name, value)
+    if columns:
+        ApiKey.objects.filter(pk=key.pk).update(**columns)
+    if "models" in new:
+        key.links.exclude(model__in=new["models"]).delete()
+        KeyModel.objects.bulk_create(KeyModel(key=key, model_id=m) for m in new["models"] if m not in old["models"])
+    audit.record(actor, audit.Action.APIKEY_UPDATED, key, old=_as_json(old), new=_as_json(new))
+    if not new.keys() <= OURS_ALONE:
+        _push(key)
+
+
+def _as_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """For the audit log: amounts as decimal strings, moments as ISO 8601."""
+    written = {}
+    for name, value in values.items():
+        is_amount, is_moment = isinstance(value, Decimal), isinstance(value, datetime)
+        written[name] = f"{value.normalize():f}" if is_amount else value.isoformat() if is_moment else value
+    return written
+
+
+def _push(key: ApiKey) -> None:
+    for secret in key.secrets.all():
+        state.request_push(secret)
+
+
+# --- Blocking, revoking ----------------------------------------------------------------------------------------------
+
+
+def block_api_key(actor: User, *, key_id: UUID | str, reason: str = "") -> ApiKey:
+    """Refuse a key until it is unblocked; again changes nothing. Raises NotFound, Conflict (key_revoked)."""
+    return _move(actor, key_id, KeyStatus.BLOCKED, audit.Action.APIKEY_BLOCKED, reason)
+
+
+def unblock_api_key(actor: User, *, key_id: UUID | str, reason: str = "") -> ApiKey:
+    """Let a blocked key work again; again changes nothing. Raises NotFound, Conflict (key_revoked)."""
+    return _move(actor, key_id, KeyStatus.ACTIVE, audit.Action.APIKEY_UNBLOCKED, reason)
+
+
+def _move(actor: User, key_id: UUID | str, new: KeyStatus, action: audit.Action, reason: str) -> ApiKey:
+    key = _visible(actor, key_id)
+    rbac.require(actor, rbac.Permission.APIKEYS_BLOCK, key)
+    words = sanitize_string(reason, max_length=LONGEST_REASON)
+    with transaction.atomic():
+        others = ApiKey.objects.filter(pk=key.pk, deleted_at=None).exclude(status__in=(new, KeyStatus.REVOKED))
+        if others.update(status=new):
+            audit.record(actor, action, key, reason=words)
+            _push(key)
+    moved = reread(key)
+    if moved.status == KeyStatus.REVOKED:
+        raise Conflict(_("“%(name)s” is revoked; that is for ever.") % {"name": key.name}, code="key_revoked")
+    return moved
 
 
 def revoke_api_key(actor: User, *, key_id: UUID | str) -> ApiKey:
     """End a key for ever: refused by us from this moment, by LiteLLM as soon as it answers. Again changes nothing."""
-    key: ApiKey | None = ApiKey.objects.visible_to(actor).filter(pk=key_id).first()
-    if key is None:
-        raise NotFound
+    key = _visible(actor, key_id)
     rbac.require(actor, rbac.Permission.APIKEYS_REVOKE, key)
     with transaction.atomic():
         living = ApiKey.objects.filter(pk=key.pk).exclude(status=KeyStatus.REVOKED)
         if living.update(status=KeyStatus.REVOKED, revoked_at=timezone.now()):
             audit.record(actor, audit.Action.APIKEY_REVOKED, key)
-            for secret in key.secrets.all():
-                state.request_push(secret)
+            _push(key)
     return reread(key)

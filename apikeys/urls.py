@@ -7,5 +7,8 @@ from apikeys import views
 urlpatterns = [
     path("api-keys", views.api_keys, name="api-keys"),
     path("api-keys/create", views.api_key_create, name="api-key-create"),
+    path("api-keys/<uuid:key_id>/block", views.api_key_block, name="api-key-block"),
+    path("api-keys/<uuid:key_id>/edit", views.api_key_edit, name="api-key-edit"),
     path("api-keys/<uuid:key_id>/revoke", views.api_key_revoke, name="api-key-revoke"),
+    path("api-keys/<uuid:key_id>/unblock", views.api_key_unblock, name="api-key-unblock"),
 ]

@@ -1,19 +1,23 @@
-"""The pages of API keys: the list, making one, revoking one."""
+"""The pages of API keys: the list, making one, changing, blocking and revoking one."""
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 from uuid import UUID
 
 from django.contrib import messages
 from django.core.paginator import Paginator
+from django.forms import Form
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts.rbac import Permission, can_access_admin_features
+from accounts.rbac import Permission, can_access_admin_features, check_permission
 from accounts.requests import SignedInRequest
 from apikeys import services
-from apikeys.forms import KeyFilter, KeyForm, RevokeForm
+from apikeys.edit_form import EditForm
+from apikeys.filters import KeyFilter
+from apikeys.forms import BlockForm, KeyForm, RevokeForm
 from apikeys.models import ApiKey
 from apikeys.policy import get_policy
 from litellm_sync.state import SyncStatus
@@ -24,6 +28,7 @@ from subscriptions.examples import base_url, examples_for
 from subscriptions.models import Model
 
 KEYS_A_PAGE: Final = 25
+MANY_MODELS: Final = 12  # from so many on one wants to search them
 
 
 @access(Permission.APIKEYS_READ)
@@ -32,12 +37,21 @@ def api_keys(request: SignedInRequest) -> HttpResponse:
     """One's keys; administrators may look at everybody's."""
     may_see_all = can_access_admin_features(request.user)
     everybody = may_see_all and request.GET.get("of") == "everybody"
-    rows = ApiKey.objects.visible_to(request.user).for_display()
-    form = KeyFilter(request.GET)
+    rows = ApiKey.objects.visible_to(request.user).for_display().with_usability()
+    form = KeyFilter(request.GET, user=request.user, everybody=everybody)
     rows = form.narrow(rows if everybody else rows.filter(user=request.user))
     page = Paginator(rows, KEYS_A_PAGE).get_page(request.GET.get("page"))
     context = {"form": form, "page": page, "everybody": everybody, "may_see_all": may_see_all}
-    return render(request, "apikeys/api_keys.html", context)
+    return render(request, "apikeys/api_keys.html", context | _may(request))
+
+
+def _may(request: SignedInRequest) -> dict[str, bool]:
+    """What the reader may do to the keys that the page shows: whoever sees somebody else's and may, may to all."""
+    return {
+        "may_create": check_permission(request.user, Permission.APIKEYS_CREATE),
+        "may_update": check_permission(request.user, Permission.APIKEYS_UPDATE),
+        "may_revoke": check_permission(request.user, Permission.APIKEYS_REVOKE),
+    }
 
 
 @access(Permission.APIKEYS_CREATE)
@@ -50,7 +64,7 @@ def api_key_create(request: SignedInRequest) -> HttpResponse:
         issued = perform(form, services.create_api_key, request.user, **form.wish())
         if issued:
             return _issued(request, issued)
-    context = {"form": form, "ticket": new_ticket(request.user.pk)}
+    context = {"form": form, "ticket": new_ticket(request.user.pk), "many_models": MANY_MODELS}
     return render(request, "apikeys/create.html", context, status=422 if form.errors else 200)
 
 
@@ -70,11 +84,70 @@ def _issued(request: SignedInRequest, issued: services.IssuedKey) -> HttpRespons
     return response
 
 
+def _seen(request: SignedInRequest, key_id: UUID) -> ApiKey:
+    key: ApiKey = get_object_or_404(ApiKey.objects.visible_to(request.user).for_display(), pk=key_id)
+    return key
+
+
+@access(Permission.APIKEYS_UPDATE)
+@require_http_methods(["GET", "HEAD", "POST"])
+def api_key_edit(request: SignedInRequest, key_id: UUID) -> HttpResponse:
+    """The key as it is, to be changed; what was not touched is not sent to the verb."""
+    key = _seen(request, key_id)
+    form = EditForm(request.POST if request.method == "POST" else None, key=key, policy=get_policy())
+    if form.is_valid():
+        changes = form.changes()
+        if not changes:
+            messages.info(request, _("Nothing was changed."))
+            return redirect("api-key", key_id=key_id)
+        changed = perform(form, services.update_api_key, request.user, key_id=key_id, **changes)
+        if changed:
+            messages.success(request, _saved(changed))
+            return redirect("api-key", key_id=key_id)
+    context = {"form": form, "key": key, "many_models": MANY_MODELS}
+    return render(request, "apikeys/edit.html", context, status=422 if form.errors else 200)
+
+
+def _saved(key: ApiKey) -> str:
+    if key.sync_status == SyncStatus.SYNCED:
+        return _("“%(name)s” is changed.") % {"name": key.name}
+    return _("“%(name)s” is changed here; LiteLLM follows as soon as it answers.") % {"name": key.name}
+
+
+@access(Permission.APIKEYS_BLOCK)
+@require_http_methods(["GET", "HEAD", "POST"])
+def api_key_block(request: SignedInRequest, key_id: UUID) -> HttpResponse:
+    """Ask once, naming the key; then refuse it until it is unblocked."""
+    done = _("“%(name)s” is blocked and refused from now on.")
+    return _decide(request, key_id, services.block_api_key, "apikeys/block.html", done)
+
+
+@access(Permission.APIKEYS_BLOCK)
+@require_http_methods(["GET", "HEAD", "POST"])
+def api_key_unblock(request: SignedInRequest, key_id: UUID) -> HttpResponse:
+    """Ask once, naming the key; then let it work again."""
+    done = _("“%(name)s” works again.")
+    return _decide(request, key_id, services.unblock_api_key, "apikeys/unblock.html", done)
+
+
+def _decide(
+    request: SignedInRequest, key_id: UUID, verb: Callable[..., ApiKey], template: str, done: str
+) -> HttpResponse:
+    key = _seen(request, key_id)
+    form: Form = BlockForm(request.POST if request.method == "POST" else None)
+    if form.is_valid():
+        decided: Any = perform(form, verb, request.user, key_id=key_id, **form.cleaned_data)
+        if decided:
+            messages.success(request, done % {"name": decided.name})
+            return redirect("api-key", key_id=key_id)
+    return render(request, template, {"key": key, "form": form}, status=422 if form.errors else 200)
+
+
 @access(Permission.APIKEYS_REVOKE)
 @require_http_methods(["GET", "HEAD", "POST"])
 def api_key_revoke(request: SignedInRequest, key_id: UUID) -> HttpResponse:
     """Ask once, naming the key; then revoke it."""
-    key = get_object_or_404(ApiKey.objects.visible_to(request.user).for_display(), pk=key_id)
+    key = _seen(request, key_id)
     form = RevokeForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         revoked = perform(form, services.revoke_api_key, request.user, key_id=key_id)

@@ -1,4 +1,4 @@
-"""Running and watching the synchronisation: runs, the outage clock, and what is due."""
+"""Running and watching the synchronisation: runs, pushes that are tried again, the outage clock, and what is due."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from accounts.models import User
 from litellm_sync import activity, catalogue, state
 from litellm_sync.client import LiteLLM
 from litellm_sync.models import UNFINISHED, RunKind, RunStatus, SyncRun, Upstream
-from litemaas.foundation.errors import Conflict, DomainError, Invalid
+from litemaas.foundation.errors import Conflict, DomainError, Invalid, NotFound
 
 log = structlog.get_logger(__name__)
 
@@ -110,6 +110,52 @@ def request_due_syncs(now: datetime) -> list[str]:
                 continue
             requested.append(kind.value)
     return requested
+
+
+# --- Pushing again ---------------------------------------------------------------------------------------------------
+
+
+def retry_push(actor: User, *, kind: str, object_id: Any) -> state.Synced:
+    """Make a failed or waiting row due at once; one that LiteLLM has is left alone. Returns the row.
+
+    ``kind`` is the name of its table, such as ``apikeys.apikeysecret``. Raises Invalid (unknown_kind), NotFound.
+    """
+    rbac.require(actor, rbac.Permission.INTEGRATION_SYNC)
+    rows = _synced_model(kind)._base_manager.all()
+    with transaction.atomic():
+        row = rows.select_for_update().filter(pk=object_id).first()
+        if row is None:
+            raise NotFound
+        if row.sync_status != state.SyncStatus.SYNCED:
+            audit.record(actor, audit.Action.PUSH_RETRIED, row, kind=kind, was=row.sync_status, error=row.sync_error)
+            state.request_push(row)
+    found: state.Synced = rows.get(pk=row.pk)
+    return found
+
+
+def retry_pushes(actor: User, *, kind: str | None = None) -> int:
+    """Make every failed row of one table, or of all, due at once. Returns how many. Raises Invalid (unknown_kind)."""
+    rbac.require(actor, rbac.Permission.INTEGRATION_SYNC)
+    tables = state.synced_models() if kind is None else [_synced_model(kind)]
+    with transaction.atomic():
+        counts = {state.kind_of(table): _retry_failed(table) for table in tables}
+        rows = {name: count for name, count in counts.items() if count}
+        if rows:
+            audit.record(actor, audit.Action.PUSH_RETRIED, rows=rows)
+    return sum(rows.values())
+
+
+def _retry_failed(table: type[state.Synced]) -> int:
+    failed = table._base_manager.select_for_update().filter(sync_status=state.SyncStatus.FAILED)
+    return state.request_pushes(table, failed.values_list("pk", flat=True))
+
+
+def _synced_model(kind: str) -> type[state.Synced]:
+    found = {state.kind_of(model): model for model in state.synced_models()}
+    if kind not in found:
+        message = _("What can be pushed again: %(kinds)s.") % {"kinds": ", ".join(sorted(found))}
+        raise Invalid(message, code="unknown_kind", field="kind")
+    return found[kind]
 
 
 # --- The outage clock ------------------------------------------------------------------------------------------------

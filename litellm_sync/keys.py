@@ -29,7 +29,10 @@ class SecretLost(UpstreamRejected):
 
 def make_secret_equal(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
     """Delete what must be dead, create what is missing, change what differs. Returns the key as LiteLLM has it."""
-    if not is_alive(secret, timezone.now()):
+    now = timezone.now()
+    if is_resting(secret, now):
+        return _let_rest(secret, litellm)
+    if not is_alive(secret, now):
         _delete(secret, litellm)
         return None
     models = sorted(KeyModel.objects.filter(key=secret.key).effective().values_list("model_id", flat=True))
@@ -47,6 +50,25 @@ def is_alive(secret: ApiKeySecret, now: datetime) -> bool:
     key = secret.key
     ended = key.deleted_at is not None or (secret.valid_until is not None and secret.valid_until <= now)
     return not ended and key.status_at(now) in {KeyStatus.ACTIVE, KeyStatus.BLOCKED}
+
+
+def is_resting(secret: ApiKeySecret, now: datetime) -> bool:
+    """Whether only the key's expiry keeps it from working. Its owner may move that, so LiteLLM must not lose it."""
+    ended = secret.key.deleted_at is not None or (secret.valid_until is not None and secret.valid_until <= now)
+    return not ended and secret.key.status_at(now) == KeyStatus.EXPIRED
+
+
+def _let_rest(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
+    """LiteLLM refuses what has expired; blocking also stops a key whose last expiry never arrived there."""
+    found = litellm.get_key_info(secret.digest)
+    if found is None:
+        _delete(secret, litellm)
+        return None
+    if not found.blocked:
+        litellm.block_key(secret.digest)
+    if secret.pending_secret is not None:
+        _forget_secret(secret)
+    return found
 
 
 def must_be_blocked(key: ApiKey, models: list[str]) -> bool:

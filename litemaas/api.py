@@ -49,6 +49,7 @@ urlpatterns = [
     path("auth/token/refresh", accounts.TokenRefreshView.as_view(), name="api-token-refresh"),
     path("auth/token/revoke", accounts.TokenRevokeView.as_view(), name="api-token-revoke"),
     path("me", accounts.MeView.as_view(), name="api-me"),
+    path("me/activity", accounts.MyActivityView.as_view(), name="api-my-activity"),
     path("api-keys/policy", apikeys.KeyPolicyView.as_view(), name="api-key-policy"),
     path("integration/sync", litellm_sync.SyncView.as_view(), name="api-sync"),
     path("integration/health", litellm_sync.HealthView.as_view(), name="api-integration-health"),

@@ -7,7 +7,7 @@ from accounts.models import Role, User
 from apikeys.models import ApiKey
 from apikeys.services import IssuedKey, create_api_key
 from subscriptions.models import Model, Subscription
-from subscriptions.services import create_subscription
+from subscriptions.services import create_subscription, deny_subscription, set_model_restricted
 from teams.services import provision_user
 
 # name -> (id, full name, role); the password is the name.
@@ -18,6 +18,8 @@ PEOPLE = {
     "bob": (UUID("d0000000-0000-4000-8000-000000000004"), "Bob Brown", Role.USER),
 }
 SUBSCRIBERS = {"alice": 3, "bob": 1}
+WISHES = {"alice": "For the study about long documents; about 200 calls a day.", "bob": "To try it."}
+NO = "It is one of the dearest models. Try a smaller one first, and say what it could not do."
 
 
 def make_people() -> list[User]:
@@ -41,10 +43,12 @@ def make_data() -> list[IssuedKey]:
     """Subscriptions and keys for people who have none, of models that the catalogue has. Returns the new keys."""
     offered = Model.objects.filter(availability="available", mode="chat", input_cost_per_token__gt=0)
     models = list(offered.order_by("id"))
+    if models and not Subscription.objects.exists():
+        models.remove(_make_requests())
     issued = []
     for name, number in SUBSCRIBERS.items():
         user = User.objects.get(username=name)
-        if Subscription.objects.filter(user=user).exists() or not models:
+        if Subscription.objects.active().filter(user=user).exists() or not models:
             continue
         chosen = [model.id for model in models[:number]]
         for model in chosen:
@@ -61,3 +65,17 @@ def make_data() -> list[IssuedKey]:
                 )
             )
     return issued
+
+
+def _make_requests() -> Model:
+    """The dearest model needs approval: Alice waits for it, Bob was denied. Returns the model."""
+    admin = User.objects.get(username="admin")
+    offered = Model.objects.filter(availability="available", mode="chat", input_cost_per_token__gt=0)
+    dearest: Model = offered.order_by("-input_cost_per_token", "id")[0]
+    set_model_restricted(admin, model_id=dearest.id, restricted=True)
+    wishes = {
+        name: create_subscription(User.objects.get(username=name), model=dearest.id, justification=why)
+        for name, why in WISHES.items()
+    }
+    deny_subscription(admin, subscription_id=wishes["bob"].pk, reason=NO)
+    return dearest

@@ -6,8 +6,9 @@ from typing import Any
 
 import environ
 from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy
 
-from litemaas.foundation import embedded, logs
+from litemaas.foundation import embedded, logs, providers
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -46,6 +47,7 @@ MODEL_SYNC_DISAPPEARANCE_LIMIT: float = env.float("MODEL_SYNC_DISAPPEARANCE_LIMI
 
 AUTH_USER_MODEL = "accounts.User"
 PASSWORD_SIGN_IN: bool = env.bool("PASSWORD_SIGN_IN", default=DEBUG)
+SIGN_IN_PROVIDERS = providers.read(env, env.list("SIGN_IN_PROVIDERS", default=[]))
 LOGIN_URL = reverse_lazy("sign-in")
 LOGIN_REDIRECT_URL = reverse_lazy("home")
 ACCESS_TOKEN_LIFETIME = timedelta(minutes=env.int("ACCESS_TOKEN_MINUTES", default=30))
@@ -70,6 +72,10 @@ SIMPLE_JWT: dict[str, Any] = {
 # --- Django ----------------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
+    # Before Django's admin, whose templates it replaces.
+    "unfold.apps.BasicAppConfig",
+    "unfold.contrib.filters",
+    "litemaas.administration.apps.PortalAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -116,7 +122,9 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "litemaas.foundation.middleware.ErrorsMiddleware",
+    "accounts.middleware.PreferencesMiddleware",
     "accounts.middleware.AccessMiddleware",
+    "accounts.middleware.RenewalMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 
@@ -143,7 +151,11 @@ TEMPLATES: list[dict[str, Any]] = [
                     ],
                 )
             ],
-            "builtins": ["template_partials.templatetags.partials", "litemaas.portal.templatetags.portal"],
+            "builtins": [
+                "template_partials.templatetags.partials",
+                "litemaas.portal.templatetags.portal",
+                "litemaas.administration.templatetags.admin_portal",
+            ],
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
@@ -179,7 +191,9 @@ DATABASES["default"]["OPTIONS"] |= {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English")]
+# Each in its own words, so that whoever landed in the wrong one finds the way out.
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+LANGUAGE_COOKIE_NAME = "language"
 LOCALE_PATHS = [BASE_DIR / "litemaas" / "locale"]
 TIME_ZONE = "UTC"
 USE_TZ = True
@@ -223,6 +237,24 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": ["'none'"],
         "manifest-src": ["'self'"],
     }
+}
+
+# --- The admin portal ------------------------------------------------------------------------------------------------
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "LiteMaaS",
+    "SITE_HEADER": "LiteMaaS",
+    "SITE_SUBHEADER": gettext_lazy("Administration"),
+    "SITE_URL": reverse_lazy("home"),
+    "SITE_ICON": "litemaas.administration.navigation.icon",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": "litemaas.administration.navigation.icon"},
+    ],
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "STYLES": ["litemaas.administration.navigation.styles", "litemaas.administration.navigation.admin_styles"],
+    "SCRIPTS": ["litemaas.administration.navigation.script"],
+    "SIDEBAR": {"navigation": "litemaas.administration.navigation.side_bar"},
 }
 
 # --- API -------------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Every address of the product."""
 
+from django.contrib import admin
 from django.urls import include, path
 
 from litellm_sync.integration import litellm_state
@@ -15,6 +16,7 @@ urlpatterns = [
     path("healthz/live", health.live, name="live"),
     path("healthz/ready", health.ready, {"reports": {"litellm": litellm_state}}, name="ready"),
     path("metrics", metrics, name="metrics"),
+    path("admin/", admin.site.urls),
     path("api/v1/", include("litemaas.api")),
     path("", include("litemaas.portal.urls")),
     path("", include("accounts.urls")),

@@ -13,6 +13,9 @@ from subscriptions.models import Model
 NOWHERE: Final = "https://litellm.example"  # stands where no address of LiteLLM is configured
 PROMPT: Final = "Say hello in one sentence."
 CHAT: Final = "chat"
+TRANSCRIPTION: Final = "audio_transcription"
+SPEECH: Final = "audio_speech"
+RECORDING: Final = "speech.mp3"
 # Mode of LiteLLM -> the path and the body of the call, besides the model.
 CALLS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     CHAT: ("chat/completions", {"messages": [{"role": "user", "content": PROMPT}]}),
@@ -20,6 +23,8 @@ CALLS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "responses": ("responses", {"input": PROMPT}),
     "embedding": ("embeddings", {"input": ["The quick brown fox"]}),
     "image_generation": ("images/generations", {"prompt": "A lighthouse at dusk"}),
+    TRANSCRIPTION: ("audio/transcriptions", {}),
+    SPEECH: ("audio/speech", {"voice": "alloy", "input": "Hello from LiteMaaS."}),
     "moderation": ("moderations", {"input": "Is this harmless?"}),
     "rerank": ("rerank", {"query": "capital of France", "documents": ["Paris", "Lyon"]}),
 }
@@ -30,11 +35,12 @@ PYTHON: Final = {
     "responses": ("responses.create", "output_text"),
     "embedding": ("embeddings.create", "data[0].embedding[:5]"),
     "image_generation": ("images.generate", "data[0]"),
+    TRANSCRIPTION: ("audio.transcriptions.create", "text"),
+    SPEECH: ("audio.speech.create", ""),
     "moderation": ("moderations.create", "results[0].flagged"),
 }
 JAVASCRIPT: Final = PYTHON | {
     "embedding": ("embeddings.create", "data[0].embedding.slice(0, 5)"),
-    "image_generation": ("images.generate", "data[0]"),
 }
 
 
@@ -66,39 +72,50 @@ def examples_for(model: Model, secret: str) -> list[Example]:
 
 def _curl(mode: str, model: str, secret: str) -> str:
     path, body = CALLS[mode]
-    text = json.dumps({"model": model, **body}, indent=2, ensure_ascii=False)
-    data = shlex.quote(text.replace("\n", "\n  "))  # in line with the options; JSON has no line breaks in its strings
-    return "\n".join(
-        [
-            f"curl {base_url()}/{path} \\",
-            f'  -H "Authorization: Bearer {secret}" \\',
-            '  -H "Content-Type: application/json" \\',
-            f"  -d {data}",
-        ]
-    )
+    lines = [f"curl {shlex.quote(f'{base_url()}/{path}')}", f'-H "Authorization: Bearer {secret}"']
+    if mode == TRANSCRIPTION:
+        lines += [f"--form-string {shlex.quote(f'model={model}')}", f"-F file=@{RECORDING}"]
+    else:
+        text = json.dumps({"model": model, **body}, indent=2, ensure_ascii=False)
+        # In line with the options; JSON has no line breaks in its strings.
+        lines += ['-H "Content-Type: application/json"', f"-d {shlex.quote(text.replace(chr(10), chr(10) + '  '))}"]
+    if mode == SPEECH:
+        lines.append(f"--output {RECORDING}")
+    return " \\\n  ".join(lines)
 
 
 def _python(mode: str, model: str, secret: str) -> str:
     call, answer = PYTHON[mode]
-    lines = "".join(f"    {name}={_literal(value)},\n" for name, value in {"model": model, **CALLS[mode][1]}.items())
+    arguments = {name: _literal(value) for name, value in {"model": model, **CALLS[mode][1]}.items()}
+    if mode == TRANSCRIPTION:
+        arguments["file"] = f'open("{RECORDING}", "rb")'
+    lines = "".join(f"    {name}={value},\n" for name, value in arguments.items())
+    show = f'answer.write_to_file("{RECORDING}")' if mode == SPEECH else f"print(answer.{answer})"
     return (
         f"# {_('pip install openai')}\n"
         "from openai import OpenAI\n\n"
         f"client = OpenAI(base_url={_literal(base_url())}, api_key={_literal(secret)})\n"
         f"answer = client.{call}(\n{lines})\n"
-        f"print(answer.{answer})"
+        f"{show}"
     )
 
 
 def _javascript(mode: str, model: str, secret: str) -> str:
     call, answer = JAVASCRIPT[mode]
-    lines = "".join(f"  {name}: {_literal(value)},\n" for name, value in {"model": model, **CALLS[mode][1]}.items())
+    arguments = {name: _literal(value) for name, value in {"model": model, **CALLS[mode][1]}.items()}
+    needed = 'import fs from "node:fs";\n' if mode in {TRANSCRIPTION, SPEECH} else ""
+    if mode == TRANSCRIPTION:
+        arguments["file"] = f'fs.createReadStream("{RECORDING}")'
+    lines = "".join(f"  {name}: {value},\n" for name, value in arguments.items())
+    written = f'fs.writeFileSync("{RECORDING}", Buffer.from(await answer.arrayBuffer()));'
+    show = written if mode == SPEECH else f"console.log(answer.{answer});"
     return (
         f"// {_('npm install openai')}\n"
+        f"{needed}"
         'import OpenAI from "openai";\n\n'
         f"const client = new OpenAI({{ baseURL: {_literal(base_url())}, apiKey: {_literal(secret)} }});\n"
         f"const answer = await client.{call}({{\n{lines}}});\n"
-        f"console.log(answer.{answer});"
+        f"{show}"
     )
 
 

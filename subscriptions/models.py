@@ -2,7 +2,7 @@
 
 import uuid
 from decimal import Decimal
-from typing import Self
+from typing import Any, NamedTuple, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -10,7 +10,7 @@ from django.db.models import OuterRef, Q, Subquery
 from django.utils.translation import gettext_lazy as _
 
 from accounts import rbac
-from accounts.models import User
+from accounts.models import AuditEvent, AuditQuerySet, User
 from litemaas.foundation import validators
 
 MILLION = Decimal(1_000_000)
@@ -33,6 +33,14 @@ class SubscriptionStatus(models.TextChoices):
     EXPIRED = "expired", _("Expired")
 
 
+class Facets(NamedTuple):
+    """What the catalogue can be narrowed by; each sorted."""
+
+    providers: list[str]
+    modes: list[str]
+    capabilities: list[str]
+
+
 class ModelQuerySet(models.QuerySet["Model"]):
     """Selections of the catalogue."""
 
@@ -46,6 +54,35 @@ class ModelQuerySet(models.QuerySet["Model"]):
         return self.with_subscription_of(user).filter(
             Q(availability=Availability.AVAILABLE) | Q(my_subscription__isnull=False)
         )
+
+    def facets(self) -> Facets:
+        """The providers, modes and capabilities that there are among them, in one statement."""
+        rows = list(self.order_by().values_list("provider", "mode", "capabilities").distinct())
+        return Facets(
+            sorted({provider for provider, _mode, _can in rows if provider}),
+            sorted({mode for _provider, mode, _can in rows if mode}),
+            sorted({capability for _provider, _mode, can in rows for capability in can}),
+        )
+
+    def mentioning(self, text: str) -> Self:
+        """Those with this text in name, provider or description, whatever the case."""
+        return self.filter(Q(id__icontains=text) | Q(provider__icontains=text) | Q(description__icontains=text))
+
+    def able_to(self, capabilities: list[str]) -> Self:
+        """Those that have all of these capabilities."""
+        return self.filter(capabilities__contains=capabilities)
+
+    def costing_at_most(self, dollars: Decimal) -> Self:
+        """Those with a known price of at most this, in USD for a million prompt tokens."""
+        return self.filter(input_cost_per_token__lte=dollars / MILLION)
+
+    def free(self) -> Self:
+        """Those of which LiteLLM says that they cost nothing, neither way."""
+        return self.filter(Q(output_cost_per_token=0) | Q(output_cost_per_token=None), input_cost_per_token=0)
+
+    def subscribed(self, *, yes: bool) -> Self:
+        """Of ``with_subscription_of()`` those that the person has subscribed to, or has not."""
+        return self.filter(my_subscription__isnull=not yes)
 
 
 class Model(models.Model):
@@ -96,6 +133,10 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         """One's own; administrators see all."""
         return rbac.filter_resources_by_role(actor, rbac.Permission.SUBSCRIPTIONS_READ, self)  # type: ignore[return-value]  # a filtered queryset keeps its class
 
+    def providers(self) -> list[str]:
+        """The providers of their models, sorted."""
+        return list(self.order_by("model__provider").values_list("model__provider", flat=True).distinct())
+
     def active(self) -> Self:
         """Those that let one use the model."""
         return self.filter(status=SubscriptionStatus.ACTIVE)
@@ -141,3 +182,24 @@ class Subscription(models.Model):
     def owner_id(self) -> uuid.UUID:
         """Whose it is (rbac asks every object this)."""
         return self.user_id
+
+    def key_links(self) -> models.QuerySet[Any]:
+        """The owner's living keys with this model, by name: what an upper app hangs onto the model is data here."""
+        links = self.model.key_links.alive().filter(key__user=self.user_id)
+        rows: models.QuerySet[Any] = links.select_related("key").prefetch_related("key__secrets").order_by("key__name")
+        return rows
+
+    def history(self) -> AuditQuerySet:
+        """What happened to it, newest first."""
+        return AuditEvent.objects.filter(target_type="subscription", target_id=str(self.pk))
+
+    @property
+    def was_denied(self) -> bool:
+        """Whether it is denied, or waits for a second decision: approving alone may leave no reason."""
+        waits_again = self.status == SubscriptionStatus.PENDING and bool(self.reason)
+        return waits_again or self.status == SubscriptionStatus.DENIED
+
+    @property
+    def is_cancellable(self) -> bool:
+        """Whether its owner may take it back: that must not wash a decision off, also while it is reviewed."""
+        return not self.was_denied and self.status != SubscriptionStatus.SUSPENDED

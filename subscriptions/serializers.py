@@ -1,11 +1,15 @@
 """How models and subscriptions look in the API."""
 
-from typing import Any
+from typing import Any, Final
 
 from rest_framework import serializers
 
+from accounts.models import AuditEvent
 from litemaas.foundation.rows import Reading
 from subscriptions.models import Model, Subscription
+from subscriptions.services import APPROVE, DENY, LONGEST_WORDS
+
+BULK: Final = 100
 
 
 class ModelSerializer(Reading, serializers.ModelSerializer[Model]):
@@ -68,6 +72,7 @@ class SubscriptionSerializer(Reading, serializers.ModelSerializer[Subscription])
             "resets_at",
             "expires_at",
             "reason",
+            "justification",
             "created_at",
         )
 
@@ -76,4 +81,61 @@ class NewSubscriptionSerializer(serializers.Serializer[Any]):
     """What one sends to subscribe."""
 
     model = serializers.CharField(max_length=255)
-    justification = serializers.CharField(max_length=1000, required=False, allow_blank=True, default="")
+    justification = serializers.CharField(max_length=LONGEST_WORDS, required=False, allow_blank=True, default="")
+
+
+class ModelChangesSerializer(serializers.Serializer[Any]):
+    """What administrators may change of a model; the rest is LiteLLM's."""
+
+    restricted = serializers.BooleanField(required=False)
+
+
+class ApprovalSerializer(serializers.Serializer[Any]):
+    """What one says to the person whose wish is granted."""
+
+    reason = serializers.CharField(max_length=LONGEST_WORDS, required=False, allow_blank=True, default="")
+
+
+class DenialSerializer(serializers.Serializer[Any]):
+    """Why not."""
+
+    reason = serializers.CharField(max_length=LONGEST_WORDS)
+
+
+class ReviewSerializer(serializers.Serializer[Any]):
+    """What has changed since the denial."""
+
+    message = serializers.CharField(max_length=LONGEST_WORDS)
+
+
+class BulkSerializer(serializers.Serializer[Any]):
+    """One decision about many subscriptions."""
+
+    action = serializers.ChoiceField([APPROVE, DENY])
+    ids = serializers.ListField(child=serializers.UUIDField(), allow_empty=False, max_length=BULK)
+    reason = serializers.CharField(max_length=LONGEST_WORDS, required=False, allow_blank=True, default="")
+
+
+class DecisionSerializer(serializers.Serializer[Any]):
+    """What became of one of them; ``code`` is ``ok`` or that of the error."""
+
+    id = serializers.UUIDField()
+    ok = serializers.BooleanField()
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+
+class DecisionsSerializer(serializers.Serializer[Any]):
+    """The answers, in the order of the ids."""
+
+    results = DecisionSerializer(many=True)
+
+
+class HappeningSerializer(serializers.ModelSerializer[AuditEvent]):
+    """One line of a subscription's history, without what only administrators may know (addresses, requests)."""
+
+    actor = serializers.UUIDField(source="actor_id", allow_null=True)
+
+    class Meta:
+        model = AuditEvent
+        fields = ("id", "at", "actor", "actor_name", "action", "details")

@@ -1,18 +1,35 @@
-"""The verbs about subscriptions: subscribe and cancel."""
+"""The verbs about subscriptions and the catalogue: subscribe, cancel, decide, ask again, restrict a model."""
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import audit, rbac
 from accounts.models import User
 from litellm_sync import state
-from litemaas.foundation.errors import Conflict, Invalid, NotFound
+from litemaas.foundation.errors import Conflict, DomainError, Invalid, NotFound, PermissionDenied
 from litemaas.foundation.validators import sanitize_string
 from subscriptions.models import Model, Subscription, SubscriptionStatus
 
 LONGEST_WORDS = 1000
+APPROVE: Final = "approve"
+DENY: Final = "deny"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What became of one subscription of many; ``code`` is ``ok`` or that of the error, ``message`` its words."""
+
+    id: str
+    ok: bool
+    code: str = "ok"
+    message: str = ""
 
 
 def create_subscription(actor: User, *, model: str, justification: str = "") -> Subscription:
@@ -45,8 +62,8 @@ def create_subscription(actor: User, *, model: str, justification: str = "") -> 
 def cancel_subscription(actor: User, *, subscription_id: UUID | str) -> None:
     """Remove a subscription completely.
 
-    Raises Conflict (active_keys_exist, with ``api_keys``) while keys depend on it, and for one that was denied or
-    suspended: cancelling must not wash that off. The lock keeps a key from being made meanwhile.
+    Raises Conflict (active_keys_exist, with ``api_keys``) while keys depend on it, and (not_cancellable) for one that
+    was denied or suspended: cancelling must not wash that off. The lock keeps a key from being made meanwhile.
     """
     with transaction.atomic():
         mine = Subscription.objects.visible_to(actor).select_for_update(of=("self",)).select_related("model", "user")
@@ -54,7 +71,7 @@ def cancel_subscription(actor: User, *, subscription_id: UUID | str) -> None:
         if subscription is None:
             raise NotFound
         rbac.require(actor, rbac.Permission.SUBSCRIPTIONS_CANCEL, subscription)
-        if subscription.status in {SubscriptionStatus.DENIED, SubscriptionStatus.SUSPENDED}:
+        if not subscription.is_cancellable:
             message = _("A subscription that was denied or suspended cannot be cancelled.")
             raise Conflict(message, code="not_cancellable", status=subscription.status)
         _refuse_while_keys_depend(subscription)
@@ -70,3 +87,129 @@ def _refuse_while_keys_depend(subscription: Subscription) -> None:
         names = ", ".join(key["name"] for key in keys)
         message = _("These keys still use the model: %(names)s. Revoke them or take the model off them first.")
         raise Conflict(message % {"names": names}, code="active_keys_exist", api_keys=keys)
+
+
+# --- Decisions -------------------------------------------------------------------------------------------------------
+
+
+def approve_subscription(actor: User, *, subscription_id: UUID | str, reason: str = "") -> Subscription:
+    """Let somebody use the model from now on. The reason, which may be empty, is shown to the person.
+
+    Raises NotFound, and Conflict (already_decided) for one that is not pending, with its present ``status``.
+    """
+    rbac.require(actor, rbac.Permission.SUBSCRIPTIONS_APPROVE)
+    return _decide(actor, subscription_id, SubscriptionStatus.ACTIVE, reason)
+
+
+def deny_subscription(actor: User, *, subscription_id: UUID | str, reason: str) -> Subscription:
+    """Refuse, with the reason that the person reads.
+
+    Raises Invalid (reason_required) without one, NotFound, and Conflict (already_decided) for one that is not pending.
+    """
+    rbac.require(actor, rbac.Permission.SUBSCRIPTIONS_APPROVE)
+    _require_words(reason)
+    return _decide(actor, subscription_id, SubscriptionStatus.DENIED, reason)
+
+
+def decide_subscriptions(actor: User, *, ids: Iterable[UUID | str], action: str, reason: str) -> list[Decision]:
+    """Approve or deny many, each by itself: what one of them meets does not touch the others.
+
+    ``action`` is ``approve`` or ``deny``. Raises Invalid (unknown_action; reason_required for denying without one)
+    before anything is decided.
+    """
+    rbac.require(actor, rbac.Permission.SUBSCRIPTIONS_APPROVE)
+    verbs = {APPROVE: approve_subscription, DENY: deny_subscription}
+    if action not in verbs:
+        raise Invalid(_("Subscriptions can be approved or denied."), code="unknown_action", field="action")
+    if action == DENY:
+        _require_words(reason)
+    return [_decision(one, partial(verbs[action], actor, reason=reason)) for one in dict.fromkeys(map(str, ids))]
+
+
+def _decision(subscription_id: str, verb: Callable[..., Subscription]) -> Decision:
+    try:
+        verb(subscription_id=subscription_id)
+    except DomainError as error:
+        return Decision(subscription_id, ok=False, code=error.code, message=str(error.message))
+    return Decision(subscription_id, ok=True)
+
+
+def _require_words(reason: str) -> None:
+    if not sanitize_string(reason, max_length=LONGEST_WORDS, multiline=True):
+        message = _("Say why: the person will read it.")
+        raise Invalid(message, code="reason_required", field="reason")
+
+
+def _decide(actor: User, subscription_id: UUID | str, new: SubscriptionStatus, reason: str) -> Subscription:
+    """Of two who decide at once the second one finds nothing pending any more."""
+    words = sanitize_string(reason, max_length=LONGEST_WORDS, multiline=True)
+    old = SubscriptionStatus.PENDING
+    with transaction.atomic():
+        moved = Subscription.objects.filter(pk=subscription_id, status=old).update(status=new, reason=words)
+        subscription = Subscription.objects.select_related("model", "user").filter(pk=subscription_id).first()
+        if subscription is None:
+            raise NotFound
+        if not moved:
+            message = _("“%(model)s” for %(person)s was decided meanwhile: %(status)s.")
+            names = {"model": subscription.model_id, "person": subscription.user.display_name}
+            raise Conflict(
+                message % {**names, "status": subscription.get_status_display()},
+                code="already_decided",
+                status=subscription.status,
+            )
+        approved, denied = audit.Action.SUBSCRIPTION_APPROVED, audit.Action.SUBSCRIPTION_DENIED
+        action = approved if new == SubscriptionStatus.ACTIVE else denied
+        facts: dict[str, Any] = {"model": subscription.model_id, "old": old.value, "new": new.value}
+        audit.record(actor, action, subscription, **facts, reason=words)
+        # Keys that have had the model get it back, or lose what they should not have.
+        state.request_push(subscription, immediately=False)
+    return subscription
+
+
+def request_review(actor: User, *, subscription_id: UUID | str, message: str) -> Subscription:
+    """Ask again after a denial; the reason of the denial stays until it is decided anew.
+
+    Raises NotFound, PermissionDenied for somebody else's, Invalid (message_required), and Conflict (not_denied).
+    """
+    rbac.require(actor, rbac.Permission.SUBSCRIPTIONS_CREATE)
+    words = sanitize_string(message, max_length=LONGEST_WORDS, multiline=True)
+    old, new = SubscriptionStatus.DENIED, SubscriptionStatus.PENDING
+    with transaction.atomic():
+        rows = Subscription.objects.visible_to(actor).filter(pk=subscription_id)
+        subscription = rows.select_related("model", "user").select_for_update(of=("self",)).first()
+        if subscription is None:
+            raise NotFound
+        if subscription.owner_id != actor.pk:
+            raise PermissionDenied(_("Only the person who was denied can ask again."))
+        if subscription.status != old:
+            refusal = _("Only a subscription that was denied can be reviewed again.")
+            raise Conflict(refusal, code="not_denied", status=subscription.status)
+        if not words:
+            raise Invalid(_("Say what has changed, or what was overlooked."), code="message_required", field="message")
+        subscription.status, subscription.justification = new, words
+        subscription.save(update_fields=["status", "justification"])
+        facts: dict[str, Any] = {"model": subscription.model_id, "old": old.value, "new": new.value}
+        audit.record(actor, audit.Action.SUBSCRIPTION_REVIEW_REQUESTED, subscription, **facts, message=words)
+    return subscription
+
+
+# --- The catalogue ---------------------------------------------------------------------------------------------------
+
+
+def set_model_restricted(actor: User, *, model_id: str, restricted: bool) -> Model:
+    """Say whether new subscriptions to a model need approval. The same again changes nothing.
+
+    Only those to come are concerned: active ones stay active, pending ones stay pending until somebody decides.
+    Raises NotFound.
+    """
+    rbac.require(actor, rbac.Permission.MODELS_WRITE)
+    with transaction.atomic():
+        changed = Model.objects.filter(pk=model_id, restricted=not restricted).update(
+            restricted=restricted, updated_at=timezone.now()
+        )
+        model = Model.objects.filter(pk=model_id).first()
+        if model is None:
+            raise NotFound
+        if changed:
+            audit.record(actor, audit.Action.MODEL_CHANGED, model, restricted=[not restricted, restricted])
+    return model

@@ -1,9 +1,11 @@
 """The verbs about teams; a person comes into being here, because nobody exists without a team."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import structlog
 from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
@@ -13,6 +15,8 @@ from accounts.models import Role, User
 from litellm_sync import state
 from litemaas.foundation.errors import Conflict
 from teams.models import DEFAULT_TEAM_ID, Membership, Team
+
+log = structlog.get_logger(__name__)
 
 # Fixed by the product: shared by everybody who belongs to no other team; installation asks for other figures.
 DEFAULT_TEAM = {
@@ -49,15 +53,20 @@ def provision_user(
     roles: list[Role] | None = None,
     password: str | None = None,
     user_id: UUID | None = None,
+    email_verified: bool = True,
 ) -> User:
     """Make a person, a member of the default team, and queue both for LiteLLM in one transaction.
 
-    ``actor`` None is the system (a first sign-in, a command). Raises Conflict when the name is taken.
+    ``actor`` None is the system (a first sign-in, a command). ``roles`` are given by hand. An address that an
+    administrator types counts as verified; ``email_verified`` is for those that come from elsewhere.
+    Raises Conflict when the name is taken.
     """
     if actor is not None:
         rbac.require(actor, rbac.Permission.USERS_CREATE)
     team = ensure_default_team()
     fields: dict[str, Any] = {"username": username, "email": email, "full_name": full_name}
+    fields["email_verified"] = bool(email) and email_verified
+    fields["hand_roles"] = [role.value for role in roles or []]
     if user_id:
         fields["id"] = user_id
     try:
@@ -77,6 +86,25 @@ def provision_user(
             _("There is somebody with this name already."), code="username_taken", field="username"
         ) from error
     return user
+
+
+def join_teams(user: User, names: Iterable[str]) -> list[Membership]:
+    """Make somebody a member of the teams of these names, as a provider's groups say. Returns the new memberships.
+
+    A team that does not exist is no reason to refuse a sign-in: it is logged.
+    """
+    wanted = set(names)
+    teams = list(Team.objects.filter(name__in=wanted).exclude(memberships__user=user))
+    if unknown := wanted - set(Team.objects.filter(name__in=wanted).values_list("name", flat=True)):
+        log.warning("teams_of_groups_unknown", teams=sorted(unknown))
+    joined = []
+    with transaction.atomic():
+        for team in teams:
+            membership = Membership.objects.create(team=team, user=user)
+            audit.record(None, audit.Action.MEMBERSHIP_ADDED, membership, team=str(team.pk), user=str(user.pk))
+            state.request_push(membership, immediately=False)
+            joined.append(membership)
+    return joined
 
 
 def get_user_primary_team(user: User) -> Team:

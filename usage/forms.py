@@ -62,13 +62,13 @@ class Repeated(forms.Field):
         """Each value once, in the order of the address."""
         found = [one for one in dict.fromkeys(value or []) if one]
         if len(found) > MOST_VALUES:
-            raise ValidationError(_("At most 50 values can be chosen."), code="too_many")
+            raise ValidationError(_("At most 50 values can be chosen."))
         return [self.one(text) for text in found]
 
     def one(self, text: str) -> Any:
         """A value as it is asked for."""
         if "\x00" in text:
-            raise ValidationError(_("This contains a character that cannot be used."), code="null_characters")
+            raise ValidationError(_("This contains a character that cannot be used."))
         return text
 
 

@@ -30,7 +30,7 @@ from usage.queries import METRICS, Freshness, Question
 
 PARTS: Final = 20
 LINE_FROM_DAYS: Final = 4
-HEAT_FROM_DAYS: Final = 14
+HEAT_FROM_DAYS: Final = 28
 FIGURES: Final = ("spend", "requests", "total_tokens", "failed_requests")
 # What a part is called whose id is empty: the key, and so its owner, is not ours, or the model is in no catalogue.
 NOBODY: Final = {

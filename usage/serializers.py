@@ -63,7 +63,7 @@ class PartSerializer(FiguresSerializer):
         return {by: None if instance[by] is None else str(instance[by]), **shown}
 
 
-class ExportRowSerializer(serializers.Serializer[Any]):
+class ExportRowSerializer(FiguresSerializer):
     """One row of the export: a day of one model with one key; names are those of today."""
 
     date = serializers.DateField()
@@ -75,7 +75,3 @@ class ExportRowSerializer(serializers.Serializer[Any]):
     team_name = serializers.CharField(allow_null=True)
     user = serializers.UUIDField(allow_null=True)
     user_name = serializers.CharField(allow_null=True)
-
-    def get_fields(self) -> dict[str, Any]:
-        """The figures come last, as in every other answer."""
-        return {**super().get_fields(), **FiguresSerializer().fields}

@@ -79,7 +79,7 @@ def rebuild_totals(start: date, end: date) -> int:
         DailyTotal.objects.filter(date__range=(start, end)).delete()
         with connection.cursor() as cursor:
             cursor.execute(ADD_UP, [start, end])
-            return cursor.rowcount
+            return int(cursor.rowcount)
 
 
 def _rows(day: date, totals: dict[tuple[str, str], dict[str, int | Decimal]]) -> list[DailyUsage]:

@@ -1,6 +1,6 @@
 """The page of usage and cost."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -65,17 +65,19 @@ def _refused(request: SignedInRequest, context: dict[str, Any]) -> HttpResponse:
     if request.headers.get("HX-Request") == "true":
         raise Invalid(next(iter(form.errors.values()))[0])
     chosen = {name: request.GET.getlist(name) for name in DIMENSIONS if name in form.fields}
+    if "user" in form.errors:
+        context["typed"] = chosen.pop("user")[-1]
     context["chips"] = list(_chips(request.GET, form, chosen, Choices({})))
     return render(request, TEMPLATE, context, status=422)
 
 
 def _kept(sent: QueryDict, form: UsageFilter) -> Iterator[tuple[str, str]]:
-    """What the form sends along unseen; of the choices that have no chip only valid ones."""
+    """What the form sends along unseen: whatever is right, so that only the wrong has to be corrected."""
     for name in ("range", "days", "of", "metric", "split", "by"):
         if sent.get(name) and name not in form.errors:
-            yield name, sent[name]
+            yield name, str(sent[name])
     for name in DIMENSIONS:
-        if name in form.fields:
+        if name in form.fields and name not in form.errors:
             yield from ((name, value) for value in dict.fromkeys(sent.getlist(name)) if value)
 
 
@@ -101,7 +103,7 @@ def _answers(request: SignedInRequest, form: UsageFilter, question: Question) ->
     }
 
 
-def _chips(sent: QueryDict, form: UsageFilter, chosen: dict[str, Iterable[Any]], known: Choices) -> Iterator[Chip]:
+def _chips(sent: QueryDict, form: UsageFilter, chosen: Mapping[str, Iterable[Any]], known: Choices) -> Iterator[Chip]:
     for name, values in chosen.items():
         for value in filter(None, values):
             yield Chip(

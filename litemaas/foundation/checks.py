@@ -1,13 +1,19 @@
 """System checks: unsafe settings stop the start and say what to set."""
 
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register, run_checks
 from django.core.exceptions import ImproperlyConfigured
 
+from litemaas.foundation.providers import KINDS, NAME, Provider
+
 SETTINGS_TAG = "litemaas"
 SHORTEST_SECRET_KEY = 32
+# accounts.models.Role, which the floor cannot import; a test compares them.
+ROLES: Final = frozenset({"admin", "adminReadonly", "user"})
 
 
 def refuse_unsafe_settings() -> None:
@@ -65,3 +71,47 @@ def figures_make_sense(**kwargs: Any) -> list[CheckMessage]:
         for name, (value, least) in smallest.items()
         if value < least
     ]
+
+
+@register(SETTINGS_TAG)
+def somebody_can_sign_in(**kwargs: Any) -> list[CheckMessage]:
+    """Without a provider and without passwords the portal is closed to everybody."""
+    if settings.PASSWORD_SIGN_IN or settings.SIGN_IN_PROVIDERS:
+        return []
+    hint = "Set SIGN_IN_PROVIDERS, or PASSWORD_SIGN_IN."
+    return [Warning("Nobody can sign in.", hint=hint, id="litemaas.W002")]
+
+
+@register(SETTINGS_TAG, Tags.security)
+def providers_make_sense(**kwargs: Any) -> list[CheckMessage]:
+    """A provider that is half described, or spoken to in clear, is found before somebody wants to sign in."""
+    return [
+        flaw
+        for provider in settings.SIGN_IN_PROVIDERS.values()
+        for flaw in (*_flaws_of_address(provider), *_flaws_of_maps(provider))
+    ]
+
+
+def _flaws_of_address(provider: Provider) -> Iterator[CheckMessage]:
+    who, hint = f"Sign-in provider {provider.name!r}:", "docs/admin/sign-in.md lists the settings of a provider."
+    if not NAME.fullmatch(provider.name):
+        yield Error(f"{who} a name is of a-z, 0-9 and -, and begins with a letter.", hint=hint, id="litemaas.E010")
+    if provider.kind not in KINDS:
+        yield Error(f"{who} TYPE must be one of {', '.join(KINDS)}.", hint=hint, id="litemaas.E010")
+    if not (provider.issuer and provider.client_id):
+        yield Error(f"{who} ISSUER and CLIENT_ID are needed.", hint=hint, id="litemaas.E011")
+    schemes = ("https://", "http://") if settings.INSECURE_COOKIES else ("https://",)
+    if provider.issuer and not provider.issuer.startswith(schemes):
+        yield Error(f"{who} ISSUER must begin with {' or '.join(schemes)}.", hint=hint, id="litemaas.E012")
+    if provider.ca_bundle and not Path(provider.ca_bundle).is_file():
+        yield Error(f"{who} CA_BUNDLE is no file.", hint=hint, id="litemaas.E013")
+
+
+def _flaws_of_maps(provider: Provider) -> Iterator[CheckMessage]:
+    who = f"Sign-in provider {provider.name!r}:"
+    if not set(provider.roles.values()) <= ROLES:
+        hint = f"group=role, separated by commas, or a JSON object; roles are {', '.join(sorted(ROLES))}."
+        yield Error(f"{who} ROLES gives what is no role.", hint=hint, id="litemaas.E014")
+    if "" in provider.teams.values():
+        hint = "group=team, separated by commas, or a JSON object."
+        yield Error(f"{who} TEAMS gives no team.", hint=hint, id="litemaas.E014")

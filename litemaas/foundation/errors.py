@@ -115,6 +115,14 @@ class UpstreamRejected(DomainError):
     default_message = _("LiteLLM refused this.")
 
 
+class ProviderUnavailable(DomainError):
+    """An identity provider is away, slow or answers nonsense; ``details["reason"]`` is for the log."""
+
+    code = "provider_unavailable"
+    status = 503
+    default_message = _("The sign-in service cannot be reached at the moment.")
+
+
 class DatabaseUnavailable(DomainError):
     """PostgreSQL is away."""
 

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 import structlog
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from rest_framework.request import Request
 
 from litemaas.foundation import errors, logs, problems
@@ -70,13 +70,16 @@ class BodyLimitMiddleware:
 
 
 class ErrorsMiddleware:
-    """Answer domain errors that a view raised."""
+    """Answer domain errors that a view raised, and methods that a page does not offer."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.get_response(request)
+        response = self.get_response(request)
+        if isinstance(response, HttpResponseNotAllowed) and not problems.is_api(request):
+            return problems.method_not_allowed(request, response)
+        return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Django calls this for exceptions of views only; handler500 catches the rest."""

@@ -141,12 +141,19 @@ def response_for(request: HttpRequest, error: errors.DomainError) -> HttpRespons
     if is_api(request):
         return _api_response(error)
     if request.headers.get("HX-Request") == "true":
-        return _page(request, error, "components/alert.html")
+        return _alert(request, error)
     back = _way_back(request)
     if request.method in FORM_METHODS and back and error.status in ABOUT_THE_STATE:
         messages.error(request, str(error.message))
         return HttpResponseRedirect(back)
     return _page(request, error, "errors/error.html")
+
+
+def _alert(request: HttpRequest, error: errors.DomainError) -> HttpResponse:
+    """For htmx, wherever the answer was meant to go: a form's own 422 replaces the form, this goes on top."""
+    response = _page(request, error, "components/alert.html")
+    response["HX-Retarget"], response["HX-Reswap"], response["HX-Reselect"] = "#notices", "innerHTML", "unset"
+    return response
 
 
 def _page(request: HttpRequest, error: errors.DomainError, template: str) -> HttpResponse:
@@ -165,6 +172,13 @@ def _way_back(request: HttpRequest) -> str | None:
     if url_has_allowed_host_and_scheme(referer, {request.get_host()}, require_https=request.is_secure()):
         return urlsplit(referer).path
     return reverse("home")
+
+
+def method_not_allowed(request: HttpRequest, refused: HttpResponse) -> HttpResponse:
+    """Django's empty 405 with words; which methods there are stays in its header."""
+    response = response_for(request, _method_not_allowed())
+    response["Allow"] = refused["Allow"]
+    return response
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -1,38 +1,35 @@
-"""The pages that put several apps together: home, one key, the theme switch."""
+"""The pages that put several apps together: home, the switches of theme and language."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
-from uuid import UUID
 
 from django.conf import settings
-from django.db.models import F, Q
+from django.db.models import F
+from django.db.models.functions import NullIf
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.models import AuditEvent, User
-from accounts.rbac import Permission
+from accounts.models import User
+from accounts.rbac import Permission, can_access_admin_features, check_permission
 from accounts.requests import SignedInRequest
 from apikeys.models import ApiKey
-from litellm_sync.models import Upstream
-from litellm_sync.state import SyncStatus
+from litemaas.foundation import preferences
 from litemaas.foundation.access import PUBLIC, access
 from litemaas.foundation.navigation import back_to
 from litemaas.portal.context import THEME_COOKIE
-from litemaas.portal.forms import ThemeForm
-from litemaas.portal.templatetags.portal import EXPIRES_SOON, NEARLY
-from subscriptions.examples import base_url, examples_for
-from subscriptions.models import Subscription
+from litemaas.portal.forms import LanguageForm, ThemeForm
+from subscriptions.examples import examples_for
+from subscriptions.models import Subscription, SubscriptionStatus
 from usage import queries
 from usage.charts import column_chart
 from usage.models import DailyUsage
 
-YEAR: Final = timedelta(days=365)
 MONTH_DAYS: Final = 30
 CHART_DAYS: Final = 14
 ATTENTION_ROWS: Final = 5
-HISTORY_ROWS: Final = 20
+BUDGET_ROWS: Final = 4
 SECRET_PLACEHOLDER: Final = "YOUR_KEY"  # noqa: S105 -- stands in examples where nobody's secret may stand
 
 
@@ -41,7 +38,8 @@ SECRET_PLACEHOLDER: Final = "YOUR_KEY"  # noqa: S105 -- stands in examples where
 def home(request: SignedInRequest) -> HttpResponse:
     """Three steps for newcomers; what was used and what needs attention for regulars."""
     steps = _steps(request.user)
-    context = {"steps": steps, "attention": _attention(request.user), "upstream": Upstream.objects.first()}
+    may_use = check_permission(request.user, Permission.SUBSCRIPTIONS_CREATE)
+    context = {"steps": steps, "may_use": may_use, "attention": _attention(request.user), **_waiting(request.user)}
     if steps["has_key"]:
         context |= _figures(request.user)
     return render(request, "portal/home.html", context)
@@ -64,11 +62,16 @@ def _steps(user: User) -> dict[str, Any]:
 
 def _attention(user: User) -> list[ApiKey]:
     """One's keys that do not work as wished or soon will not."""
-    unsynced = Q(secrets__sync_status__in=(SyncStatus.PENDING, SyncStatus.FAILED))
-    expiring = Q(expires_at__lte=timezone.now() + EXPIRES_SOON)
-    spent = Q(max_budget__isnull=False, spend__gte=F("max_budget") * NEARLY)
-    mine = ApiKey.objects.filter(user=user).alive().filter(unsynced | expiring | spent)
-    return list(mine.distinct().for_display()[:ATTENTION_ROWS])
+    return list(ApiKey.objects.filter(user=user).needing_attention().for_display()[:ATTENTION_ROWS])
+
+
+def _waiting(user: User) -> dict[str, Any]:
+    """One's own requests that wait for approval, and for administrators how many of everybody's do."""
+    pending = Subscription.objects.filter(status=SubscriptionStatus.PENDING)
+    return {
+        "waiting": list(pending.filter(user=user).order_by("created_at", "id")[:ATTENTION_ROWS]),
+        "approvals": pending.count() if can_access_admin_features(user) else 0,
+    }
 
 
 def _figures(user: User) -> dict[str, Any]:
@@ -84,26 +87,16 @@ def _figures(user: User) -> dict[str, Any]:
         "freshness": freshness,
         "chart": column_chart(rows, "requests", missing=freshness.missing_days),
         "live_keys": ApiKey.objects.filter(user=user).alive().count(),
+        "budgets": _budgets(user),
     }
 
 
-@access(Permission.APIKEYS_READ)
-@require_safe
-def api_key(request: SignedInRequest, key_id: UUID) -> HttpResponse:
-    """One key with its limits, models, usage and history."""
-    key = get_object_or_404(ApiKey.objects.visible_to(request.user).for_display(), pk=key_id)
-    question = queries.Question.of(api_key=[key.pk])
-    freshness = queries.freshness(question)
-    context = {
-        "key": key,
-        "effective": set(key.links.effective().values_list("model_id", flat=True)),
-        "history": AuditEvent.objects.filter(target_type="apikey", target_id=str(key.pk))[:HISTORY_ROWS],
-        "summary": queries.summary(request.user, question),
-        "freshness": freshness,
-        "chart": column_chart(queries.timeseries(request.user, question), "requests", missing=freshness.missing_days),
-        "base_url": base_url(),
-    }
-    return render(request, "apikeys/detail.html", context)
+def _budgets(user: User) -> list[ApiKey]:
+    """One's keys that have a budget, those first that have used the largest part of it."""
+    mine = ApiKey.objects.filter(user=user, max_budget__isnull=False).alive()
+    return list(
+        mine.order_by((F("spend") / NullIf("max_budget", Decimal(0))).desc(nulls_last=True), "id")[:BUDGET_ROWS]
+    )
 
 
 @access(PUBLIC)
@@ -116,8 +109,19 @@ def choose_theme(request: HttpRequest) -> HttpResponse:
         response.set_cookie(
             THEME_COOKIE,
             form.cleaned_data["theme"],
-            max_age=YEAR,
+            max_age=preferences.YEAR,
             samesite="Lax",
             secure=settings.SESSION_COOKIE_SECURE,
         )
+    return response
+
+
+@access(PUBLIC)
+@require_POST
+def choose_language(request: HttpRequest) -> HttpResponse:
+    """Keep the language in a cookie, for readers who are not signed in or whose profile cannot be changed."""
+    form = LanguageForm(request.POST)
+    response = redirect(back_to(request, "home"))
+    if form.is_valid():
+        preferences.remember_language(response, form.cleaned_data["language"])
     return response

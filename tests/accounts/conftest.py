@@ -7,8 +7,9 @@ import pytest
 from rest_framework.test import APIClient
 
 from tests.races import real_transactions
+from tests.sign_in import cluster, company
 
-__all__ = ["passwords", "real_transactions", "sign_in"]
+__all__ = ["cluster", "company", "passwords", "real_transactions", "sign_in"]
 
 TOKEN = "/api/v1/auth/token"
 

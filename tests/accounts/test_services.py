@@ -8,6 +8,7 @@ import pytest
 import structlog
 from django.contrib.auth.models import AnonymousUser
 from django.db import IntegrityError, connection, transaction
+from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -109,6 +110,8 @@ def test_the_profile_is_shown_with_role_and_permissions(api: Api, ada: User) -> 
         "username": "ada",
         "email": "ada@test.example",
         "full_name": "",
+        "language": "",
+        "time_zone": "",
         "role": "user",
         "roles": ["user"],
         "permissions": sorted(rbac.SCOPES[Role.USER]),
@@ -123,7 +126,7 @@ def test_the_profile_is_shown_with_role_and_permissions(api: Api, ada: User) -> 
     }
 
 
-def test_only_the_name_can_be_changed(api: Api, ada: User) -> None:
+def test_only_name_language_and_time_zone_can_be_changed(api: Api, ada: User) -> None:
     wish = {"full_name": " Ada L. ", "username": "root", "roles": ["admin"], "role": "admin", "max_budget": 1}
     more = {"is_active": False, "email": "x@y.example", "spend": 5, "permissions": ["users.create"], "id": "1"}
     before = api(ada).get(ME).json()
@@ -131,6 +134,10 @@ def test_only_the_name_can_be_changed(api: Api, ada: User) -> None:
     assert api(ada).get(ME).json() == before | {"full_name": "Ada L."}
     event = AuditEvent.objects.get(action="profile.changed")
     assert event.details == {"old": {"full_name": ""}, "new": {"full_name": "Ada L."}}
+    assert api(ada).patch(ME, {"language": "de", "time_zone": "asia/kolkata"}).json()["time_zone"] == "Asia/Kolkata"
+    newest = AuditEvent.objects.first()
+    assert newest
+    assert newest.details["new"] == {"language": "de", "time_zone": "Asia/Kolkata"}
 
 
 def test_trap_44_changing_nothing_changes_nothing(api: Api, ada: User) -> None:
@@ -145,6 +152,63 @@ def test_names_that_are_none_are_422(api: Api, ada: User) -> None:
         assert wrong_fields(api(ada).patch(ME, {"full_name": name})) == ["full_name"]
     with pytest.raises(Invalid):
         services.update_profile(ada, full_name="x" * 201)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("language", "fr"),
+        ("language", "DE"),
+        ("language", "x" * 11),
+        ("language", None),
+        ("time_zone", "Europe/Atlantis"),
+        ("time_zone", "posixrules"),
+        ("time_zone", "../../etc/passwd"),
+        ("time_zone", None),
+    ],
+)
+def test_languages_and_zones_that_there_are_not_are_422(api: Api, ada: User, field: str, value: Any) -> None:
+    assert wrong_fields(api(ada).patch(ME, {field: value, "full_name": "Ada"})) == [field]
+    ada.refresh_from_db()
+    assert (ada.full_name, ada.language, ada.time_zone) == ("", "", "")
+
+
+def test_moments_of_the_api_are_utc_whatever_the_persons_zone(browser: Callable[..., Client], ada: User) -> None:
+    services.update_profile(ada, time_zone="Pacific/Auckland", language="de")
+    client = browser(ada)
+    client.get("/profile")  # the same thread has just served a page in the zone
+    assert is_moment(client.get(ME).json()["created_at"])
+
+
+# --- The own part of the audit log -----------------------------------------------------------------------------------
+
+
+def test_one_reads_the_own_part_of_the_audit_log_to_its_end(api: Api, ada: User, eve: User, ann: User) -> None:
+    for number in range(45):
+        services.update_profile(ada, full_name=f"Ada {number}")
+    services.update_profile(eve, full_name="Eve")
+    seen: list[int] = []
+    url: str | None = f"{ME}/activity"
+    while url:
+        answer = api(ada).get(url)
+        seen += [row["id"] for row in page_of(answer)]
+        url = answer.json()["next"]
+    assert len(seen) == len(set(seen)) == AuditEvent.objects.about(ada).count() == 46
+    found = page_of(api(ada).get(f"{ME}/activity?category=user&action=user.created"))
+    assert [row["target_name"] for row in found] == ["ada"]
+    assert page_of(api(ada).get(f"{ME}/activity?end=2001-01-01")) == []
+    assert api(ada).get(f"{ME}/activity").json()["results"][0]["details"]["new"] == {"full_name": "Ada 44"}
+    problem_of(api(ada).get(f"{ME}/activity?start=yesterday"), 422)
+
+
+def test_from_where_administrators_work_is_their_own_business(api: Api, ada: User, ann: User) -> None:
+    structlog.contextvars.bind_contextvars(address="192.0.2.7")
+    audit.record(ann, audit.Action.PROFILE_CHANGED, ada)
+    structlog.contextvars.bind_contextvars(address="192.0.2.8")
+    audit.record(ada, audit.Action.PROFILE_CHANGED, ada)
+    structlog.contextvars.clear_contextvars()
+    rows = page_of(api(ada).get(f"{ME}/activity?category=profile"))
+    assert [(row["actor_name"], row["address"]) for row in rows] == [("ada", "192.0.2.8"), ("ann", "")]
 
 
 # --- The audit log ---------------------------------------------------------------------------------------------------

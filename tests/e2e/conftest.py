@@ -6,10 +6,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -20,6 +20,11 @@ import requests
 from litellm_sync.emulator.server import Emulator
 from litemaas.foundation.embedded import end_with_parent
 from tests.cast import MASTER_KEY
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from tests.e2e.stage import Stage
 
 ROOT = Path(__file__).resolve().parents[2]
 REAL = [url for url in os.environ.get("LITELLM_REAL_URLS", "").split(",") if url]
@@ -91,17 +96,29 @@ class Speaker:
 
 
 @contextmanager
-def running_product(litellm_url: str, litellm_key: str, log: Path) -> Iterator[Product]:
-    """A web server and a worker in front of a LiteLLM, with a database of their own; they end with the block."""
+def running_product(
+    litellm_url: str,
+    litellm_key: str,
+    log: Path,
+    *,
+    prepare: Callable[[dict[str, str]], None] | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Product]:
+    """A web server and a worker in front of a LiteLLM, with a database of their own; they end with the block.
+
+    ``prepare`` is called with their environment once there are tables and people, before anything serves.
+    """
     port, python = free_port(), [sys.executable]
     url = f"http://127.0.0.1:{port}"
-    settings = {"DJANGO_SETTINGS_MODULE": "litemaas.settings", "USAGE_SYNC_SECONDS": "3", "LOG_LEVEL": "INFO"}
-    settings |= {"PASSWORD_SIGN_IN": "1", "INSECURE_COOKIES": "1"}  # plain HTTP, and nobody to sign in elsewhere
+    chosen = {"DJANGO_SETTINGS_MODULE": "litemaas.settings", "USAGE_SYNC_SECONDS": "3", "LOG_LEVEL": "INFO"}
+    chosen |= {"PASSWORD_SIGN_IN": "1", "INSECURE_COOKIES": "1"}  # plain HTTP, and nobody to sign in elsewhere
     with database() as database_url:
         litellm = {"LITELLM_API_URL": litellm_url, "LITELLM_API_KEY": litellm_key}
-        env = os.environ | settings | litellm | {"DATABASE_URL": database_url}
+        env = os.environ | chosen | litellm | {"DATABASE_URL": database_url} | dict(settings or {})
         for command in ("migrate", "demo_people"):
             subprocess.run([*python, "manage.py", command], cwd=ROOT, env=env, check=True, capture_output=True)
+        if prepare:
+            prepare(env)
         web = ["-m", "granian", "--interface", "wsgi", "--port", str(port), "--blocking-threads", "16"]
         web += ["--workers-kill-timeout", "10"]  # told to end while it starts, it could wait for ever
         with (
@@ -150,3 +167,28 @@ def product(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Product]
         key = os.environ.get("LITELLM_REAL_KEY", "sk-litellm-master-key")
         with running_product(request.param, key, tmp_path) as running:
             yield running
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Stage"]:
+    """One running product full of life for all browser tests of a run; each flow has a person of its own."""
+    from tests.e2e.stage import set_stage  # noqa: PLC0415 -- which needs what stands above
+
+    with set_stage(tmp_path_factory.mktemp("stage")) as standing:
+        yield standing
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator["Browser"]:
+    """Debian's Chromium; without it these tests have nothing to say, but CI must have looked at the pages.
+
+    It ends with its module: while playwright runs, Django takes the whole thread for an asynchronous one.
+    """
+    from tests.e2e import browser  # noqa: PLC0415 -- as above
+
+    if browser.chromium_path() is None and "CI" in os.environ:
+        pytest.fail(browser.HOW_TO_INSTALL)
+    if browser.chromium_path() is None:
+        pytest.skip(browser.HOW_TO_INSTALL)
+    with browser.started() as running:
+        yield running

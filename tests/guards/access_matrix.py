@@ -26,19 +26,41 @@ MATRIX: Final[dict[tuple[str, str], Answers]] = {
     ("GET", "/"): Answers(302, 200, 200, 200, 200),
     ("GET", "/api-keys"): Answers(302, 200, 200, 200, 200),
     ("GET", "/api-keys/<uuid:key_id>"): Answers(302, 404, 200, 200, 200),
+    ("GET", "/api-keys/<uuid:key_id>/block"): Answers(302, 403, 403, 403, 200),
+    ("POST", "/api-keys/<uuid:key_id>/block"): Answers(401, 403, 403, 403, 302),
+    ("GET", "/api-keys/<uuid:key_id>/edit"): Answers(302, 404, 200, 403, 200),
+    ("POST", "/api-keys/<uuid:key_id>/edit"): Answers(401, 404, 302, 403, 302),
+    ("POST", "/api-keys/<uuid:key_id>/retry"): Answers(401, 403, 403, 403, 302),
     ("GET", "/api-keys/<uuid:key_id>/revoke"): Answers(302, 404, 200, 403, 200),
     ("POST", "/api-keys/<uuid:key_id>/revoke"): Answers(401, 404, 302, 403, 302),
+    ("GET", "/api-keys/<uuid:key_id>/unblock"): Answers(302, 403, 403, 403, 200),
+    ("POST", "/api-keys/<uuid:key_id>/unblock"): Answers(401, 403, 403, 403, 302),  # Ada's second key, blocked
     ("GET", "/api-keys/create"): Answers(302, 200, 200, 403, 200),
     ("POST", "/api-keys/create"): Answers(401, 422, 200, 403, 422),  # Eve and Ann have subscribed to nothing
+    ("POST", "/language"): Answers(302, 302, 302, 302, 302),
     ("GET", "/models"): Answers(302, 200, 200, 200, 200),
     ("GET", "/models/<path:model_id>"): Answers(302, 200, 200, 200, 200),
+    ("GET", "/profile"): Answers(302, 200, 200, 200, 200),
+    ("POST", "/profile"): Answers(401, 302, 302, 403, 302),
+    ("GET", "/profile/activity"): Answers(302, 200, 200, 200, 200),
+    ("POST", "/profile/language"): Answers(401, 302, 302, 403, 302),
     ("GET", "/sign-in"): Answers(200, 302, 302, 302, 302),
     ("POST", "/sign-in"): Answers(401, 302, 302, 302, 302),
     ("POST", "/sign-out"): Answers(401, 302, 302, 302, 302),
+    ("GET", "/sign-in/<slug:name>"): Answers(302, 302, 302, 302, 302),
+    ("GET", "/sign-in/<slug:name>/callback"): Answers(400, 400, 400, 400, 400),  # that nobody began
+    ("GET", "/signed-out"): Answers(302, 302, 302, 302, 302),
     ("GET", "/subscriptions"): Answers(302, 200, 200, 200, 200),
     ("POST", "/subscriptions/create"): Answers(401, 302, 302, 403, 302),
+    ("GET", "/subscriptions/<uuid:subscription_id>"): Answers(302, 404, 200, 200, 200),
+    ("POST", "/subscriptions/<uuid:subscription_id>/approve"): Answers(401, 403, 403, 403, 302),
     ("GET", "/subscriptions/<uuid:subscription_id>/cancel"): Answers(302, 404, 200, 403, 200),
     ("POST", "/subscriptions/<uuid:subscription_id>/cancel"): Answers(401, 404, 302, 403, 302),
+    ("GET", "/subscriptions/<uuid:subscription_id>/deny"): Answers(302, 403, 403, 403, 200),
+    ("POST", "/subscriptions/<uuid:subscription_id>/deny"): Answers(401, 403, 403, 403, 302),
+    # Only the owner asks again, so Ann may not either.
+    ("POST", "/subscriptions/<uuid:subscription_id>/review"): Answers(401, 404, 302, 403, 403),
+    ("POST", "/subscriptions/restrict"): Answers(401, 403, 403, 403, 302),
     ("POST", "/theme"): Answers(302, 302, 302, 302, 302),
     ("GET", "/usage"): Answers(302, 200, 200, 200, 200),
     # --- API: tokens, the own profile, the audit log ---
@@ -47,19 +69,29 @@ MATRIX: Final[dict[tuple[str, str], Answers]] = {
     ("POST", "/api/v1/auth/token/revoke"): Answers(401, 401, 401, 401, 401),
     ("GET", "/api/v1/me"): Answers(401, 200, 200, 200, 200),
     ("PATCH", "/api/v1/me"): Answers(401, 200, 200, 403, 200),
+    ("GET", "/api/v1/me/activity"): Answers(401, 200, 200, 200, 200),
     ("GET", "/api/v1/audit"): Answers(401, 403, 403, 200, 200),
     # --- API: models and subscriptions ---
     ("GET", "/api/v1/models"): Answers(401, 200, 200, 200, 200),
     ("GET", "/api/v1/models/<path:pk>"): Answers(401, 200, 200, 200, 200),
+    ("PATCH", "/api/v1/models/<path:pk>"): Answers(401, 403, 403, 403, 200),
     ("GET", "/api/v1/subscriptions"): Answers(401, 200, 200, 200, 200),
     ("POST", "/api/v1/subscriptions"): Answers(401, 201, 201, 403, 201),
     ("GET", "/api/v1/subscriptions/<uuid:pk>"): Answers(401, 404, 200, 200, 200),
     ("DELETE", "/api/v1/subscriptions/<uuid:pk>"): Answers(401, 404, 204, 403, 204),
+    ("POST", "/api/v1/subscriptions/<uuid:pk>/approve"): Answers(401, 403, 403, 403, 200),
+    ("POST", "/api/v1/subscriptions/<uuid:pk>/deny"): Answers(401, 403, 403, 403, 200),
+    ("GET", "/api/v1/subscriptions/<uuid:pk>/history"): Answers(401, 404, 200, 200, 200),
+    ("POST", "/api/v1/subscriptions/<uuid:pk>/request-review"): Answers(401, 404, 200, 403, 403),  # only the owner
+    ("POST", "/api/v1/subscriptions/bulk"): Answers(401, 403, 403, 403, 200),
     # --- API: keys ---
     ("GET", "/api/v1/api-keys"): Answers(401, 200, 200, 200, 200),
     ("POST", "/api/v1/api-keys"): Answers(401, 422, 201, 403, 422),  # Eve and Ann have subscribed to nothing
     ("GET", "/api/v1/api-keys/<uuid:pk>"): Answers(401, 404, 200, 200, 200),
+    ("PATCH", "/api/v1/api-keys/<uuid:pk>"): Answers(401, 404, 200, 403, 200),
+    ("POST", "/api/v1/api-keys/<uuid:pk>/block"): Answers(401, 403, 403, 403, 200),
     ("POST", "/api/v1/api-keys/<uuid:pk>/revoke"): Answers(401, 404, 200, 403, 200),
+    ("POST", "/api/v1/api-keys/<uuid:pk>/unblock"): Answers(401, 403, 403, 403, 200),  # Ada's second key, blocked
     ("GET", "/api/v1/api-keys/policy"): Answers(401, 200, 200, 200, 200),
     ("PUT", "/api/v1/api-keys/policy"): Answers(401, 403, 403, 403, 200),
     # --- API: usage ---
@@ -76,3 +108,47 @@ MATRIX: Final[dict[tuple[str, str], Answers]] = {
     ("GET", "/api/v1/docs"): Answers(401, 200, 200, 200, 200),
     ("GET", "/api/v1/schema"): Answers(401, 200, 200, 200, 200),
 }
+
+# --- The admin portal: its addresses follow from its tables and their verbs ---
+
+READING = Answers(302, 403, 403, 200, 200)
+ASKING = Answers(302, 403, 403, 403, 200)
+DOING = Answers(401, 403, 403, 403, 302)
+
+# Every table, with the verbs for a row, whether they are for many rows too, and what its list offers besides.
+ADMIN_TABLES: Final[dict[str, tuple[tuple[str, ...], bool, tuple[str, ...]]]] = {
+    "accounts/auditevent": ((), False, ()),
+    "accounts/failedsignin": ((), False, ()),
+    "accounts/refreshfamily": ((), False, ()),
+    "accounts/user": (("retry",), True, ("add",)),
+    "apikeys/apikey": (("block", "retry", "revoke", "unblock"), True, ()),
+    "apikeys/keypolicy": (("edit",), False, ()),
+    "litellm_sync/syncrun": ((), False, ("start",)),
+    "procrastinate/procrastinatejob": ((), False, ()),
+    "subscriptions/model": (("open", "restrict"), True, ()),
+    "subscriptions/subscription": (("approve", "deny"), True, ()),
+    "teams/membership": (("retry",), True, ()),
+    "teams/team": (("retry",), True, ()),
+    "usage/dailyusage": ((), False, ()),
+    "usage/usageday": ((), False, ()),
+}
+
+
+def _admin() -> dict[tuple[str, str], Answers]:
+    rows = {
+        ("GET", "/admin/"): READING,
+        ("GET", "/admin/accounts/auditevent/export/"): READING,
+        ("GET", "/admin/jsi18n/"): READING,
+        ("POST", "/admin/retry/"): DOING,
+        ("POST", "/admin/sync/<slug:what>/"): DOING,
+    }
+    for table, (verbs, bulk, list_verbs) in ADMIN_TABLES.items():
+        rows |= {("GET", f"/admin/{table}/{page}"): READING for page in ("", "<path:object_id>/change/")}
+        if bulk:
+            rows["POST", f"/admin/{table}/"] = DOING
+        for page in (*list_verbs, *(f"<path:object_id>/{verb}" for verb in verbs)):
+            rows |= {("GET", f"/admin/{table}/{page}/"): ASKING, ("POST", f"/admin/{table}/{page}/"): DOING}
+    return rows
+
+
+MATRIX.update(_admin())

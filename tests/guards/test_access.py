@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 import requests
 from django.apps import apps
+from django.contrib import admin
 from django.db import connection, transaction
 from django.test import Client
+from django.utils import timezone
 
 from accounts.enforcement import AccessPermission
-from accounts.models import Role, User
+from accounts.models import ProviderDocument, Role, User
+from accounts.oidc import discovery_url
 from accounts.rbac import SCOPES, Permission, Scope
 from apikeys.models import ApiKey
 from apikeys.services import create_api_key
@@ -22,9 +25,11 @@ from litellm_sync.emulator.server import Emulator
 from litellm_sync.models import SyncRun
 from litemaas.foundation.access import PUBLIC, SIGNED_IN, required
 from litemaas.foundation.once import new_ticket
-from subscriptions.models import Subscription
-from subscriptions.services import create_subscription
-from tests.guards.access_matrix import MATRIX, Answers
+from litemaas.foundation.providers import Provider
+from subscriptions.models import Model, Subscription
+from subscriptions.services import create_subscription, deny_subscription
+from tests.guards import admin_world
+from tests.guards.access_matrix import ADMIN_TABLES, MATRIX, Answers
 from tests.guards.routes import METHODS, Route, routes
 
 WRITING = ("POST", "PUT", "PATCH", "DELETE")
@@ -35,12 +40,16 @@ OPEN = {
     "/api/v1/auth/token/revoke": "the token is the proof",
     "/healthz/live": "load balancers",
     "/healthz/ready": "load balancers",
+    "/language": "a cookie of the reader's own",
     "/metrics": "Prometheus; METRICS_TOKEN closes it",
     "/sign-in": "signing in",
+    "/sign-in/<slug:name>": "signing in",
+    "/sign-in/<slug:name>/callback": "signing in; the state in the session is the proof",
+    "/signed-out": "whoever has just signed out is nobody",
     "/theme": "a cookie of the reader's own",
 }
 # Writes that need nothing but being signed in, and that adminReadonly may do too: nothing of the product changes.
-HARMLESS = {("POST", "/sign-out"), ("POST", "/theme"), ("POST", "/sign-in")}
+HARMLESS = {("POST", "/language"), ("POST", "/sign-out"), ("POST", "/theme"), ("POST", "/sign-in")}
 REFUSALS = {401, 403, 404, 405, 422}
 
 
@@ -92,6 +101,28 @@ def test_trap_09_adminreadonly_has_every_reading_permission_and_no_other() -> No
     assert set(SCOPES[Role.USER]) < set(Permission)
 
 
+def test_every_table_of_the_admin_portal_is_entered_by_hand() -> None:
+    found: dict[str, Any] = {
+        table._meta.label_lower.replace(".", "/"): page for table, page in admin.site._registry.items()
+    }
+    verbs = {
+        name: (
+            tuple(sorted(verb.name for verb in page.all_verbs())),
+            any(verb.bulk for verb in page.all_verbs()),
+            tuple(verb.name for verb in page.all_list_verbs()),
+        )
+        for name, page in found.items()
+    }
+    assert verbs == ADMIN_TABLES
+
+
+def test_every_verb_of_the_admin_portal_has_a_permission_that_writes() -> None:
+    registry: dict[Any, Any] = admin.site._registry
+    for page in registry.values():
+        for verb in (*page.all_verbs(), *page.all_list_verbs()):
+            assert not verb.permission.value.endswith(".read"), verb.name
+
+
 # --- The table -------------------------------------------------------------------------------------------------------
 
 
@@ -110,33 +141,56 @@ class World:
 
     people: dict[str, User | None]
     key: ApiKey
+    blocked: ApiKey
     subscription: Subscription
     spare: Subscription
+    waiting: Subscription
+    denied: Subscription
     run: SyncRun
 
     def address(self, path: str) -> str:
         """The address with somebody's things filled in."""
+        if path.startswith("/admin/"):
+            return admin_world.address(path)
         api_key = "/api-keys/" in path
-        thing = self.key.pk if api_key else self.run.pk if "/runs/" in path else self.spare.pk
+        key = self.blocked if path.endswith("/unblock") else self.key
+        wished = {"approve": self.waiting, "deny": self.waiting, "request-review": self.denied, "review": self.denied}
+        subscription = wished.get(path.rpartition("/")[2], self.spare)
+        thing = key.pk if api_key else self.run.pk if "/runs/" in path else subscription.pk
         for name in ("<uuid:pk>", "<uuid:key_id>", "<uuid:subscription_id>"):
             path = path.replace(name, str(thing))
+        path = path.replace("<slug:name>", "company")
         return path.replace("<path:pk>", "gpt-4o").replace("<path:model_id>", "gpt-4o")
 
     def body(self, path: str, person: User | None) -> dict[str, Any]:
         """What somebody would send there in earnest."""
+        if path.startswith("/admin/"):
+            return admin_world.body(path)
         bodies: dict[str, dict[str, Any]] = {
             "/api-keys/create": {"name": "k", "models": ["gpt-4o"], "ticket": new_ticket(person.pk if person else "")},
+            "/api-keys/<uuid:key_id>/edit": {"name": "renamed", "models": ["gpt-4o"]},
+            "/language": {"language": "de"},
+            "/profile": {"full_name": "Somebody Else", "language": "de", "time_zone": "Europe/Berlin"},
+            "/profile/language": {"language": "de"},
             "/sign-in": {"username": "ada", "password": "wrong"},
+            "/subscriptions/<uuid:subscription_id>/deny": {"reason": "r"},
+            "/subscriptions/<uuid:subscription_id>/review": {"message": "m"},
             "/subscriptions/create": {"model": "claude-sonnet"},
+            "/subscriptions/restrict": {"model": "gpt-4o", "restricted": "1"},
             "/theme": {"theme": "dark"},
             "/api/v1/api-keys": {"name": "k", "models": ["gpt-4o"]},
+            "/api/v1/api-keys/<uuid:pk>": {"name": "renamed"},
             "/api/v1/api-keys/policy": {"keys_per_user": 7},
             "/api/v1/auth/token": {"username": "ada", "password": "wrong"},
             "/api/v1/auth/token/refresh": {"refresh": "x"},
             "/api/v1/auth/token/revoke": {"refresh": "x"},
             "/api/v1/integration/sync": {"what": "usage"},
             "/api/v1/me": {"full_name": "Somebody Else"},
+            "/api/v1/models/<path:pk>": {"restricted": True},
             "/api/v1/subscriptions": {"model": "claude-sonnet"},
+            "/api/v1/subscriptions/<uuid:pk>/deny": {"reason": "r"},
+            "/api/v1/subscriptions/<uuid:pk>/request-review": {"message": "m"},
+            "/api/v1/subscriptions/bulk": {"action": "approve", "ids": [str(self.waiting.pk)]},
         }
         return bodies.get(path, {})
 
@@ -149,12 +203,23 @@ def people(ada: User, eve: User, ro: User, ann: User) -> dict[str, User | None]:
 
 @pytest.fixture
 def world(people: dict[str, User | None], ada: User, models: list[Any], settings: Any) -> World:
-    """Ada has two subscriptions, one with a key."""
+    """Ada has a key and a blocked one, a subscription to spare, one that waits and one that was denied."""
     settings.PASSWORD_SIGN_IN = True
+    for name in ("waiting", "denied"):
+        Model.objects.create(id=name, provider="openai", mode="chat", restricted=True)
+    waiting, denied = (create_subscription(ada, model=model) for model in ("waiting", "denied"))
+    deny_subscription(people["ann"], subscription_id=denied.pk, reason="r")  # type: ignore[arg-type]  # Ann is somebody
+    company = Provider("company", label="Company", issuer="https://idp.test", client_id="litemaas")
+    settings.SIGN_IN_PROVIDERS = {"company": company}
+    now, endpoint = timezone.now(), {"authorization_endpoint": "https://idp.test/authorize"}
+    ProviderDocument.objects.create(url=discovery_url(company), body=endpoint, fetched_at=now, tried_at=now)
     used, spare = (create_subscription(ada, model=model) for model in ("gpt-4o", "gpt-4o-mini"))
     key = create_api_key(ada, name="notebook", models=["gpt-4o"]).key
+    blocked = create_api_key(ada, name="blocked", models=["gpt-4o"]).key
+    ApiKey.objects.filter(pk=blocked.pk).update(status="blocked")
     run = SyncRun.objects.create(kind="models", status="done")
-    return World(people, key, used, spare, run)
+    admin_world.furnish(ada, key)
+    return World(people, key, blocked, used, spare, waiting, denied, run)
 
 
 def ask(world: World, who: str, method: str, path: str) -> int:

@@ -73,6 +73,12 @@ def test_every_setting_is_documented_and_no_other() -> None:
     assert set(everything) - set(demo) == set(settings_read())
 
 
+def test_every_setting_of_a_provider_is_documented_and_no_other() -> None:
+    read = re.findall(r'prefix \+ "(\w+)"', (ROOT / "litemaas/foundation/providers.py").read_text())
+    documented = re.findall(r"^\| \*\*_(\w+)\*\* \|", (DOCS / "settings.md").read_text(), re.MULTILINE)
+    assert documented == read
+
+
 def test_the_demos_own_settings_are_those_that_it_reads() -> None:
     source = (ROOT / "litemaas/management/commands/demo.py").read_text()
     read = set(re.findall(r'environ(?:ment)?\.get\("([A-Z_]+)"\)', source)) - set(settings_read())

@@ -1,6 +1,7 @@
 """Two faces, one verb: a page and the API carry the same thing out by the same function, in the same words."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -65,6 +66,36 @@ def test_create_a_key(
     assert page_wish == api_wish
     one, other = ApiKey.objects.values("max_budget", "rpm_limit", "budget_duration", "description", "team", "name")
     assert one == other
+
+
+def test_change_a_key(
+    faces: tuple[Client, APIClient], spy: Callable[..., Calls], ada: User, subscribed: list[Subscription]
+) -> None:
+    page, api = faces
+    keys = [create_api_key(ada, name="k", models=["gpt-4o"], rpm_limit=5).key for _ in range(2)]
+    heard = spy(apikeys.services, "update_api_key")
+    as_it_was = {"initial-name": "k", "initial-models": ["gpt-4o"], "initial-rpm_limit": "5"}
+    typed = {"name": "other", "models": ["gpt-4o", "gpt-4o-mini"], "rpm_limit": "", "max_budget": "2.5"}
+    assert page.post(f"/api-keys/{keys[0].pk}/edit", as_it_was | typed).status_code == 302
+    wish = {"name": "other", "models": ["gpt-4o", "gpt-4o-mini"], "rpm_limit": None, "max_budget": "2.5"}
+    assert api.patch(f"/api/v1/api-keys/{keys[1].pk}", wish).status_code == 200
+    changes = wish | {"max_budget": Decimal("2.5")}
+    assert heard == [((ada,), {"key_id": key.pk, **changes}) for key in keys]
+
+
+def test_block_and_unblock_a_key(
+    faces: tuple[Client, APIClient], spy: Callable[..., Calls], ada: User, ann: User, subscribed: list[Subscription]
+) -> None:
+    page, api = faces
+    page.force_login(ann)
+    api.force_authenticate(ann)
+    key = create_api_key(ada, name="k", models=["gpt-4o"]).key
+    for verb, status in (("block", "blocked"), ("unblock", "active")):
+        heard = spy(apikeys.services, f"{verb}_api_key")
+        page.post(f"/api-keys/{key.pk}/{verb}", {"reason": "why"})
+        api.post(f"/api/v1/api-keys/{key.pk}/{verb}", {"reason": "why"})
+        assert heard == [((ann,), {"key_id": key.pk, "reason": "why"})] * 2
+        assert ApiKey.objects.get().status == status
 
 
 def test_revoke_a_key(

@@ -66,6 +66,8 @@ def tour(ada: User, client: APIClient, page: Client) -> list[str]:
     first = client.post("/api/v1/api-keys", {"name": "api", "models": ["gpt-4o"]}).json()
     wish = {"name": "page", "models": ["gpt-4o"], "ticket": new_ticket(ada.pk)}
     second = page.post("/api-keys/create", wish).context["secret"]
+    changes = {"name": "renamed", "rpm_limit": 7, "key": second, "secret": second}
+    assert client.patch(f"/api/v1/api-keys/{first['id']}", changes).status_code == 200
     assert client.post(f"/api/v1/api-keys/{first['id']}/revoke").status_code == 200
     # Secrets that are sent where they do not belong.
     client.post("/api/v1/api-keys", {"name": "x", "models": ["gpt-4o"], "key": second, "password": PASSWORD})

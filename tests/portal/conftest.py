@@ -17,7 +17,7 @@ from subscriptions.models import Subscription
 from usage.services import Fact, replace_day
 
 Browser = Callable[[User | None], Client]
-PAGES = ("home", "models", "subscriptions", "api-keys", "api-key-create", "usage")
+PAGES = ("home", "models", "subscriptions", "api-keys", "api-key-create", "usage", "profile", "profile-activity")
 
 
 @pytest.fixture
@@ -56,6 +56,7 @@ def pages_of(key: ApiKey, subscription: Subscription) -> list[str]:
         *(reverse(name) for name in PAGES),
         reverse("model", kwargs={"model_id": "gpt-4o"}),
         reverse("api-key", kwargs={"key_id": key.pk}),
+        reverse("api-key-edit", kwargs={"key_id": key.pk}),
         reverse("api-key-revoke", kwargs={"key_id": key.pk}),
         reverse("subscription-cancel", kwargs={"subscription_id": subscription.pk}),
     ]

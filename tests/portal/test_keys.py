@@ -1,5 +1,9 @@
 """The pages of API keys: making one, seeing its secret once, ending it."""
 
+import html
+import json
+import re
+import subprocess
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -8,11 +12,14 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import User
-from apikeys.models import ApiKey, KeyPolicy
-from apikeys.services import IssuedKey
+from accounts.models import Role, User
+from apikeys.models import ApiKey, ApiKeySecret, KeyPolicy
+from apikeys.services import IssuedKey, create_api_key
 from litellm_sync.emulator.server import Emulator
-from subscriptions.models import Subscription
+from subscriptions.models import Model, Subscription
+from subscriptions.services import create_subscription
+from teams.models import Membership, Team
+from tests.cast import make_person
 from tests.portal.conftest import Browser, creation, pages_of
 
 CREATE = "/api-keys/create"
@@ -155,6 +162,117 @@ def test_list_is_searched_and_filtered_in_the_address(browser: Browser, ada: Use
     assert "No key fits" in client.get("/api-keys?q=other").content.decode()
     assert "No key fits" in client.get("/api-keys?status=revoked").content.decode()
     assert "notebook" in client.get("/api-keys?status=nonsense&page=nonsense").content.decode()
+
+
+def _names(response: Any) -> list[str]:
+    """The names of the keys on a page, in their order."""
+    return [key.name for key in response.context["page"]]
+
+
+@pytest.fixture
+def many(ada: User, subscribed: list[Subscription]) -> Team:
+    """Seven keys of Ada's in several states, one of them charged to another team, which is returned."""
+    team: Team = Team.objects.create(name="Research")
+    Membership.objects.create(team=team, user=ada)
+    soon = timezone.now() + timedelta(days=2)
+    wishes: dict[str, dict[str, Any]] = {
+        "blocked": {}, "expiring": {"expires_at": soon}, "failed": {}, "fine": {}, "fine too": {"team": team.pk},
+        "modelless": {"models": ["claude-sonnet"]}, "spent": {"max_budget": 10},
+    }  # fmt: skip
+    for name, wish in wishes.items():
+        create_api_key(ada, name=name, **{"models": ["gpt-4o"], **wish})
+    ApiKeySecret.objects.update(sync_status="synced")
+    ApiKeySecret.objects.filter(key__name="failed").update(sync_status="failed")
+    ApiKey.objects.filter(name="blocked").update(status="blocked")
+    ApiKey.objects.filter(name="spent").update(spend=8)
+    Subscription.objects.filter(model="claude-sonnet").update(status="suspended")
+    return team
+
+
+def test_list_is_filtered_by_everything_that_it_shows(browser: Browser, ada: User, many: Team) -> None:
+    client = browser(ada)
+
+    def names(**query: Any) -> list[str]:
+        return _names(client.get("/api-keys", {"sort": "name", **query}))
+
+    everything = ["blocked", "expiring", "failed", "fine", "fine too", "modelless", "spent"]
+    assert names() == everything
+    assert names(status="attention") == ["blocked", "expiring", "failed", "modelless", "spent"]
+    assert names(status="blocked") == ["blocked"]
+    assert names(sync="failed") == ["failed"]
+    assert names(sync="synced") == [name for name in everything if name != "failed"]
+    assert names(sync="pending") == []
+    assert names(model="claude-sonnet") == ["modelless"]
+    assert names(team=str(many.pk)) == ["fine too"]
+    assert names(team=str(many.pk), model="claude-sonnet") == []
+    assert names(q="FINE") == ["fine", "fine too"]
+    assert names(sort="spend")[0] == "spent"
+    assert names(sort="expires")[0] == "expiring"
+    assert names(model="unheard-of", team="nonsense", sync="nonsense", sort="nonsense") == everything[::-1]
+    page = client.get("/api-keys").content.decode()
+    assert "No usable model" in page
+    assert "Over 80 % of budget" in page
+
+
+def test_trap_39_list_pages_to_its_end_and_keeps_its_filters(
+    browser: Browser, ada: User, subscribed: list[Subscription]
+) -> None:
+    KeyPolicy.objects.create(keys_per_user=100, creations_per_hour=100)
+    for number in range(60):
+        create_api_key(ada, name=f"k{number:02}", models=["gpt-4o" if number % 2 else "gpt-4o-mini"])
+    client, url, seen = browser(ada), "/api-keys?model=gpt-4o&sort=name", []
+    while url:
+        response = client.get(url)
+        seen += _names(response)
+        page = response.content.decode()
+        assert "of 30" in page
+        following = re.search(r'rel="next" href="([^"]+)"', page)
+        url = f"/api-keys{html.unescape(following[1])}" if following else ""
+    assert seen == [f"k{number:02}" for number in range(1, 60, 2)]
+
+
+def test_administrators_find_a_person_among_everybodys_keys(
+    browser: Browser, ann: User, ada: User, eve: User, key: ApiKey
+) -> None:
+    create_subscription(eve, model="gpt-4o")
+    create_api_key(eve, name="hers", models=["gpt-4o"])
+    for who in (ann, make_person("rob", Role.ADMIN_READONLY)):
+        client = browser(who)
+        assert set(_names(client.get("/api-keys?of=everybody"))) == {"notebook", "hers"}
+        assert _names(client.get("/api-keys?of=everybody&person=EV")) == ["hers"]
+        assert _names(client.get("/api-keys?person=eve")) == []  # among one's own there is nobody else to find
+    assert _names(browser(ada).get("/api-keys?of=everybody&person=eve")) == ["notebook"]
+
+
+def test_readers_are_offered_no_buttons(browser: Browser, ro: User, ann: User, key: ApiKey) -> None:
+    offered = {}
+    for who in (ro, ann):
+        page = browser(who).get("/api-keys?of=everybody").content.decode()
+        offered[who.username] = [word for word in ("/edit", "/revoke", "/create") if word in page]
+    assert offered == {"ro": [], "ann": ["/edit", "/revoke", "/create"]}
+
+
+@pytest.mark.usefixtures("litellm")
+@pytest.mark.django_db(transaction=True)
+def test_the_call_on_the_page_of_the_secret_runs_as_it_is(
+    browser: Browser, ada: User, subscribed: list[Subscription]
+) -> None:
+    curl, python, javascript = browser(ada).post(CREATE, creation(ada)).context["examples"]
+    command = ["/bin/bash", "-c", f"{curl.code} --fail --silent"]
+    ran = subprocess.run(command, capture_output=True, check=True, timeout=60)
+    assert json.loads(ran.stdout)["choices"][0]["message"]["content"]
+    compile(python.code, "example", "exec")
+    assert "await client.chat.completions.create" in javascript.code
+
+
+def test_many_models_can_be_searched(browser: Browser, ada: User, subscribed: list[Subscription]) -> None:
+    assert "Search the models" not in browser(ada).get(CREATE).content.decode()
+    for number in range(12):
+        Model.objects.create(id=f"m{number}", provider="p", mode="chat")
+        create_subscription(ada, model=f"m{number}")
+    page = browser(ada).get(CREATE).content.decode()
+    assert "Search the models" in page
+    assert "js/keys.js" in page
 
 
 def test_detail_says_which_models_work(browser: Browser, ada: User, key: ApiKey) -> None:

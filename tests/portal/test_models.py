@@ -61,14 +61,14 @@ def test_cancelling_asks_first_and_names_keys_that_need_the_model(
 
 def test_model_page_shows_a_call_that_fits_its_kind(browser: Browser, ada: User, db: None) -> None:
     Model.objects.create(id="azure/embed:2024@eu", provider="azure", mode="embedding", context_length=8191)
-    Model.objects.create(id="whisper", provider="openai", mode="audio_transcription")
+    Model.objects.create(id="oracle", provider="delphi", mode="prophecy")
     client = browser(ada)
     url = reverse("model", kwargs={"model_id": "azure/embed:2024@eu"})
     page = client.get(url).content.decode()
     assert "/v1/embeddings" in page
     assert "client.embeddings.create(" in page
     assert "8,191" in page
-    assert "There is no ready-made call" in client.get("/models/whisper").content.decode()
+    assert "There is no ready-made call" in client.get("/models/oracle").content.decode()
     assert client.get("/models/unheard-of").status_code == 404
 
 

@@ -133,7 +133,10 @@ def statements(client: Client, url: str) -> int:
     return len(captured)
 
 
-@pytest.mark.parametrize("url", ["/models", "/subscriptions", "/api-keys", "/", "/usage", "/api-keys/create"])
+@pytest.mark.parametrize(
+    "url",
+    ["/models", "/subscriptions", "/api-keys", "/", "/usage", "/api-keys/create", "/profile", "/profile/activity"],
+)
 def test_number_of_statements_does_not_depend_on_the_rows(url: str, browser: Browser, ada: User, used: object) -> None:
     client = browser(ada)
     few = statements(client, url)

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from accounts.models import User
+from accounts.models import AuditEvent, User
 from apikeys.services import create_api_key
 from subscriptions.models import Availability, Model, Subscription, SubscriptionStatus
 from subscriptions.services import create_subscription
@@ -22,7 +23,7 @@ Api = Callable[..., APIClient]
 MODELS, SUBSCRIPTIONS = "/api/v1/models", "/api/v1/subscriptions"
 SUBSCRIPTION_FIELDS = {
     *("id", "user", "model", "status", "quota_requests", "quota_tokens", "used_requests", "used_tokens"),
-    *("resets_at", "expires_at", "reason", "created_at"),
+    *("resets_at", "expires_at", "reason", "justification", "created_at"),
 }
 
 
@@ -107,6 +108,128 @@ def test_models_are_searched_filtered_and_ordered(api: Api, ada: User, models: l
     assert found("restricted=true") == found("restricted=True") == found("mode=embedding") == ["gpt-4o"]
     assert found("restricted=false") == ["azure/gpt-4o:2024@eu", "claude-sonnet", "gpt-4o-mini"]
     assert found("availability=unavailable") == []
+    assert found("provider=azure&provider=anthropic") == ["azure/gpt-4o:2024@eu"]
+    assert found("provider=azure&provider=openai") == everything
+    assert found("provider=%20") == found("capability=unheard-of") == []
+
+
+def test_models_are_filtered_by_what_they_can_do_cost_and_whose_they_are(
+    api: Api, ada: User, eve: User, models: list[Model], priced: Model
+) -> None:
+    both = ["function_calling", "vision"]
+    Model.objects.filter(pk="gpt-4o").update(capabilities=both, input_cost_per_token=0, output_cost_per_token=0)
+    create_subscription(ada, model="gpt-4o")
+
+    def found(query: str, who: User = ada) -> list[str]:
+        return [row["id"] for row in page_of(api(who).get(f"{MODELS}?{query}"))]
+
+    assert found("capability=vision") == [priced.pk, "gpt-4o"]
+    assert found("capability=vision&capability=function_calling") == ["gpt-4o"]
+    assert found("max_input_cost=2.5") == found("max_input_cost=1000000") == [priced.pk, "gpt-4o"]
+    assert found("max_input_cost=2.4999999999") == found("max_input_cost=0") == ["gpt-4o"]
+    assert found("mine=true") == ["gpt-4o"]
+    assert found("mine=false") == [priced.pk, "claude-sonnet", "gpt-4o-mini"]
+    assert found("mine=true", eve) == []
+    assert found("mine=true&capability=vision&max_input_cost=1&provider=openai&mode=chat&search=gpt") == ["gpt-4o"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("availability=gone", "restricted=maybe", "restricted=2", "mine=perhaps", "ordering=secret"),
+        *("max_input_cost=-1", "max_input_cost=cheap", "max_input_cost=NaN", "max_input_cost=inf"),
+        *("max_input_cost=1e400", "max_input_cost=1000001", "max_input_cost=0.00000000001"),
+        *("capability=%00", "provider=%00", "mode=%00"),
+    ],
+)
+def test_filters_that_mean_nothing_are_422(api: Api, ada: User, models: list[Model], query: str) -> None:
+    assert set(wrong_fields(api(ada).get(f"{MODELS}?{query}"))) == {query.partition("=")[0]}
+
+
+@pytest.mark.usefixtures("subscribed")
+def test_administrators_say_which_models_need_approval(api: Api, ada: User, ann: User, ro: User, priced: Model) -> None:
+    path = f"{MODELS}/{priced.pk}"
+    changed = api(ann).patch(path, {"restricted": True, "provider": "me", "input_cost_per_token": 0})
+    assert (changed.status_code, changed.json()["restricted"], changed.json()["provider"]) == (200, True, "azure")
+    assert api(ada).get(path).json()["restricted"] is True
+    assert api(ann).patch(path, {}).json()["restricted"] is True
+    assert AuditEvent.objects.filter(action="model.changed").count() == 1
+    assert api(ann).patch(f"{MODELS}/gpt-4o", {"restricted": True}).json()["subscription"] is None
+    assert api(ada).get(f"{MODELS}/gpt-4o").json()["subscription"] == "active"
+    assert wrong_fields(api(ann).patch(path, {"restricted": "maybe"})) == ["restricted"]
+    problem_of(api(ann).patch(f"{MODELS}/unheard-of", {"restricted": True}), 404, "not_found")
+    problem_of(api(ann).patch(f"{MODELS}/unheard-of", {}), 404, "not_found")
+    for who in (ada, ro):
+        problem_of(api(who).patch(path, {"restricted": False}), 403, "permission_denied")
+
+
+@pytest.fixture
+def pending(ada: User, models: list[Model]) -> Subscription:
+    """Ada asked for a restricted model."""
+    Model.objects.filter(pk="gpt-4o").update(restricted=True)
+    return create_subscription(ada, model="gpt-4o", justification="A study")
+
+
+def test_a_request_is_decided_reviewed_and_decided_again(api: Api, ada: User, ann: User, pending: Subscription) -> None:
+    path = f"{SUBSCRIPTIONS}/{pending.pk}"
+    assert wrong_fields(api(ann).post(f"{path}/deny", {})) == ["reason"]
+    assert wrong_fields(api(ann).post(f"{path}/deny", {"reason": " "})) == ["reason"]
+    refused = api(ann).post(f"{path}/deny", {"reason": "Too dear"})
+    assert (refused.status_code, refused.json()["status"], refused.json()["reason"]) == (200, "denied", "Too dear")
+    assert set(refused.json()) == SUBSCRIPTION_FIELDS
+    conflict = problem_of(api(ann).post(f"{path}/approve", {}), 409, "already_decided")
+    assert conflict["details"] == {"status": "denied"}
+    assert wrong_fields(api(ada).post(f"{path}/request-review", {"message": ""})) == ["message"]
+    assert wrong_fields(api(ada).post(f"{path}/request-review", {"message": "\u200b"})) == ["message"]
+    assert api(ada).post(f"{path}/request-review", {"message": "Cheaper now"}).json()["status"] == "pending"
+    problem_of(api(ada).post(f"{path}/request-review", {"message": "And?"}), 409, "not_denied")
+    assert api(ann).post(f"{path}/approve").json()["status"] == "active"
+    assert api(ada).get(path).json()["justification"] == "Cheaper now"
+
+
+def test_history_tells_the_owner_what_happened_and_no_address(
+    api: Api, ada: User, ann: User, eve: User, pending: Subscription
+) -> None:
+    path = f"{SUBSCRIPTIONS}/{pending.pk}"
+    other = create_subscription(ada, model="gpt-4o-mini")
+    api(ann).post(f"{path}/deny", {"reason": "Too dear"})
+    api(ada).post(f"{path}/request-review", {"message": "Cheaper now"})
+    rows = page_of(api(ada).get(f"{path}/history"))
+    assert rows == page_of(api(ann).get(f"{path}/history"))
+    assert [(row["action"], row["actor_name"]) for row in rows] == [
+        ("subscription.review_requested", "ada"),
+        ("subscription.denied", "ann"),
+        ("subscription.created", "ada"),
+    ]
+    assert set(rows[0]) == {"id", "at", "actor", "actor_name", "action", "details"}
+    assert rows[1]["details"] == {"model": "gpt-4o", "old": "pending", "new": "denied", "reason": "Too dear"}
+    assert [row["action"] for row in page_of(api(ada).get(f"{SUBSCRIPTIONS}/{other.pk}/history"))] == [
+        "subscription.created"
+    ]
+    assert api(ada).get(f"{path}/history?page_size=1").json()["count"] == 3
+    problem_of(api(eve).get(f"{path}/history"), 404, "not_found")
+
+
+def test_deciding_many_answers_row_by_row(api: Api, ada: User, eve: User, ann: User, pending: Subscription) -> None:
+    eves = create_subscription(eve, model="gpt-4o")
+    done = create_subscription(eve, model="gpt-4o-mini")
+    body = {"action": "approve", "ids": [str(eves.pk), str(done.pk), str(ada.pk), str(pending.pk)]}
+    response = api(ann).post(f"{SUBSCRIPTIONS}/bulk", body)
+    assert response.status_code == 200
+    rows = response.json()["results"]
+    assert [(row["id"], row["ok"], row["code"]) for row in rows] == [
+        (str(eves.pk), True, "ok"),
+        (str(done.pk), False, "already_decided"),
+        (str(ada.pk), False, "not_found"),
+        (str(pending.pk), True, "ok"),
+    ]
+    assert Subscription.objects.filter(status="active").count() == 3
+    post = api(ann).post
+    assert wrong_fields(post(f"{SUBSCRIPTIONS}/bulk", {**body, "action": "suspend"})) == ["action"]
+    assert wrong_fields(post(f"{SUBSCRIPTIONS}/bulk", {**body, "action": "deny"})) == ["reason"]
+    assert wrong_fields(post(f"{SUBSCRIPTIONS}/bulk", {**body, "ids": []})) == ["ids"]
+    assert wrong_fields(post(f"{SUBSCRIPTIONS}/bulk", {**body, "ids": [str(uuid4()) for _ in range(101)]})) == ["ids"]
+    problem_of(api(ada).post(f"{SUBSCRIPTIONS}/bulk", body), 403, "permission_denied")
 
 
 def test_subscribing_answers_with_the_subscription(api: Api, ada: User, models: list[Model]) -> None:
@@ -127,6 +250,7 @@ def test_subscribing_answers_with_the_subscription(api: Api, ada: User, models: 
         "resets_at": None,
         "expires_at": None,
         "reason": "",
+        "justification": "why",
     }
     assert set(api(ada).get(f"{SUBSCRIPTIONS}/{row.pk}").json()) == SUBSCRIPTION_FIELDS
     problem_of(api(ada).post(SUBSCRIPTIONS, {"model": "gpt-4o"}), 409, "already_subscribed")

@@ -1,5 +1,7 @@
 """The questions: every way of asking gives the same totals, and each asker's own."""
 
+import csv
+import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -8,6 +10,8 @@ import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from accounts.models import User
 from apikeys.models import ApiKey
@@ -15,9 +19,10 @@ from litemaas.foundation.errors import Invalid, NotAuthenticated
 from teams.models import DEFAULT_TEAM_ID
 from tests.usage.conftest import MISSING, day, fact
 from usage import queries
-from usage.models import DailyUsage, UsageDay
+from usage.export import export
+from usage.models import DailyTotal, DailyUsage, UsageDay
 from usage.queries import DIMENSIONS, METRICS, Question
-from usage.services import replace_day
+from usage.services import rebuild_totals, replace_day
 
 pytestmark = pytest.mark.django_db
 
@@ -93,6 +98,77 @@ def test_trap_35_every_way_of_asking_gives_the_same_totals(
         assert added(queries.timeseries(actor, question, group_by=dimension)) == whole
     days = [Question(day(n), day(n), **filters) for n in range(5)]
     assert added([queries.summary(actor, one) for one in days]) == whole
+
+
+POSSIBLE: dict[str, list[Any]] = {
+    "model": ["gpt-4o", "claude-sonnet", "unheard-of", "absent"],
+    "provider": ["openai", "anthropic", ""],
+    "team": [DEFAULT_TEAM_ID],
+}
+
+
+@given(data=st.data())
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_trap_35_whatever_is_asked_summary_series_parts_and_export_agree(
+    facts: dict[str, ApiKey], ada: User, eve: User, ann: User, data: st.DataObject
+) -> None:
+    possible = POSSIBLE | {"user": [ada.pk, eve.pk], "api_key": [key.pk for key in facts.values()]}
+    filters = {
+        name: data.draw(st.lists(st.sampled_from(values), max_size=2, unique=True), label=name)
+        for name, values in possible.items()
+    }
+    first, last = sorted(data.draw(st.tuples(st.integers(-2, 6), st.integers(-2, 6)), label="days"))
+    actor = data.draw(st.sampled_from([ada, ann]), label="actor")
+    question = Question(day(first), day(last), **filters)
+    whole = queries.summary(actor, question)
+    assert added(queries.timeseries(actor, question)) == whole
+    for dimension in DIMENSIONS:
+        parts = queries.breakdown(actor, question, by=dimension)
+        assert added(parts) == whole
+        groups = [part[dimension] for part in parts if part[dimension] is not None]
+        days = queries.days_of_groups(actor, question, by=dimension, groups=groups, metric="spend")
+        named = [part for part in parts if part[dimension] is not None]
+        assert {part[dimension]: part["spend"] for part in named} == {g: sum(v.values()) for g, v in days.items()}
+    rows = list(csv.DictReader("".join(export(actor, question, file_format="csv")).splitlines()))
+    assert {name: sum(Decimal(row[name]) for row in rows) for name in METRICS} == whole
+    assert json.loads("".join(export(actor, question, file_format="json")))["results"] == [
+        {name: (int(row[name]) if name in METRICS and name != "spend" else row[name] or None) for name in row}
+        | {name: row[name] for name in ("model", "provider")}
+        for row in rows
+    ]
+
+
+@pytest.mark.parametrize("filters", [{}, {"model": ["gpt-4o"]}, {"provider": ["anthropic", ""]}], ids=str)
+def test_trap_35_ready_sums_and_facts_give_the_same_answers(
+    facts: dict[str, ApiKey], ann: User, ada: User, eve: User, filters: dict[str, Any]
+) -> None:
+    question = Question(day(0), day(4), **filters)
+    named = Question(day(0), day(4), **filters, api_key=[key.pk for key in facts.values()])
+    DailyUsage.objects.filter(api_key=None).delete()
+    for number in range(5):
+        rebuild_totals(day(number), day(number))
+    assert queries.facts_of(ann, question).model is DailyTotal
+    assert queries.facts_of(ann, named).model is DailyUsage
+    assert queries.summary(ann, question) == queries.summary(ann, named)
+    assert queries.timeseries(ann, question) == queries.timeseries(ann, named)
+    for by in ("model", "provider"):
+        assert queries.breakdown(ann, question, by=by) == queries.breakdown(ann, named, by=by)
+
+
+def test_ready_sums_answer_only_questions_about_everybody(facts: dict[str, ApiKey], ada: User, ro: User) -> None:
+    assert queries.facts_of(ada, WHOLE).model is DailyUsage
+    assert queries.facts_of(ro, WHOLE).model is DailyTotal
+    for whose in ("api_key", "team", "user"):
+        assert queries.facts_of(ro, WHOLE, whose).model is DailyUsage
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_parts_come_in_the_order_of_any_figure_and_may_be_cut_off(
+    facts: dict[str, ApiKey], ann: User, metric: str
+) -> None:
+    parts = queries.breakdown(ann, WHOLE, by="user", order=metric)
+    assert [part[metric] for part in parts] == sorted((part[metric] for part in parts), reverse=True)
+    assert queries.breakdown(ann, WHOLE, by="user", order=metric, limit=1) == parts[:1]
 
 
 def test_filters_of_each_dimension(facts: dict[str, ApiKey], ann: User, ada: User, eve: User) -> None:

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from django.db import connection
+from django.db import DataError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -14,8 +14,8 @@ from subscriptions.models import Subscription
 from teams.models import DEFAULT_TEAM_ID
 from tests.races import at_once
 from tests.usage.conftest import day, fact
-from usage.models import DailyUsage, UsageDay
-from usage.services import FIGURES, Fact, replace_day
+from usage.models import DailyTotal, DailyUsage, UsageDay
+from usage.services import FIGURES, Fact, rebuild_totals, replace_day
 
 pytestmark = pytest.mark.django_db
 
@@ -89,3 +89,45 @@ def test_replacing_a_day_at_the_same_moment_counts_nothing_twice() -> None:
     facts = [fact(f"t{n}", "m") for n in range(20)]
     assert at_once(6, lambda _turn: replace_day(day(0), facts)) == [20] * 6
     assert DailyUsage.objects.count() == 20
+
+
+# --- Ready sums ------------------------------------------------------------------------------------------------------
+
+
+def totals_say_what_facts_say() -> bool:
+    """Compares the ready sums with the facts, added up here and not in the database."""
+    sums: dict[tuple[object, ...], list[object]] = {}
+    for row in DailyUsage.objects.all():
+        one = sums.setdefault((row.date, row.model, row.provider), [0] * len(FIGURES))
+        for place, name in enumerate(FIGURES):
+            one[place] += getattr(row, name)
+    found = DailyTotal.objects.values_list("date", "model", "provider", *FIGURES)
+    return {row[:3]: list(row[3:]) for row in found} == sums
+
+
+def test_trap_35_ready_sums_never_disagree_with_the_facts(facts: dict[str, ApiKey]) -> None:
+    assert DailyTotal.objects.count() == 5
+    assert totals_say_what_facts_say()
+    digest = facts["one"].secrets.get().digest
+    replace_day(day(0), [fact(digest, "gpt-4o", 3), fact("foreign", "claude-sonnet", 2)])
+    assert totals_say_what_facts_say()
+    replace_day(day(1), [])
+    assert totals_say_what_facts_say()
+    assert not DailyTotal.objects.filter(date=day(1)).exists()
+    assert str(DailyTotal.objects.earliest("id")).startswith("2026-03-0")
+
+
+def test_sums_of_facts_that_came_another_way_are_made_anew(facts: dict[str, ApiKey]) -> None:
+    DailyUsage.objects.filter(date=day(0)).update(requests=1000)
+    DailyUsage.objects.filter(date=day(4)).delete()
+    assert not totals_say_what_facts_say()
+    assert rebuild_totals(day(0), day(4)) == 4
+    assert totals_say_what_facts_say()
+
+
+def test_a_day_that_fails_changes_neither_facts_nor_sums(facts: dict[str, ApiKey]) -> None:
+    before, sums = stored(), list(DailyTotal.objects.order_by("id").values_list())
+    with pytest.raises(DataError):
+        replace_day(day(0), [Fact("t", "m" * 256, 1)])
+    assert stored() == before
+    assert list(DailyTotal.objects.order_by("id").values_list()) == sums

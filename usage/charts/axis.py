@@ -173,7 +173,8 @@ def in_words(value: Decimal | int, metric: str) -> str:
     if 0 < amount < SMALLEST["spend"]:
         return _("less than $0.0001")
     places = 2 if amount == amount.quantize(CENT) or amount >= CENT * 10 else 4
-    return f"${number_format(amount, places, force_grouping=True)}"
+    # number_format() cuts off instead of rounding.
+    return f"${number_format(round(amount, places), places, force_grouping=True)}"
 
 
 def in_short(value: Decimal, metric: str, step: Decimal) -> str:
@@ -182,7 +183,9 @@ def in_short(value: Decimal, metric: str, step: Decimal) -> str:
         exponent = _plain(step).as_tuple().exponent
         places = max(-int(exponent), 2) if step < 1 or int(exponent) < 0 else 0
         return f"${number_format(value, places if value else 0, force_grouping=True)}"
-    size, unit = next(((size, unit) for size, unit in UNITS if value >= max(size, SHORTEN_FROM)), (Decimal(1), ""))
+    size, unit = next(
+        ((size, unit) for size, unit in UNITS if value >= size and value >= SHORTEN_FROM), (Decimal(1), "")
+    )
     text = str(number_format(_plain(value / size), force_grouping=True))
     return f"{text} {unit}" if unit else text
 

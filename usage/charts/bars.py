@@ -14,6 +14,7 @@ from usage.charts.axis import WHOLE, Band, Block, Chart, Slot, place
 SERIES: Final = tuple(f"s{number}" for number in range(1, 9))
 OTHERS: Final = "s0"
 GAP: Final = Decimal("0.2")
+WIDEST: Final = Decimal(12)  # per cent: a single day is a column too, not a wall
 THINNEST: Final = Decimal(1)  # per cent: something is never drawn as nothing
 
 
@@ -60,7 +61,8 @@ def _chart(
 ) -> Chart:
     days = [row["date"] for row in rows]
     marks = axis.scale(max((value or Decimal(0) for value in values), default=Decimal(0)), metric)
-    whole = zip(axis.rooms(len(days)), days, values, shares or [None] * len(days), strict=True)
+    pieces: list[list[Decimal] | None] = [*shares] or [None] * len(days)
+    whole = zip(axis.rooms(len(days)), days, values, pieces, strict=True)
     named = bands if shares else []
     return Chart(
         slots=[
@@ -89,6 +91,7 @@ def _slot(
 ) -> Slot:
     """``parts`` None is a column of one piece."""
     left, width = room
+    thick = min(width * (1 - GAP), WIDEST)
     words = None if value is None else axis.in_words(value, metric)
     cells = [] if value is None else [axis.in_words(part, metric) for part in parts or []]
     lines = [
@@ -103,8 +106,8 @@ def _slot(
         words="\n".join([axis.day_words(day, words), *lines]),
         cells=[day.isoformat(), _("Not fetched") if words is None else words, *cells],
         missing=value is None,
-        bar_left=place(left + width * GAP / 2),
-        bar_width=place(width * (1 - GAP)),
+        bar_left=place(left + (width - thick) / 2),
+        bar_width=place(thick),
         blocks=_blocks([value or Decimal(0)] if parts is None else parts, bands, top),
     )
 

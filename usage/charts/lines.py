@@ -36,7 +36,8 @@ def line_chart(
     runs, old = _runs(values, marks[-1], BOX), _runs(earlier, marks[-1], BOX)
     names = [Band(SERIES[0], _("This period")), Band(BEFORE, _("The period before"))] if before else []
     lines = [(BEFORE, _points(run)) for run in old] + [(SERIES[0], _points(run)) for run in runs]
-    pairs = [*zip(before, earlier, strict=True)] or [None] * len(days)
+    pairs: list[tuple[Mapping[str, Any], Decimal | None] | None] = [*zip(before, earlier, strict=True)]
+    pairs = pairs or [None] * len(days)
     return Chart(
         slots=[
             _slot(room, day, value, pair, metric=metric, top=marks[-1])

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from django import template
 from django.forms import BoundField
+from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.html import format_html
@@ -16,8 +17,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from lucide.templatetags.lucide import lucide
 
-from apikeys.models import ApiKey, KeyStatus
+from accounts.models import AuditEvent
+from apikeys.models import EXPIRES_SOON, NEARLY, ApiKey, KeyStatus
 from litellm_sync.state import SyncStatus
+from litemaas.portal.wording import ACTIONS
 
 register = template.Library()
 
@@ -25,8 +28,6 @@ NOTHING: Final = "–"  # noqa: RUF001 -- a dash stands for "unknown" or "none"
 CENT: Final = Decimal("0.01")
 SHORTEN_FROM: Final = 10_000
 UNITS: Final = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
-EXPIRES_SOON: Final = timedelta(days=7)
-NEARLY: Final = Decimal("0.8")
 
 # State -> tone, icon, words.
 STATES: Final[dict[str, tuple[str, str, Any]]] = {
@@ -36,6 +37,7 @@ STATES: Final[dict[str, tuple[str, str, Any]]] = {
     "denied": ("bad", "circle-x", gettext_lazy("Denied")),
     "expired": ("quiet", "timer", gettext_lazy("Expired")),
     "expires_soon": ("warn", "timer", gettext_lazy("Expires soon")),
+    "no_model": ("bad", "circle-slash", gettext_lazy("No usable model")),
     "not_usable": ("warn", "circle-slash", gettext_lazy("Not usable now")),
     "over_budget": ("bad", "octagon-alert", gettext_lazy("Budget used up")),
     "near_budget": ("warn", "triangle-alert", gettext_lazy("Over 80 % of budget")),
@@ -50,8 +52,15 @@ STATES: Final[dict[str, tuple[str, str, Any]]] = {
 }
 
 HAPPENINGS: Final = {
+    "apikey.blocked": gettext_lazy("Blocked"),
     "apikey.created": gettext_lazy("Created"),
     "apikey.revoked": gettext_lazy("Revoked"),
+    "apikey.unblocked": gettext_lazy("Unblocked"),
+    "apikey.updated": gettext_lazy("Changed"),
+    "subscription.approved": gettext_lazy("Approved"),
+    "subscription.created": gettext_lazy("Created"),
+    "subscription.denied": gettext_lazy("Denied"),
+    "subscription.review_requested": gettext_lazy("Review requested"),
 }
 
 
@@ -91,7 +100,8 @@ def states(key: ApiKey) -> list[str]:
 
 
 def _worries(key: ApiKey, now: datetime) -> list[str]:
-    found = []
+    # Annotated where it is of interest, with_usability().
+    found = [] if getattr(key, "has_usable_model", True) else ["no_model"]
     if key.max_budget is not None and key.spend >= key.max_budget:
         found.append("over_budget")
     elif key.max_budget is not None and key.spend >= key.max_budget * NEARLY:
@@ -113,6 +123,19 @@ def meter(part: Decimal, whole: Decimal | None) -> dict[str, Any]:
 def happening(action: str) -> Any:
     """An action of the audit log in words."""
     return HAPPENINGS.get(action, action)
+
+
+@register.filter
+def happened(action: str) -> Any:
+    """An action of the audit log in words, with the kind of thing that it is about."""
+    return ACTIONS.get(action, action)
+
+
+@register.filter
+def subject(event: AuditEvent) -> str:
+    """What an entry of the audit log is about: of a subscription that is the model."""
+    details: dict[str, Any] = event.details
+    return str(details.get("model") or event.target_name) if event.target_type == "subscription" else event.target_name
 
 
 @register.filter
@@ -141,6 +164,17 @@ def plain(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def exactly(value: Decimal) -> str:
+    """A decimal with all its places, as the reader's language writes it."""
+    return str(number_format(plain(value), force_grouping=True))
+
+
+def dollars(amount: Decimal) -> str:
+    """US dollars as the reader's language writes them, with the places that the amount has."""
+    # Translators: an amount of US dollars; put the sign where your language has it, such as "%(amount)s $".
+    return _("$%(amount)s") % {"amount": number(amount)}
+
+
 @register.filter
 def number(value: Decimal | float | None) -> str:
     """A count with thousands separators."""
@@ -154,7 +188,7 @@ def compact(value: float | None) -> SafeString | str:
         return NOTHING
     # Half a unit of the third digit earlier, so that 999,999 is 1 M and not 1000 k.
     size, unit = next(((size, unit) for size, unit in UNITS if value >= size * 0.9995), (1, ""))
-    text = f"{value / size:.3g} {unit}" if value >= SHORTEN_FROM else number(value)
+    text = f"{number(Decimal(f'{value / size:.3g}'))} {unit}" if value >= SHORTEN_FROM else number(value)
     return format_html('<data value="{}" title="{}">{}</data>', value, number(value), text)
 
 
@@ -164,8 +198,8 @@ def money(value: Decimal | float | None) -> SafeString | str:
     if value is None:
         return NOTHING
     amount = Decimal(value)
-    text = "<$0.01" if 0 < amount < CENT else f"${number(amount.quantize(CENT))}"
-    return format_html('<data value="{}" title="{} USD">{}</data>', plain(amount), plain(amount), text)
+    text = f"<{dollars(CENT)}" if 0 < amount < CENT else dollars(amount.quantize(CENT))
+    return format_html('<data value="{}" title="{} USD">{}</data>', plain(amount), exactly(amount), text)
 
 
 @register.filter
@@ -173,10 +207,10 @@ def per_million(value: Decimal | None) -> SafeString | str:
     """A price for a million tokens: at least cents, as many decimals as it has, at most six."""
     if value is None:
         return format_html('<span title="{}">{}</span>', _("LiteLLM knows no price"), NOTHING)
-    exact = plain(value)
-    whole, _point, decimals = plain(value.quantize(Decimal("0.000001"))).partition(".")
-    shown = f"${number(int(whole))}.{decimals.ljust(2, '0')}"
-    return format_html('<data value="{}" title="{} USD">{}</data>', exact, exact, shown)
+    rounded = Decimal(plain(value.quantize(Decimal("0.000001"))))
+    places = max(2, -int(rounded.as_tuple().exponent))
+    shown = dollars(rounded.quantize(Decimal(1).scaleb(-places)))
+    return format_html('<data value="{}" title="{} USD">{}</data>', plain(value), exactly(value), shown)
 
 
 @register.simple_tag
@@ -226,6 +260,23 @@ def moment(value: datetime | None) -> SafeString | str:
 def iso(value: date) -> str:
     """A plain date."""
     return value.isoformat()
+
+
+# --- Addresses -------------------------------------------------------------------------------------------------------
+
+
+@register.filter
+def without(query: QueryDict, name: str) -> list[tuple[str, str]]:
+    """The parameters of an address but one, for the hidden fields of a form that replaces this one."""
+    return [(key, value) for key, values in query.lists() if key != name for value in values]
+
+
+@register.filter
+def here(request: HttpRequest) -> str:
+    """The address of the page that is shown, to come back to; none for a sent form and for an answer of a provider."""
+    match = request.resolver_match
+    is_spent = match is not None and match.url_name == "sign-in-callback"
+    return request.get_full_path() if request.method == "GET" and not is_spent else ""
 
 
 # --- Forms -----------------------------------------------------------------------------------------------------------

@@ -35,6 +35,12 @@
     setTimeout(() => { word.textContent = before; }, 2000);
   });
 
+  /* Filters change the address without a new page: a switch has to come back to what is shown now. */
+  document.addEventListener("submit", (event) => {
+    const next = event.target.matches("[data-back-here]") && event.target.querySelector("[name=next]");
+    if (next) next.value = location.pathname + location.search;
+  }, true);
+
   /* The theme changes at once; the form would do the same with a reload. */
   document.addEventListener("submit", (event) => {
     const form = event.target;
@@ -142,4 +148,37 @@
   };
   enhance(document);
   document.addEventListener("htmx:afterSettle", () => enhance(document));
+
+  /* While something is fetched, its place says so; what came is said aloud, and paging goes on reading from its top. */
+  let turned = false;
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    turned = Boolean(event.detail.elt.closest(".pages"));
+    if (event.detail.target.id === "results") event.detail.target.setAttribute("aria-busy", "true");
+  });
+  document.addEventListener("htmx:afterRequest", (event) => event.detail.target.removeAttribute("aria-busy"));
+  document.addEventListener("htmx:afterSettle", () => {
+    const results = document.getElementById("results");
+    const said = results && results.querySelector(":scope > [role=status]");
+    if (said) document.getElementById("announce").textContent = said.textContent;
+    if (results && turned) {
+      results.tabIndex = -1;
+      results.focus({ preventScroll: true });
+    }
+    turned = false;
+  });
+
+  /* Answers that are not the portal's own (a proxy's, or none at all) are not shown as if they were. */
+  const noAnswer = () => {
+    const notices = document.getElementById("notices");
+    notices.replaceChildren(document.getElementById("no-answer").content.cloneNode(true));
+    notices.scrollIntoView({ block: "center" });
+  };
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.isError && !event.detail.xhr.getResponseHeader("X-Request-ID")) {
+      event.detail.shouldSwap = false;
+      noAnswer();
+    }
+  });
+  document.addEventListener("htmx:sendError", noAnswer);
+  document.addEventListener("htmx:timeout", noAnswer);
 })();

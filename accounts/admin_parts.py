@@ -1,0 +1,85 @@
+"""What pages of the admin portal are declared with: verbs, sections, the words of columns."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django import forms
+from django.utils.translation import gettext_lazy
+
+from accounts.rbac import Permission
+
+Text = Any  # str or a lazy translation
+# Columns that many tables share, in words; the others are called as their models or methods say.
+LABELS: Final[dict[str, Text]] = {
+    "budget_duration": gettext_lazy("Budget period"),
+    "budget_resets_at": gettext_lazy("Next reset"),
+    "created_at": gettext_lazy("Since"),
+    "description": gettext_lazy("Description"),
+    "email": gettext_lazy("E-mail"),
+    "full_name": gettext_lazy("Full name"),
+    "id": gettext_lazy("Id"),
+    "name": gettext_lazy("Name"),
+    "max_output_tokens": gettext_lazy("Longest answer"),
+    "max_parallel_requests": gettext_lazy("Parallel requests"),
+    "model_limits": gettext_lazy("Limits per model"),
+    "revoked_at": gettext_lazy("Ended"),
+    "rpm_limit": gettext_lazy("Requests per minute"),
+    "soft_budget": gettext_lazy("Warning from, USD"),
+    "sync_attempts": gettext_lazy("Attempts"),
+    "sync_error": gettext_lazy("Reason"),
+    "synced_at": gettext_lazy("Last agreed"),
+    "tpm_limit": gettext_lazy("Tokens per minute"),
+    "updated_at": gettext_lazy("Last change"),
+    "username": gettext_lazy("User name"),
+}
+
+
+def no_fields(row: Any) -> dict[str, Any]:
+    """What a form that edits nothing starts with."""
+    return {}
+
+
+def always(row: Any) -> bool:
+    """A verb that fits each row."""
+    return True
+
+
+@dataclass(frozen=True)
+class Verb:
+    """Something that can be done from a page: who may, what it says, and the service function that does it.
+
+    ``perform`` gets the actor, the row (not for verbs of a whole list) and the form's cleaned data by keyword.
+    ``done`` is said afterwards and may name the row by ``%(name)s``.
+    """
+
+    name: str
+    label: Text
+    icon: str
+    permission: Permission
+    perform: Callable[..., Any]
+    explain: Text
+    done: Text
+    fits: Callable[[Any], bool] = always
+    form: type[forms.BaseForm] = forms.Form
+    initial: Callable[[Any], Mapping[str, Any]] = no_fields
+    danger: bool = False
+    bulk: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table on the page of one row: what belongs to it, the newest first, and the way to all of it."""
+
+    title: Text
+    headers: tuple[Text, ...]
+    rows: list[list[Any]]
+    empty: Text
+    more: str = ""
+
+
+class ChosenVerb(forms.Form):
+    """Which verb for the chosen rows; its names are Django's."""
+
+    action = forms.ChoiceField(label=gettext_lazy("For the chosen rows"), widget=forms.Select({"x-model": "action"}))
+    select_across = forms.BooleanField(required=False, initial=0, widget=forms.HiddenInput({"class": "select-across"}))

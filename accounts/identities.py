@@ -1,0 +1,130 @@
+"""The verbs about how people are known to providers, and about the two sources of their roles."""
+
+from collections.abc import Iterable
+
+import structlog
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts import audit, rbac
+from accounts.claims import Claims
+from accounts.models import Identity, Role, User
+from litellm_sync import state
+from litemaas.foundation.errors import Conflict
+from litemaas.foundation.locks import advisory_lock
+
+log = structlog.get_logger(__name__)
+
+
+def person_behind(claims: Claims, *, link_by_email: bool) -> User | None:
+    """The person whom a provider means, locked for the caller's transaction; None for a stranger.
+
+    It goes by issuer and subject. By e-mail only where ``link_by_email`` says so, the provider confirms the address,
+    ours is confirmed too (else whoever typed it first would get in), exactly one account has it, and that account is
+    not known to this provider as somebody else.
+    """
+    people = User.objects.select_for_update(of=("self",))
+    known = people.filter(identities__issuer=claims.issuer, identities__subject=claims.subject).first()
+    if known or not (link_by_email and claims.email and claims.email_verified):
+        return known
+    same = people.filter(email__iexact=claims.email, email_verified=True)
+    found = list(same.exclude(identities__issuer=claims.issuer)[:2])
+    return found[0] if len(found) == 1 else None
+
+
+def note_sign_in(user: User, claims: Claims) -> bool:
+    """Remember when somebody was here last; True when the provider's id for the person is new, and is linked by it."""
+    now = timezone.now()
+    seen = Identity.objects.filter(user=user, issuer=claims.issuer, subject=claims.subject)
+    if seen.update(last_sign_in_at=now, provider=claims.provider):
+        return False
+    link(None, user, provider=claims.provider, issuer=claims.issuer, subject=claims.subject)
+    seen.update(last_sign_in_at=now)
+    return True
+
+
+def link(actor: User | None, user: User, *, provider: str, issuer: str, subject: str) -> Identity:
+    """Let somebody in as ``user`` whom a provider knows by ``subject``; ``actor`` None is the system.
+
+    Raises Conflict when that is somebody else already.
+    """
+    if actor is not None:
+        rbac.require(actor, rbac.Permission.USERS_LINK)
+    with transaction.atomic():
+        advisory_lock(f"identity {issuer} {subject}")
+        known = Identity.objects.filter(issuer=issuer, subject=subject).first()
+        if known and known.user_id != user.pk:
+            raise Conflict(_("The provider knows somebody else by this id."), code="identity_taken")
+        if known:
+            return known
+        made = Identity.objects.create(user=user, provider=provider, issuer=issuer, subject=subject)
+        audit.record(actor, audit.Action.IDENTITY_LINKED, user, provider=provider, issuer=issuer, subject=subject)
+    return made
+
+
+def update_from_claims(user: User, claims: Claims) -> None:
+    """Take over what the provider says about the person: the address, and the full name while there is none."""
+    new: dict[str, object] = {}
+    if claims.email and (claims.email, claims.email_verified) != (user.email, user.email_verified):
+        # An address that we know to be right stays so when another provider says the same without confirming it.
+        same = claims.email.lower() == user.email.lower()
+        new = {"email": claims.email, "email_verified": claims.email_verified or (same and user.email_verified)}
+    if claims.full_name and not user.full_name:
+        new["full_name"] = claims.full_name
+    changed = {name: value for name, value in new.items() if getattr(user, name) != value}
+    if not changed:
+        return
+    with transaction.atomic():
+        old = user.email
+        User.objects.filter(pk=user.pk).update(**changed)
+        for name, value in changed.items():
+            setattr(user, name, value)
+        if "email" in changed:
+            audit.record(user, audit.Action.USER_EMAIL_CHANGED, user, old=old, new=user.email, provider=claims.provider)
+            state.request_push(user, immediately=False)
+
+
+def set_provider_roles(user: User, roles: Iterable[str], *, provider: str) -> None:
+    """What the provider's groups give somebody now; what they gave before is forgotten."""
+    given = [role.value for role in rbac.PRECEDENCE if role.value in set(roles)]
+    _set_roles(None, user, hand=user.hand_roles, given=given, source=provider)
+
+
+def grant(actor: User | None, user: User, role: Role) -> None:
+    """Give somebody a role by hand; ``actor`` None is the system (a command, the list of initial administrators)."""
+    if actor is not None:
+        rbac.require(actor, rbac.Permission.USERS_GRANT)
+    hand = [one.value for one in rbac.PRECEDENCE if one.value in {*user.hand_roles, role.value}]
+    _set_roles(actor, user, hand=hand, given=user.provider_roles, source="hand")
+
+
+def _set_roles(actor: User | None, user: User, *, hand: list[str], given: list[str], source: str) -> None:
+    """Change the sources and what follows from them. The last administrator stays one, until there is another."""
+    with transaction.atomic():
+        roles = rbac.effective_roles(hand, given)
+        if Role.ADMIN in user.roles and Role.ADMIN.value not in roles and _is_last_admin(user):
+            log.warning("last_admin_kept", user=str(user.pk), source=source)
+            roles = rbac.effective_roles([*hand, Role.ADMIN.value], given)
+        if (roles, hand, given) == (user.roles, user.hand_roles, user.provider_roles):
+            return
+        old = user.roles
+        user.roles, user.hand_roles, user.provider_roles = roles, hand, given
+        user.save(update_fields=["roles", "hand_roles", "provider_roles"])
+        audit.record(
+            actor,
+            audit.Action.USER_ROLES_CHANGED,
+            user,
+            old=old,
+            new=roles,
+            by_hand=hand,
+            by_provider=given,
+            source=source,
+        )
+
+
+def _is_last_admin(user: User) -> bool:
+    """Whether nobody else is an administrator; asked under a lock, so that two cannot leave at once."""
+    advisory_lock("administrators")
+    others = User.objects.filter(is_active=True, roles__contains=[Role.ADMIN.value]).exclude(pk=user.pk)
+    return not others.exists()

@@ -1,0 +1,247 @@
+"""The page of keys; that of the key policy is beside it."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from accounts.admin_cells import cell, goto, link, spend, sync
+from accounts.admin_filters import ByUser
+from accounts.admin_page import AdminPage, listing
+from accounts.admin_paging import Between, Choice
+from accounts.admin_parts import Section, Verb
+from accounts.models import User
+from accounts.rbac import Permission
+from apikeys import admin_policy, services  # noqa: F401 -- the page of the policy registers itself
+from apikeys.models import ApiKey, KeyStatus
+from apikeys.risks import RISKS, risk
+from subscriptions.admin_models import ByModel
+from teams.admin import LIMITS, ByTeam
+
+
+class ReasonForm(forms.Form):
+    """Words for the audit log."""
+
+    reason = forms.CharField(
+        label=_("Reason"),
+        help_text=_("It is kept in the audit log. It may be left empty."),
+        required=False,
+        max_length=services.LONGEST_REASON,
+    )
+
+
+class ByStatus(Choice):
+    """Keys by what they are now."""
+
+    title, parameter_name, options = _("status"), "status", KeyStatus.choices
+
+    def narrow(self, queryset: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        """Expired is what the clock says."""
+        rows: Any = queryset
+        found: QuerySet[Any] = rows.with_status(value)
+        return found
+
+
+class ByRisk(Choice):
+    """Keys that somebody should look at."""
+
+    title, parameter_name = _("risk"), "risk"
+    options = tuple(RISKS.items())
+
+    def narrow(self, queryset: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        """Of keys that work: one that has ended is no risk."""
+        rows: Any = queryset
+        found: QuerySet[Any] = rows.alive().filter(risk(value))
+        return found
+
+
+class BySecretSync(Choice):
+    """Keys by whether LiteLLM agrees with their secrets."""
+
+    title, parameter_name = _("synchronisation"), "sync"
+    options = (("pending", _("Syncing")), ("failed", _("Failed")))
+
+    def narrow(self, queryset: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        """One secret is enough."""
+        return queryset.filter(secrets__sync_status=value).distinct()
+
+
+class ByLinkedModel(ByModel):
+    """Keys that wish for one model."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Through the links."""
+        return queryset.filter(links__model=self.value()) if self.value() else queryset
+
+
+def revoke(actor: User, key: ApiKey) -> Any:
+    """End a key for ever."""
+    return services.revoke_api_key(actor, key_id=key.pk)
+
+
+def block(actor: User, key: ApiKey, *, reason: str = "") -> Any:
+    """Refuse a key until it is unblocked."""
+    return services.block_api_key(actor, key_id=key.pk, reason=reason)
+
+
+def unblock(actor: User, key: ApiKey, *, reason: str = "") -> Any:
+    """Let a blocked key work again."""
+    return services.unblock_api_key(actor, key_id=key.pk, reason=reason)
+
+
+VERBS: Final = (
+    Verb(
+        "block",
+        _("Block"),
+        "block",
+        Permission.APIKEYS_BLOCK,
+        block,
+        _("Requests with this key are refused until somebody unblocks it."),
+        _("“%(name)s” is blocked."),
+        fits=lambda key: key.status == KeyStatus.ACTIVE,
+        form=ReasonForm,
+        bulk=True,
+    ),
+    Verb(
+        "unblock",
+        _("Unblock"),
+        "lock_open",
+        Permission.APIKEYS_BLOCK,
+        unblock,
+        _("Requests with this key are accepted again."),
+        _("“%(name)s” works again."),
+        fits=lambda key: key.status == KeyStatus.BLOCKED,
+        form=ReasonForm,
+        bulk=True,
+    ),
+    Verb(
+        "revoke",
+        _("Revoke"),
+        "delete_forever",
+        Permission.APIKEYS_REVOKE,
+        revoke,
+        _("The key ends for ever: programs that use it stop working at once, and nobody can bring it back."),
+        _("“%(name)s” is revoked."),
+        fits=lambda key: key.status != KeyStatus.REVOKED,
+        danger=True,
+        bulk=True,
+    ),
+)
+
+
+@admin.register(ApiKey)
+class ApiKeyPage(AdminPage):
+    """Everybody's keys."""
+
+    reads = Permission.APIKEYS_READ
+    title = _("API keys")
+    intro = _("Everybody's keys. Secrets are shown to their owners once, and kept nowhere.")
+    empty = _("Nobody has made a key yet.")
+    list_display = ("key", "owner", "states", "money", "models", "used", "expires")
+    list_filter = (ByStatus, ByRisk, BySecretSync, ("created_at", Between), ByUser, ByTeam, ByLinkedModel)
+    search_fields = ("name", "description", "user__username", "=id", "=secrets__digest", "=secrets__last4")
+    search_help_text = _("Name, owner, id, or the last four characters")
+    ordering = ("-created_at",)
+    sortable_by = ("key", "owner", "money", "used", "expires")
+    facts = (
+        (_("Key"), ("name", "masked", "states", "owner", "in_team", "description", "created", "used", "id", "more")),
+        (_("What it may use"), ("models_linked", "usable")),
+        LIMITS,
+        (_("Further limits"), ("soft_budget", "max_parallel_requests", "model_limits", "expires", "revoked_at")),
+    )
+    verbs = VERBS
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
+        """With what a row shows; deleted keys are hidden from everybody."""
+        return ApiKey.objects.visible_to(request.user).for_display()
+
+    @admin.display(description=_("Key"), ordering="name")
+    def key(self, row: ApiKey) -> SafeString:
+        """Name and masked secret."""
+        return cell("two", first=row.name, second=row.masked, mono=True)
+
+    @admin.display(description=_("Secret"))
+    def masked(self, row: ApiKey) -> SafeString:
+        """What may be shown of it."""
+        return format_html("<code>{}</code>", row.masked)
+
+    @admin.display(description=_("Owner"), ordering="user__username")
+    def owner(self, row: ApiKey) -> Any:
+        """Whose."""
+        return link("accounts_user", row.user_id, row.user)
+
+    @admin.display(description=_("Team"))
+    def in_team(self, row: ApiKey) -> Any:
+        """What it is charged to."""
+        return link("teams_team", row.team_id, row.team)
+
+    @admin.display(description=_("Status"))
+    def states(self, row: ApiKey) -> SafeString:
+        """What is to be said about it."""
+        return cell("key_states", key=row)
+
+    @admin.display(description=_("Spend"), ordering="spend")
+    def money(self, row: ApiKey) -> SafeString:
+        """Spend against the budget."""
+        return spend(row)
+
+    @admin.display(description=_("Models"))
+    def models(self, row: ApiKey) -> SafeString:
+        """One, and how many more."""
+        return cell("some", names=row.model_ids[:1], more=max(0, len(row.model_ids) - 1), every=row.model_ids)
+
+    @admin.display(description=_("Wished for"))
+    def models_linked(self, row: ApiKey) -> SafeString:
+        """All of them, with the way to each."""
+        return cell("row", items=[link("subscriptions_model", name, name) for name in row.model_ids])
+
+    @admin.display(description=_("Usable now"))
+    def usable(self, row: ApiKey) -> str:
+        """What subscriptions, availability and the team leave of them."""
+        return ", ".join(row.links.effective().order_by("model_id").values_list("model_id", flat=True))
+
+    @admin.display(description=_("Last used"), ordering="last_used_at")
+    def used(self, row: ApiKey) -> SafeString:
+        """When it was last used."""
+        return cell("moment", value=row.last_used_at)
+
+    @admin.display(description=_("Expires"), ordering="expires_at")
+    def expires(self, row: ApiKey) -> SafeString:
+        """When it ends by itself."""
+        return cell("day", value=row.expires_at)
+
+    @admin.display(description=_("Created"), ordering="created_at")
+    def created(self, row: ApiKey) -> SafeString:
+        """When it was made."""
+        return cell("day", value=row.created_at)
+
+    @admin.display(description=_("More"))
+    def more(self, row: ApiKey) -> SafeString:
+        """Where its usage is."""
+        return goto(listing("usage_dailyusage", api_key=row.pk), _("Usage"))
+
+    def sections(self, request: HttpRequest, row: Any) -> Iterable[Section]:
+        """Its secrets: never more of one than its digest and the last four characters."""
+        secrets = sorted(row.secrets.all(), key=lambda secret: secret.created_at, reverse=True)
+        yield Section(
+            _("Secrets"),
+            (_("Secret"), _("Digest (LiteLLM's token)"), _("LiteLLM"), _("Reason"), _("Made"), _("Valid until")),
+            [
+                [
+                    format_html("<code>{}</code>", secret),
+                    cell("digest", value=secret.digest),
+                    sync(secret),
+                    secret.sync_error,
+                    cell("moment", value=secret.created_at),
+                    cell("moment", value=secret.valid_until),
+                ]
+                for secret in secrets
+            ],
+            _("No secrets."),
+        )

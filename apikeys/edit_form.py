@@ -1,0 +1,186 @@
+"""The form that changes a key: it sends only what the person changed since the page was shown."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from django import forms
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+from apikeys.forms import NEVER as NEVER_EXPIRES
+from apikeys.forms import ON_A_DATE, PERIODS, expiry, expiry_bounds, expiry_presets, figure, period_bounds, periods
+from apikeys.models import ApiKey, KeyPolicy
+from apikeys.policy import BOUNDED, LONGEST_DESCRIPTION, MODEL_LIMITS
+from litemaas.foundation import validators
+from subscriptions.models import Availability, Subscription
+
+AS_IT_IS: Final = "keep"
+# What the verb takes as it stands in the form; None and empty mean "no limit".
+PLAIN: Final = ("name", "description", "models", "budget_duration", *BOUNDED)
+PER_MODEL: Final[dict[str, Any]] = {
+    "rpm_limit": _("%(model)s: requests per minute"),
+    "tpm_limit": _("%(model)s: tokens per minute"),
+}
+
+
+class EditForm(forms.Form):
+    """A key as it is. What the page showed is sent along hidden, so that only what was changed on it is changed."""
+
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=validators.NAME_MAX_LENGTH,
+        validators=[validators.validate_key_name],
+        widget=forms.TextInput({"autocomplete": "off"}),
+    )
+    # Several lines: a field of one line would lose their breaks, and so change what nobody touched.
+    description = forms.CharField(
+        label=_("Description"), required=False, max_length=LONGEST_DESCRIPTION, widget=forms.Textarea({"rows": 2})
+    )
+    models = forms.MultipleChoiceField(
+        label=_("Models"),
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": _("Choose at least one model.")},
+        help_text=_("What you take off stops working with this key at once. Its own limits go with it."),
+    )
+    max_budget = forms.DecimalField(
+        label=_("Budget in USD"),
+        required=False,
+        validators=[validators.validate_budget],
+        widget=forms.NumberInput({"min": "0", "step": "any"}),
+    )
+    budget_duration = forms.ChoiceField(label=_("Budget starts again"), required=False)
+    tpm_limit = forms.IntegerField(
+        label=_("Tokens per minute"), required=False, validators=[validators.validate_rate_limit]
+    )
+    rpm_limit = forms.IntegerField(
+        label=_("Requests per minute"), required=False, validators=[validators.validate_rate_limit]
+    )
+    max_parallel_requests = forms.IntegerField(
+        label=_("Requests at the same time"), required=False, validators=[validators.validate_rate_limit]
+    )
+    expires_at = forms.ChoiceField(label=_("Expires"), required=False)
+    expires_on = forms.DateField(
+        label=_("Expiry date"),
+        required=False,
+        widget=forms.DateInput({"type": "date"}),
+        help_text=_("For “On a date”: the key works until the end of this day (UTC)."),
+    )
+
+    LIMITS = (*BOUNDED[:1], "budget_duration", *BOUNDED[1:], "expires_at", "expires_on")
+
+    def __init__(self, data: Mapping[str, Any] | None, *, key: ApiKey, policy: KeyPolicy) -> None:
+        shown = {name: getattr(key, name) for name in PLAIN if name != "models"}
+        if key.max_budget is not None:
+            shown["max_budget"] = f"{key.max_budget.normalize():f}"
+        super().__init__(data, initial={**shown, "models": key.model_ids, "expires_at": AS_IT_IS})
+        self.key = key
+        self._offer("models", _model_choices(key))
+        self._offer("budget_duration", _period_choices(key, policy))
+        self._offer("expires_at", _expiry_choices(key, policy))
+        for name in BOUNDED:
+            self.fields[name].help_text = edit_bounds(policy, name)
+        self.fields["budget_duration"].help_text = period_bounds(policy)
+        self.fields["expires_at"].help_text = expiry_bounds(policy)
+        self.model_fields = self._add_model_limits()
+        for field in self.fields.values():
+            field.show_hidden_initial = True
+
+    def _offer(self, name: str, choices: list[tuple[str, Any]]) -> None:
+        cast("forms.ChoiceField", self.fields[name]).choices = choices
+
+    def _add_model_limits(self) -> list[tuple[str, dict[str, str]]]:
+        """Two fields for each model of the key; returns which."""
+        added = []
+        for model in self.key.model_ids:
+            names = {limit: f"{limit}-{hashlib.sha256(model.encode()).hexdigest()[:12]}" for limit in MODEL_LIMITS}
+            added.append((model, names))
+            for limit, name in names.items():
+                self.fields[name] = forms.IntegerField(
+                    label=PER_MODEL[limit] % {"model": model},
+                    required=False,
+                    validators=[validators.validate_rate_limit],
+                )
+                self.initial[name] = self.key.model_limits.get(model, {}).get(limit)
+        return added
+
+    @property
+    def limit_fields(self) -> list[forms.BoundField]:
+        """The limits of the whole key."""
+        return [self[name] for name in self.LIMITS]
+
+    @property
+    def model_limit_fields(self) -> list[forms.BoundField]:
+        """The limits of each model of the key."""
+        return [self[name] for _model, names in self.model_fields for name in names.values()]
+
+    @property
+    def model_limits_need_a_look(self) -> bool:
+        """Whether a model has a limit of its own, or one is wrong."""
+        return any(bound.value() or bound.errors for bound in self.model_limit_fields)
+
+    def clean(self) -> dict[str, Any]:
+        """A date is needed only by those who chose to name one."""
+        cleaned = super().clean() or self.cleaned_data
+        if cleaned.get("expires_at") == ON_A_DATE and not cleaned.get("expires_on") and "expires_on" not in self.errors:
+            self.add_error("expires_on", _now("Name the date."))
+        return cleaned
+
+    def changes(self) -> dict[str, Any]:
+        """What the verb takes: only what the person changed; None is "no limit"."""
+        touched = set(self.changed_data)
+        changes = {name: self.cleaned_data[name] for name in PLAIN if name in touched}
+        choice = self.cleaned_data["expires_at"] or AS_IT_IS
+        # A date that was changed counts only where a date was chosen.
+        if choice != AS_IT_IS:
+            changes["expires_at"] = expiry(choice, self.cleaned_data["expires_on"])
+        if touched & {name for _model, names in self.model_fields for name in names.values()}:
+            changes["model_limits"] = self._model_limits(touched, set(self.cleaned_data["models"]))
+        return changes
+
+    def _model_limits(self, touched: set[str], models: set[str]) -> dict[str, dict[str, int]]:
+        """The key's limits of models with those that were touched; models that are taken off have none."""
+        limits = {model: dict(figures) for model, figures in self.key.model_limits.items() if model in models}
+        for model, names in self.model_fields:
+            for limit, name in names.items():
+                if name in touched and model in models:
+                    limits.setdefault(model, {})[limit] = self.cleaned_data[name]
+        kept = {model: {k: v for k, v in figures.items() if v is not None} for model, figures in limits.items()}
+        return {model: figures for model, figures in kept.items() if figures}
+
+
+def _model_choices(key: ApiKey) -> list[tuple[str, Any]]:
+    """What its owner could put on a key, and what is on this one, also where it does not work at the moment."""
+    active = Subscription.objects.active().filter(user=key.user_id, model__availability=Availability.AVAILABLE)
+    usable = set(active.values_list("model_id", flat=True))
+    if key.team.allowed_models:
+        usable &= set(key.team.allowed_models)
+    not_now = _now("%(model)s (not usable now)")
+    offered = sorted(usable | set(key.model_ids))
+    return [(model, model if model in usable else not_now % {"model": model}) for model in offered]
+
+
+def _period_choices(key: ApiKey, policy: KeyPolicy) -> list[tuple[str, Any]]:
+    """Never, what the policy allows, and what the key has."""
+    allowed = periods(policy)
+    present = key.budget_duration
+    if present and present not in dict(allowed):
+        allowed.append((present, PERIODS.get(present, present)))
+    return [("", _now("Never")), *allowed]
+
+
+def _expiry_choices(key: ApiKey, policy: KeyPolicy) -> list[tuple[str, Any]]:
+    """As it is, the presets, never where the policy allows that."""
+    present = _now("never") if key.expires_at is None else f"{key.expires_at:%Y-%m-%d %H:%M} UTC"
+    shown = [(AS_IT_IS, _now("As it is: %(time)s") % {"time": present}), *expiry_presets(policy)]
+    if policy.maximum_expires_days is None and key.expires_at is not None:
+        shown.append((NEVER_EXPIRES, _now("Never")))
+    return shown
+
+
+def edit_bounds(policy: KeyPolicy, name: str) -> str:
+    """What an empty field of a key that exists means, and what is allowed at most."""
+    maximum = getattr(policy, f"maximum_{name}")
+    if maximum is None:
+        return _now("Empty means no limit.")
+    return _now("At most %(maximum)s; it cannot be empty.") % {"maximum": figure(maximum)}

@@ -1,0 +1,1 @@
+"""The admin portal: the site, its navigation, its dashboard."""

@@ -1,0 +1,214 @@
+"""What the dashboard says: what needs somebody, and the figures. Few statements, and LiteLLM is never asked."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from django.conf import settings
+from django.db.models import CharField, Count, F, Max, Min, Model, Q, QuerySet, Sum, Value, Window
+from django.db.models.functions import Cast, Concat
+
+from accounts.models import User
+from accounts.rbac import Actor, Permission, check_permission
+from apikeys.models import ApiKey, ApiKeySecret
+from apikeys.risks import RISKS, risk
+from litellm_sync.models import RunKind, RunStatus, SyncRun, Upstream
+from litellm_sync.reports import STATUS, counts
+from litellm_sync.state import SyncStatus
+from subscriptions.models import Availability, Subscription, SubscriptionStatus
+from subscriptions.models import Model as CatalogueModel
+from teams.models import Membership, Team
+from usage import queries
+from usage.charts import column_chart
+from usage.models import DailyUsage
+
+ROWS: Final = 5
+CHART_DAYS: Final = 30
+NEARLY: Final = Q(max_budget__gt=0, spend__gte=F("max_budget") * 8 / 10)
+
+# Table -> its page, and what its rows are called there.
+PUSHED: Final[dict[type[Model], tuple[str, Any]]] = {
+    ApiKeySecret: ("apikeys_apikey", F("key__name")),
+    User: ("accounts_user", F("username")),
+    Team: ("teams_team", F("name")),
+    Membership: ("teams_membership", Concat("user__username", Value(" · "), "team__name")),
+}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A row that LiteLLM refuses."""
+
+    page: str
+    pk: str
+    name: str
+    reason: str
+
+
+def overview(actor: Actor) -> dict[str, Any]:
+    """Everything on the dashboard."""
+    today = datetime.now(UTC).date()
+    people, models = User.objects.count(), _models()
+    keys = _keys()
+    figures = _figures(today)
+    return {
+        "approvals": _approvals(),
+        "pushes": _pushes(),
+        "upstream": Upstream.objects.first(),
+        "configured": bool(settings.LITELLM_API_URL),
+        "runs": _runs(),
+        "kinds": RunKind.choices,
+        "keys": keys,
+        "risky": _risky(),
+        "spenders": _spenders(),
+        "figures": figures,
+        "top_models": _top(today, "model", "model"),
+        "top_people": _top(today, "user_id", "user__username"),
+        "people": people,
+        "models": models,
+        "is_new": not models["all"],
+        "may_sync": check_permission(actor, Permission.INTEGRATION_SYNC),
+        **_chart(actor, today),
+    }
+
+
+# --- What needs somebody ---------------------------------------------------------------------------------------------
+
+
+def _approvals() -> dict[str, Any]:
+    """The oldest requests; all are counted in the same statement."""
+    pending = Subscription.objects.filter(status=SubscriptionStatus.PENDING).select_related("user")
+    rows: list[Any] = list(pending.annotate(total=Window(Count("pk"))).order_by("created_at")[:ROWS])
+    return {"rows": rows, "total": rows[0].total if rows else 0}
+
+
+def _pushes() -> dict[str, Any]:
+    """What waits for LiteLLM and what it refuses, over all tables."""
+    summary: dict[str, Any] = {"pending": 0, "failed": 0, "tried": 0, "next_at": None}
+    parts = [_summary(table) for table in PUSHED]
+    for row in parts[0].union(*parts[1:], all=True):
+        summary["pending"] += row["pending"]
+        summary["failed"] += row["failed"]
+        summary["tried"] = max(summary["tried"], row["tried"] or 0)
+        summary["next_at"] = min(filter(None, (summary["next_at"], row["next_at"])), default=None)
+    return {**summary, "failures": _failures() if summary["failed"] else []}
+
+
+def _summary(table: type[Model]) -> QuerySet[Any, dict[str, Any]]:
+    waiting = Q(sync_status=SyncStatus.PENDING)
+    rows: Any = table._base_manager.exclude(sync_status=SyncStatus.SYNCED).order_by()
+    found: QuerySet[Any, dict[str, Any]] = (
+        rows.annotate(table=Value(table._meta.label_lower))
+        .values("table")
+        .annotate(
+            pending=Count("pk", filter=waiting),
+            failed=Count("pk", filter=~waiting),
+            tried=Max("sync_attempts", filter=waiting),
+            next_at=Min("sync_next_at", filter=waiting),
+        )
+    )
+    return found
+
+
+def _failures() -> list[Failure]:
+    parts = []
+    for table, (page, name) in PUSHED.items():
+        pk = "key_id" if table is ApiKeySecret else "pk"
+        rows = table._base_manager.filter(sync_status=SyncStatus.FAILED).order_by()
+        parts.append(
+            rows.annotate(
+                page=Value(page),
+                row=Cast(pk, CharField()),
+                name_shown=Cast(name, CharField()),
+            ).values_list("page", "row", "name_shown", "sync_error")
+        )
+    return [Failure(*row) for row in parts[0].union(*parts[1:], all=True)[:ROWS]]
+
+
+def _runs() -> list[dict[str, Any]]:
+    """The newest run of each kind, and when one last succeeded."""
+    newest = SyncRun.objects.order_by("kind", "status", "-created_at").distinct("kind", "status")
+    found: dict[str, list[SyncRun]] = {}
+    for run in newest:
+        found.setdefault(run.kind, []).append(run)
+    shown = []
+    for kind, words in RunKind.choices:
+        runs = sorted(found.get(kind, []), key=lambda run: run.created_at, reverse=True)
+        done = next((run for run in runs if run.status == RunStatus.DONE), None)
+        last = runs[0] if runs else None
+        shown.append(
+            {
+                "kind": kind,
+                "words": words,
+                "run": last,
+                "done": done,
+                "label": STATUS[RunStatus(last.status)] if last else None,
+                "counts": counts(last) if last else [],
+            }
+        )
+    return shown
+
+
+def _keys() -> dict[str, int]:
+    """How many keys work, and how many of them are a risk of each kind."""
+    found = {name: Count("pk", filter=risk(name)) for name in RISKS}
+    return ApiKey.objects.alive().aggregate(active=Count("pk"), **found)
+
+
+def _risky() -> list[ApiKey]:
+    """The keys that will stop soonest; those without bounds and the unused are counted, not listed."""
+    urgent = risk("over_80") | risk("expiring")
+    return list(
+        ApiKey.objects.alive().filter(urgent).for_display().order_by(F("expires_at").asc(nulls_last=True))[:ROWS]
+    )
+
+
+def _spenders() -> list[dict[str, Any]]:
+    """People and teams that have used most of their budget."""
+    people = [{"page": "accounts_user", "row": row} for row in User.objects.filter(NEARLY).order_by("-spend")[:ROWS]]
+    teams = [{"page": "teams_team", "row": row} for row in Team.objects.filter(NEARLY).order_by("-spend")[:ROWS]]
+    return [*people, *teams]
+
+
+# --- Figures ---------------------------------------------------------------------------------------------------------
+
+
+def same_day_before(today: date) -> tuple[date, date]:
+    """The first of the month before, and the day of it that is as far on as today."""
+    last = today.replace(day=1) - timedelta(days=1)
+    return last.replace(day=1), last.replace(day=min(today.day, last.day))
+
+
+def _figures(today: date) -> dict[str, Any]:
+    """Today, this month, and the month before up to the same day, in one statement."""
+    first = today.replace(day=1)
+    before, until = same_day_before(today)
+    ranges = {"today": (today, today), "month": (first, today), "before": (before, until)}
+    sums = {
+        f"{name}_{column}": Sum(column, filter=Q(date__range=days), default=Decimal(0) if column == "spend" else 0)
+        for name, days in ranges.items()
+        for column in ("spend", "requests")
+    }
+    found = DailyUsage.objects.filter(date__range=(before, today)).aggregate(**sums)
+    return {**found, "before_from": before, "before_to": until}
+
+
+def _top(today: date, column: str, name: str) -> list[dict[str, Any]]:
+    """The dearest of this month."""
+    month = DailyUsage.objects.filter(date__range=(today.replace(day=1), today)).exclude(**{column: None})
+    rows: Any = month.values(pk=F(column), name=F(name)).annotate(cost=Sum("spend"), number=Sum("requests"))
+    return list(rows.order_by("-cost", "-number", "pk")[:ROWS])
+
+
+def _models() -> dict[str, int]:
+    available = Count("pk", filter=Q(availability=Availability.AVAILABLE))
+    return CatalogueModel.objects.aggregate(all=Count("pk"), available=available)
+
+
+def _chart(actor: Actor, today: date) -> dict[str, Any]:
+    """Everybody's spend of the last days, as the portal draws it."""
+    question = queries.Question.of(start=today - timedelta(days=CHART_DAYS - 1), end=today)
+    freshness = queries.freshness(question)
+    rows = queries.timeseries(actor, question)  # type: ignore[arg-type]  # whoever is here is signed in
+    return {"chart": column_chart(rows, "spend", missing=freshness.missing_days), "freshness": freshness}

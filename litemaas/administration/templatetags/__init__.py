@@ -1,0 +1,1 @@
+"""What the templates of the admin portal may use without loading it."""

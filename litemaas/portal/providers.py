@@ -1,0 +1,103 @@
+"""The pages of signing in through a provider: to it, back from it, and what went wrong on the way."""
+
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+import structlog
+from django.contrib import messages
+from django.contrib.auth import logout
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render, resolve_url
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET
+
+from accounts import attempts, provider_sessions
+from accounts.attempts import SILENT, SOMEBODY_ELSE, Attempt
+from accounts.rbac import role_of
+from accounts.views import enter
+from litemaas import sign_in
+from litemaas.foundation import logs
+from litemaas.foundation.access import PUBLIC, access
+from litemaas.foundation.errors import DomainError, Malformed
+from litemaas.foundation.navigation import back_to
+from litemaas.foundation.providers import OIDC, Provider
+from litemaas.portal.refusals import sign_in_failure
+
+log = structlog.get_logger(__name__)
+
+
+@access(PUBLIC)
+@require_GET
+def leave(request: HttpRequest, name: str) -> HttpResponse:
+    """To the provider. ``prompt`` may be "none" (confirm the session silently) or "login" (somebody else)."""
+    provider, back = sign_in.provider_called(name), back_to(request, "home")
+    prompt = request.GET.get("prompt", "")
+    prompt = prompt if prompt in {SILENT, SOMEBODY_ELSE} and provider.kind == OIDC else ""
+    if role_of(request.user) is not None and prompt != SILENT:
+        return redirect(back)
+    try:
+        return redirect(sign_in.leave_for(request, provider, back=back, prompt=prompt))
+    except DomainError as error:
+        sign_in.note_failure(provider, error)
+        return _failed(request, provider, error, back=back, silent=prompt == SILENT)
+
+
+@access(PUBLIC)
+@require_GET
+def come_back(request: HttpRequest, name: str) -> HttpResponse:
+    """Back from the provider, with a code or an error."""
+    provider, said = sign_in.provider_called(name), request.GET.get("error", "")
+    try:
+        attempt = attempts.take(request.session, provider, request.GET.get("state", ""))
+    except Malformed as error:
+        # Some providers forget the state when they refuse; nothing hangs on it then but the words of the page.
+        failure = attempts.refusal(provider, said) if said and error.code == "sign_in_unknown" else error
+        sign_in.note_failure(provider, failure)
+        return _failed(request, provider, failure, back=resolve_url("home"))
+    if said:
+        failure = attempts.refusal(provider, said)
+        log.warning("provider_refused", provider=provider.name, error=said[:100])
+        sign_in.note_failure(provider, failure)
+        return _failed(request, provider, failure, back=attempt.back, silent=attempt.silent)
+    try:
+        return _enter(request, provider, attempt)
+    except DomainError as error:
+        return _failed(request, provider, error, back=attempt.back, silent=attempt.silent)
+
+
+def _enter(request: HttpRequest, provider: Provider, attempt: Attempt) -> HttpResponse:
+    """A new session, or the old one confirmed: a new key would make the forms in other tabs useless."""
+    code, issuer = request.GET.get("code", ""), request.GET.get("iss", "")
+    user, proof = sign_in.come_back(provider, attempt, code, issuer=issuer)
+    is_same = role_of(request.user) is not None and request.user.pk == user.pk
+    response = redirect(attempt.back) if is_same else enter(request, user, attempt.back)
+    provider_sessions.remember(request.session, provider, proof.id_token)
+    return response
+
+
+def _failed(
+    request: HttpRequest, provider: Provider, error: DomainError, *, back: str, silent: bool = False
+) -> HttpResponse:
+    """What happened and what to do. When a session was only to be confirmed, it lives on or ends by this."""
+    if silent and role_of(request.user) is not None:
+        if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            provider_sessions.postpone(request.session)
+            return redirect(back)
+        logout(request)
+    again = {"next": back}
+    if error.code == "provider_session_ended":
+        ended = _("Your session at %(provider)s has ended; sign in to go on.")
+        messages.info(request, ended % {"provider": provider.label})
+        return redirect(f"{resolve_url('sign-in')}?{urlencode(again)}")
+    address = resolve_url("sign-in-leave", name=provider.name)
+    somebody_else = f"{address}?{urlencode(again | {'prompt': SOMEBODY_ELSE})}"
+    context = {
+        "failure": sign_in_failure(error, provider.label),
+        "provider": provider,
+        "error": error,
+        "again": f"{address}?{urlencode(again)}",
+        "as_somebody_else": somebody_else if provider.kind == OIDC else "",
+        "other_ways": f"{resolve_url('sign-in')}?{urlencode(again)}",
+        "request_id": logs.request_id(),
+    }
+    return render(request, "accounts/sign_in_failed.html", context, status=error.status)

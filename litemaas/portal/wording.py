@@ -1,0 +1,70 @@
+"""The only place that says in people's words what the audit log records and what a permission allows."""
+
+from typing import Any, Final
+
+from django.utils.translation import gettext_lazy as _
+
+# Category of the audit log -> what it is about.
+CATEGORIES: Final[dict[str, Any]] = {
+    "apikey": _("API keys"),
+    "identity": _("Signing in"),
+    "membership": _("Teams"),
+    "profile": _("Profile"),
+    "sign_in": _("Signing in"),
+    "sign_out": _("Signing out"),
+    "subscription": _("Subscriptions"),
+    "sync": _("Synchronisation"),
+    "token": _("Access tokens"),
+    "user": _("Account"),
+}
+
+# Action of the audit log -> what happened; the thing itself stands beside it.
+ACTIONS: Final[dict[str, Any]] = {
+    "apikey.created": _("API key created"),
+    "apikey.revoked": _("API key revoked"),
+    "identity.linked": _("Account linked to a sign-in service"),
+    "key_policy.changed": _("Key policy changed"),
+    "membership.added": _("Joined a team"),
+    "models.synced": _("Models synchronised"),
+    "profile.changed": _("Profile changed"),
+    "sign_in.failed": _("Sign-in failed"),
+    "sign_in.succeeded": _("Signed in"),
+    "sign_out.succeeded": _("Signed out"),
+    "subscription.cancelled": _("Subscription cancelled"),
+    "subscription.created": _("Subscribed"),
+    "sync.requested": _("Synchronisation asked for"),
+    "team.created": _("Team created"),
+    "token.refused": _("Access token refused"),
+    "token.revoked": _("Access token ended"),
+    "user.created": _("Account created"),
+    "user.email_changed": _("E-mail address changed"),
+    "user.roles_changed": _("Roles changed"),
+}
+
+# Permission -> what it lets one do.
+PERMISSIONS: Final[dict[str, Any]] = {
+    "apikeys.create": _("create API keys"),
+    "apikeys.read": _("see API keys"),
+    "apikeys.revoke": _("revoke API keys"),
+    "audit.read": _("read the audit log"),
+    "integration.read": _("see the synchronisation with LiteLLM"),
+    "integration.sync": _("start the synchronisation with LiteLLM"),
+    "key_policy.read": _("read the policy for keys"),
+    "key_policy.write": _("change the policy for keys"),
+    "models.read": _("look at the models"),
+    "profile.read": _("see profiles"),
+    "profile.write": _("change profiles"),
+    "subscriptions.cancel": _("cancel subscriptions"),
+    "subscriptions.create": _("subscribe to models"),
+    "subscriptions.read": _("see subscriptions"),
+    "teams.read": _("see teams"),
+    "usage.read": _("see usage and cost"),
+    "users.create": _("add people"),
+    "users.grant": _("give people roles"),
+    "users.link": _("link people to a sign-in service"),
+}
+
+
+def allowed(names: list[str]) -> list[Any]:
+    """What the permissions of these names let one do; a name without words stands for itself."""
+    return [PERMISSIONS.get(name, name) for name in names]

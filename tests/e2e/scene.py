@@ -1,0 +1,283 @@
+"""The only place that makes the people, keys and usage that pictures and browser tests look at.
+
+It runs in ``manage.py shell`` of a product that does not serve yet, in front of the emulator. What a verb can do
+is done by it; only what takes days or bad luck (an expired key, a refused push) is written into the rows.
+"""
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+import requests
+from django.apps import apps
+from django.conf import settings
+from django.contrib.admin.utils import quote
+from django.utils import timezone
+
+from accounts.models import FailedSignIn, RefreshFamily, User
+from apikeys.models import ApiKey, ApiKeySecret
+from apikeys.policy import update_policy
+from apikeys.services import create_api_key, revoke_api_key
+from litellm_sync import activity, state
+from litellm_sync.catalogue import sync_models
+from litellm_sync.client import LiteLLM
+from litellm_sync.models import SyncRun
+from litemaas import demo
+from subscriptions.models import Model, Subscription
+from subscriptions.services import create_subscription
+from teams.models import Membership, Team
+from teams.services import provision_user
+from tests.guards.access_matrix import ADMIN_TABLES
+from usage.services import replace_day
+
+People = dict[str, User]
+
+DAYS: Final = 100
+NEWCOMERS: Final = ("nora", "nils", "ned")
+# One for each flow, so that no test sees what another has done.
+ACTORS: Final = tuple(f"actor{number}" for number in range(1, 61))
+COLLEAGUES: Final = {
+    "carla": "Carla Costa",
+    "david": "David Dubois",
+    "emma": "Emma Eriksson",
+    "farid": "Farid Fathi",
+    "grace": "Grace Green",
+    "hiro": "Hiro Hayashi",
+    "ines": "Inés Ibáñez",
+    "jonas": "Jonas Jäger",
+    "kavya": "Kavya Kumar",
+    "liam": "Liam Lindqvist",
+    "long": "Maximiliane-Alexandra von und zu Hohenlohe-Waldenburg-Schillingsfürst",
+}
+# Whose usage -> the models with their weight, and the usual number of requests a working day.
+HABITS: Final[dict[str, tuple[dict[str, int], int]]] = {
+    "alice": ({"claude-sonnet": 5, "gpt-4o": 3, "text-embedding-3-small": 2}, 260),
+    "bob": ({"gpt-4o-mini": 1}, 60),
+    "carla": ({"gemini-2.5-flash": 3, "gpt-4.1": 1}, 340),
+    "david": ({"qwen3-coder": 4, "codestral": 2}, 420),
+    "emma": ({"gpt-4o": 1}, 40),
+    "farid": ({"llama-3.3-70b": 1}, 700),
+    "grace": ({"gpt-4.1-mini": 2, "bge-m3": 3}, 500),
+    "hiro": ({"deepseek-r1": 1, "o4-mini": 1}, 25),
+}
+SPENT: Final = {"Mail summaries": 22.41, "Prototype": 25.37}
+KEYS: Final[dict[str, tuple[str, ...]]] = {
+    "alice": ("Support assistant", "Nightly evaluation"),
+    "bob": ("Notebook",),
+    "carla": ("Newsletter drafts", "Translation service", "Meeting minutes"),
+    "david": ("IDE plug-in", "Code review bot", "Release notes", "Playground"),
+    "emma": ("Thesis",),
+    "farid": ("Ticket triage", "Ticket triage (staging)"),
+    "grace": ("Search index", "Search index (staging)", "Knowledge base"),
+    "hiro": ("Proof checker", "Notebook"),
+}
+
+
+def main() -> dict[str, Any]:
+    """Make everything; the order is that in which it happens in life."""
+
+    sync_models()
+    demo.make_people()
+    people = _people()
+    _restrict()
+    _relaxed_policy(people["admin"])
+    keys = _keys(people) | _states(people)
+    _usage(people)
+    _subscriptions(people)
+    _operations(people)
+    return {"keys": keys, "subscriptions": _subscription_ids(people), "rows": _rows()}
+
+
+def _people() -> People:
+    names = COLLEAGUES | {"nora": "Nora Neumann", "nils": "Nils Nyberg", "ned": "Ned Nolan"}
+    names |= {name: f"Actor {name.removeprefix('actor')}" for name in ACTORS}
+    for name, full_name in names.items():
+        provision_user(None, username=name, email=f"{name}@demo.example", full_name=full_name, password=name)
+    return {user.username: user for user in User.objects.all()}
+
+
+def _restrict() -> None:
+    """Three models that must be asked for."""
+    Model.objects.filter(pk__in=("claude-opus", "o4-mini", "gemini-2.5-pro")).update(restricted=True)
+
+
+def _relaxed_policy(admin: User) -> None:
+    update_policy(admin, creations_per_hour=100, keys_per_user=50)
+
+
+def _subscribe(user: User, *models: str) -> None:
+    for model in models:
+        if not Subscription.objects.filter(user=user, model=model).exists():
+            create_subscription(user, model=model, justification="For the evaluation of the new search.")
+            Subscription.objects.filter(user=user, model=model, status="pending").update(status="active")
+
+
+def _keys(people: People) -> dict[str, str]:
+    """The keys that are used every day; alice's first one has it all."""
+    made: dict[str, str] = {}
+    for name, titles in KEYS.items():
+        user, models = people[name], list(HABITS[name][0])
+        _subscribe(user, *models)
+        for number, title in enumerate(titles):
+            limits: dict[str, Any] = {"max_budget": Decimal(400), "budget_duration": "1mo", "rpm_limit": 600}
+            issued = create_api_key(user, name=title, models=models[: 3 - number] or models[:1], **limits)
+            _call(issued.secret, models[0])
+            made.setdefault(name, str(issued.key.pk))
+    _subscribe(people["nils"], "gpt-4o-mini")
+    _subscribe(people["ned"], "gpt-4o-mini")
+    made["ned"] = str(create_api_key(people["ned"], name="First steps", models=["gpt-4o-mini"]).key.pk)
+    return made
+
+
+def _call(secret: str, model: str) -> None:
+    """One real call, so that LiteLLM knows when the key was last used."""
+    body = {"model": model, "messages": [{"role": "user", "content": "Say hello."}]}
+    url, headers = f"{settings.LITELLM_API_URL}/chat/completions", {"Authorization": f"Bearer {secret}"}
+    requests.post(url, json=body, headers=headers, timeout=30).raise_for_status()
+
+
+def _usage(people: People) -> None:
+    """Months of calls: into LiteLLM's books first, from there into ours, as the worker would do it."""
+    today = datetime.now(UTC).date()
+    days = [today - timedelta(days=age) for age in range(DAYS, -1, -1)]
+    rows = [row for name in HABITS for row in _calls_of(people[name], days)] + list(_spent(today))
+    requests.post(f"{settings.LITELLM_API_URL}/emulator/activity", json={"rows": rows}, timeout=60).raise_for_status()
+    for day in days:
+        facts = activity.get_usage_from_litellm(LiteLLM(activity.DAY_SECONDS), day)
+        replace_day(day, [activity._fact(row) for row in facts])
+    activity.pull_key_spend(LiteLLM(activity.KEYS_SECONDS))
+
+
+def _calls_of(user: User, days: list[date]) -> Iterator[dict[str, Any]]:
+    """Weekdays are busy, weekends are not, and it grows; the same figures in every run of the same day."""
+    dice = random.Random(user.username)  # noqa: S311 -- a scene, no secret
+    weights, usual = HABITS[user.username]
+    used = ApiKeySecret.objects.filter(key__user=user, key__name__in=KEYS[user.username]).order_by("key__name")
+    tokens = list(used.values_list("digest", flat=True))
+    for number, day in enumerate(days):
+        busy = (0.12 if day.weekday() > 4 else 1.0) * (0.45 + number / len(days)) * dice.uniform(0.6, 1.3)
+        for token in tokens:
+            for model, weight in weights.items():
+                calls = int(usual * busy * weight / sum(weights.values()) / len(tokens))
+                if calls:
+                    yield _row(dice, day, token, model, calls, charge=(days[-1] - day).days < days[-1].day)
+
+
+def _spent(today: date) -> Iterator[dict[str, Any]]:
+    """What brings one key near its budget of 25 USD and another one over it, spread over this month."""
+    days = [today.replace(day=day) for day in range(1, today.day + 1)]
+    for name, spend in SPENT.items():
+        for secret in ApiKeySecret.objects.filter(key__name=name):
+            calls = {"requests": 31, "prompt_tokens": 240_000, "completion_tokens": 90_000, "charge": True}
+            for day in days:
+                yield {"date": str(day), "token": secret.digest, "model": "gpt-4o", "spend": spend / len(days)} | calls
+
+
+def _row(dice: random.Random, day: date, token: str, model: str, calls: int, *, charge: bool) -> dict[str, Any]:
+    return {
+        "date": str(day),
+        "token": token,
+        "model": model,
+        "requests": calls,
+        "failed": int(calls * dice.uniform(0, 0.03)),
+        "prompt_tokens": calls * dice.randint(700, 2400),
+        "completion_tokens": calls * dice.randint(120, 700),
+        "charge": charge,
+    }
+
+
+def _states(people: People) -> dict[str, str]:
+    """A key of alice's in each state that a key can be in."""
+    alice, now = people["alice"], timezone.now()
+
+    def key(name: str, **changes: Any) -> str:
+        limits: dict[str, Any] = {"max_budget": Decimal(25), "budget_duration": "1mo"}
+        made = create_api_key(alice, name=name, models=["gpt-4o"], **limits).key
+        ApiKey.objects.filter(pk=made.pk).update(**changes)
+        return str(made.pk)
+
+    states = {
+        "expiring": key("Workshop in Lyon", expires_at=now + timedelta(days=3)),
+        "expired": key("Hackathon", expires_at=now - timedelta(days=9)),
+        "nearly": key("Mail summaries"),
+        "over": key("Prototype"),
+        "blocked": key("Intern's notebook", status="blocked"),
+        "failed": key("Old dashboard"),
+        "pending": key("Data pipeline"),
+        "revoked": key("Leaked in a chat"),
+        "spare": key("Spare"),
+    }
+    revoke_api_key(alice, key_id=states["revoked"])
+    _subscribe(people["long"], "gpt-4o")
+    name, description = ("a rather long name of a key " * 3).strip(), "What it is for. " * 25
+    issued = create_api_key(people["long"], name=name, description=description, models=["gpt-4o"])
+    states["long"] = str(issued.key.pk)
+    return states
+
+
+def _subscriptions(people: People) -> None:
+    """A subscription of alice's in each state, and what waits for the administrators."""
+    alice = people["alice"]
+    words = "We compare answers to support requests, about 2,000 a day until the end of the quarter."
+    for name, model in (("alice", "claude-opus"), ("carla", "o4-mini"), ("grace", "claude-opus")):
+        create_subscription(people[name], model=model, justification=words)
+    for model in ("gemini-2.5-pro", "codestral", "phi-4", "gemma-3-27b", "llama-4-scout"):
+        create_subscription(alice, model=model, justification=words)
+    mine = Subscription.objects.filter(user=alice)
+    mine.filter(model="gemini-2.5-pro").update(status="denied", reason="Please use gemini-2.5-flash for this.")
+    mine.filter(model="codestral").update(status="suspended", reason="Suspended until the audit is over.")
+    mine.filter(model="phi-4").update(status="expired")
+
+
+def _subscription_ids(people: People) -> dict[str, str]:
+    mine = Subscription.objects.filter(user=people["alice"])
+    return {model: str(pk) for model, pk in mine.values_list("model_id", "pk")}
+
+
+def _operations(people: People) -> None:
+    """What only administrators see: a failed run, a job that waits for long, sign-ins."""
+    now = timezone.now()
+    failed = {"error": "LiteLLM did not answer in time.", "started_at": now, "finished_at": now}
+    SyncRun.objects.create(kind="models", status="failed", **failed)
+    state.job(state.PUSH_TASK, schedule_in={"days": 30}).defer(kind="accounts.user", object_id=str(people["emma"].pk))
+    FailedSignIn.objects.create(account="mallory", address="203.0.113.7")
+    RefreshFamily.objects.create(user=people["david"], current="x", expires_at=now + timedelta(days=14))
+    refused: dict[str, Any] = {"sync_status": "failed", "sync_error": "http_400", "sync_next_at": None}
+    research = Team.objects.create(name="Research", description="Long experiments.", **refused)
+    Membership.objects.create(team=research, user=people["emma"], **refused)
+    User.objects.filter(username="emma").update(**refused)
+    User.objects.filter(username="hiro").update(max_budget=Decimal(50), budget_duration="1mo", spend=Decimal("44.10"))
+
+
+# Table and verb of the admin portal -> a row that fits; of other tables any row does.
+FITTING: Final[dict[str, dict[str, Any]]] = {
+    "apikeys/apikey/block": {"name": "Spare"},
+    "apikeys/apikey/revoke": {"name": "Spare"},
+    "apikeys/apikey/unblock": {"status": "blocked"},
+    "apikeys/apikey/retry": {"name": "Old dashboard"},
+    "subscriptions/model/open": {"restricted": True},
+    "subscriptions/model/restrict": {"restricted": False},
+    "subscriptions/subscription/approve": {"status": "pending"},
+    "subscriptions/subscription/deny": {"status": "pending"},
+    "accounts/user": {"username": "alice"},
+    "accounts/user/retry": {"username": "emma"},
+    "teams/membership/retry": {"team__name": "Research"},
+    "teams/team/retry": {"name": "Research"},
+    "apikeys/apikey": {"name": "Support assistant"},
+    "subscriptions/model": {"pk": "gpt-4o"},
+    "procrastinate/procrastinatejob": {"scheduled_at__gt": timezone.now() + timedelta(days=1)},
+}
+
+
+def _rows() -> dict[str, str]:
+    """For each table of the admin portal, and each verb there, the id of a row as it stands in addresses."""
+    found = {}
+    for table, (verbs, _bulk, _list_verbs) in ADMIN_TABLES.items():
+        rows = apps.get_model(table.replace("/", "."))._default_manager
+        for name in (table, *(f"{table}/{verb}" for verb in verbs)):
+            row = rows.filter(**FITTING.get(name, {})).first()
+            assert row is not None, name
+            found[name] = quote(str(row.pk))
+    return found

@@ -1,0 +1,77 @@
+"""What the guards need to visit the admin portal: a row in every table, in a state that every verb fits."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.apps import apps
+from django.contrib.admin.utils import quote
+from django.utils import timezone
+
+from accounts.models import FailedSignIn, RefreshFamily, User
+from apikeys.models import ApiKey
+from apikeys.services import create_api_key
+from subscriptions.models import Model, Subscription
+from teams.models import Membership
+from usage.services import Fact, replace_day
+
+BULK = {
+    "accounts/user": "retry",
+    "apikeys/apikey": "revoke",
+    "subscriptions/model": "restrict",
+    "subscriptions/subscription": "approve",
+    "teams/membership": "retry",
+    "teams/team": "retry",
+}
+
+
+def furnish(ada: User, key: ApiKey) -> None:
+    """Fill the tables that nothing else fills, and bring rows into states."""
+    restricted = Model.objects.create(id="restricted-model", provider="openai", mode="chat", restricted=True)
+    Subscription.objects.create(user=ada, model=restricted, status="pending")
+    blocked = create_api_key(ada, name="blocked", models=["gpt-4o"]).key
+    ApiKey.objects.filter(pk=blocked.pk).update(status="blocked")
+    Membership.objects.filter(user=ada).update(sync_status="failed")
+    FailedSignIn.objects.create(account="ada", address="10.0.0.1")
+    RefreshFamily.objects.create(user=ada, current="x", expires_at=timezone.now() + timedelta(days=1))
+    replace_day(datetime.now(UTC).date(), [Fact(key.secrets.get().digest, "gpt-4o", 1, 1)])
+
+
+def _row(path: str) -> Any:
+    """A row that the page or verb of an address fits."""
+    _nothing, _admin, app, model, *rest = path.split("/")
+    rows = apps.get_model(app, model)._default_manager.order_by("pk")
+    fitting: dict[str, dict[str, Any]] = {
+        "approve": {"status": "pending"},
+        "block": {"name": "notebook"},
+        "deny": {"status": "pending"},
+        "open": {"restricted": True},
+        "restrict": {"restricted": False},
+        "unblock": {"status": "blocked"},
+    }
+    verb = rest[1] if len(rest) > 1 and rest[1] else BULK.get(f"{app}/{model}", "")
+    found = rows.filter(**fitting.get(verb, {})).first()
+    return 1 if model == "keypolicy" else found.pk
+
+
+def address(path: str) -> str:
+    """An address with a row filled in."""
+    path = path.replace("<slug:what>", "models")
+    return path.replace("<path:object_id>", quote(str(_row(path)))) if "<path:object_id>" in path else path
+
+
+def body(path: str) -> dict[str, Any]:
+    """What is sent there in earnest."""
+    if path.strip("/").removeprefix("admin/") in BULK:
+        table = path.strip("/").removeprefix("admin/")
+        chosen = {"action": BULK[table], "_selected_action": [str(_row(path))], "index": "0", "confirmed": "1"}
+        return {**chosen, "reason": "because"}
+    bodies: dict[str, dict[str, Any]] = {
+        "/admin/accounts/user/add/": {"username": "newcomer", "role": "user"},
+        "/admin/litellm_sync/syncrun/start/": {"what": "usage"},
+        "/admin/apikeys/keypolicy/<path:object_id>/edit/": {
+            "keys_per_user": 7,
+            "creations_per_hour": 60,
+            "minimum_budget_duration": "1d",
+        },
+    }
+    return bodies.get(path, {"reason": "because"})
