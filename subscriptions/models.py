@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import F, FilteredRelation, Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts import rbac
@@ -46,8 +46,9 @@ class ModelQuerySet(models.QuerySet["Model"]):
 
     def with_subscription_of(self, user: rbac.Actor) -> Self:
         """Each model with ``my_status`` (null without a subscription) and ``my_subscription`` (its id)."""
-        mine = Subscription.objects.filter(model=OuterRef("pk"), user=user.pk)
-        return self.annotate(my_status=Subquery(mine.values("status")), my_subscription=Subquery(mine.values("pk")))
+        # One join: the database allows at most one subscription of somebody to a model.
+        mine = FilteredRelation("subscriptions", condition=Q(subscriptions__user=user.pk))
+        return self.annotate(mine=mine, my_status=F("mine__status"), my_subscription=F("mine__pk"))
 
     def listed_for(self, user: rbac.Actor) -> Self:
         """What the catalogue shows: available models, and those gone ones that one has subscribed to."""

@@ -35,7 +35,7 @@ class NearestEnd(_Paginator):
             first = list(self.object_list[: self.per_page])
             if len(first) < self.per_page:
                 self.count = len(first)
-            return self._get_page(first, 1, self)
+            return Page(first, 1, self)
         page = super().page(number)
         rows, last = self.object_list, page.start_index() - 1
         if isinstance(rows, QuerySet) and last > self.count // 2:
@@ -71,7 +71,7 @@ def _require_number(request: Request, name: str) -> None:
 class Filters(DjangoFilterBackend):
     """Filters by field; a question that names none is not put through a form first."""
 
-    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
+    def filter_queryset(self, request: Any, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
         """What every filter lets through."""
         filters: Any = self.get_filterset_class(view, queryset)
         if filters is None or not any(name in filters.base_filters for name in request.query_params):

@@ -35,7 +35,7 @@ class Reading(serializers.BaseSerializer[Any]):
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
         """A dictionary in the order of the fields."""
-        readers = _readers(type(self))
+        readers = _readers(type(self))  # type: ignore[arg-type]  # classes can be hashed, mypy asks their instances
         if isinstance(instance, Mapping):
             return {reader.name: reader.take(instance) for reader in readers if reader.fits(instance)}
         return {reader.name: reader.read(self, instance) for reader in readers}

@@ -41,19 +41,20 @@ def home(request: SignedInRequest) -> HttpResponse:
     may_use = check_permission(request.user, Permission.SUBSCRIPTIONS_CREATE)
     context = {"steps": steps, "may_use": may_use, "attention": _attention(request.user), **_waiting(request.user)}
     if steps["has_key"]:
-        context |= _figures(request.user)
+        context |= {"live_keys": steps["live_keys"], **_figures(request.user)}
     return render(request, "portal/home.html", context)
 
 
 def _steps(user: User) -> dict[str, Any]:
     """What a newcomer has done already; the first model is the one in the example."""
     subscription = Subscription.objects.filter(user=user).active().select_related("model").first()
-    keys = ApiKey.objects.filter(user=user, deleted_at=None)
-    has_called = keys.exclude(last_used_at=None).exists() or DailyUsage.objects.filter(user=user).exists()
-    has_key = keys.exists()
+    keys = ApiKey.objects.counts_of(user)
+    has_called = bool(keys["used"]) or DailyUsage.objects.filter(user=user).exists()
+    has_key = bool(keys["all"])
     return {
         "subscription": subscription,
         "has_key": has_key,
+        "live_keys": keys["alive"],
         "has_called": has_called,
         "done": bool(subscription and has_key and has_called),
         "examples": examples_for(subscription.model, SECRET_PLACEHOLDER)[:1] if subscription else [],
@@ -86,7 +87,6 @@ def _figures(user: User) -> dict[str, Any]:
         "days": MONTH_DAYS,
         "freshness": freshness,
         "chart": column_chart(rows, "requests", missing=freshness.missing_days),
-        "live_keys": ApiKey.objects.filter(user=user).alive().count(),
         "budgets": _budgets(user),
     }
 

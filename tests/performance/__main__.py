@@ -50,7 +50,7 @@ def main() -> int:
 
 
 def _measure(options: argparse.Namespace, size: Size, on: Stage) -> int:
-    os.environ.update(on.supervisor.environment)
+    os.environ.update(on.supervisor.environment | {"LOG_LEVEL": "WARNING"})
     django.setup()
     from tests.performance import loading, measure, report  # noqa: PLC0415 -- models can be imported from here on only
 

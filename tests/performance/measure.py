@@ -1,5 +1,6 @@
 """One run of the bench: asks every question through every face and keeps what it saw."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +16,8 @@ from tests.performance.stage import Stage
 __all__ = ["questions"]
 
 OK = 200
+ROUNDS = 3
+LONGEST_SECONDS = 15
 
 
 @dataclass
@@ -80,8 +83,7 @@ class Run:
 
     def _through(self, question: Question, face: str, headers: dict[str, str], addresses: Sequence[str]) -> Row:
         row = Row(question.name, face, original=question.original, limit=question.limit)
-        row.status = min(stage.status_of(self.port, address, headers) or 599 for address in addresses)
-        row.status = max([row.status, *(stage.status_of(self.port, address, headers) for address in addresses)])
+        row.status = self._warm(addresses, headers)
         if row.status != OK:
             return row
         asked = [statements.ask(address, headers) for address in addresses]
@@ -94,12 +96,25 @@ class Run:
             row.page = weight.of_page(self.port, addresses[0], headers)
         sent = [f"{name}: {value}" for name, value in headers.items()]
         for connections in self.connections:
-            parts = [self._load([Request(address, sent)], connections, len(addresses)) for address in addresses]
+            parts = [
+                self._load([Request(address, sent)], connections, self._long_enough(address, headers, connections))
+                for address in addresses
+            ]
             row.loads.append(together(parts))
         return row
 
-    def _load(self, requests: Sequence[Request], connections: int, share: int = 1) -> Load:
-        return load.run(self.port, requests, connections=connections, seconds=self.seconds / share)
+    def _warm(self, addresses: Sequence[str], headers: dict[str, str]) -> int:
+        """Ask everything once, as the first answer of a process is slow; the status, the worst of several."""
+        return max(stage.status_of(self.port, address, headers) or 599 for address in addresses)
+
+    def _long_enough(self, address: str, headers: dict[str, str], connections: int) -> float:
+        """Seconds in which a slow answer, too, is given to each connection a few times."""
+        started = time.monotonic()
+        stage.status_of(self.port, address, headers)
+        return min(LONGEST_SECONDS, max(self.seconds, ROUNDS * connections * (time.monotonic() - started)))
+
+    def _load(self, requests: Sequence[Request], connections: int, seconds: float | None = None) -> Load:
+        return load.run(self.port, requests, connections=connections, seconds=seconds or self.seconds)
 
     def writing(self, size: Size) -> list[Row]:
         """Subscribe, make keys, revoke keys; each request is another person's or about another thing."""

@@ -86,6 +86,8 @@ def test_no_question_takes_more_statements_for_more_rows(small: Size) -> None:
         for face, headers in headers_of(question.who).items():
             many, few = question.addresses(face), question.narrowed(face)
             answers = [ask(address, headers) for address in many]
+            if not answers:
+                continue
             if any(answer.status != 200 for answer in answers):
                 assert {answer.status for answer in answers} == {404}, question.name
                 continue
