@@ -6,9 +6,11 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from django.utils.translation import override
 from hypothesis import given
 from hypothesis import strategies as st
 
+from litemaas.portal.templatetags.portal import money
 from usage.charts import OTHERS, SERIES, axis, column_chart, heat_map, in_words, line_chart, share, spark_line
 from usage.charts.bars import stacked_chart
 
@@ -82,6 +84,13 @@ def test_dates_do_not_overlap(count: int) -> None:
 )
 def test_values_in_words_are_rounded_not_cut_off(value: str, metric: str, words: str) -> None:
     assert in_words(Decimal(value), metric) == words
+
+
+def test_the_sentence_says_the_same_amount_as_the_figures_in_every_language() -> None:
+    for language in ("en", "de"):
+        with override(language):
+            for amount in (Decimal("407.785"), Decimal("407.7867"), Decimal("1234.5"), Decimal(0)):
+                assert f">{in_words(amount, 'spend')}<" in money(amount)
 
 
 def test_share_of_nothing_is_nothing() -> None:
