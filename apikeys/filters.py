@@ -81,4 +81,6 @@ class KeyFilter(forms.Form):
             rows = rows.filter(links__model=model)
         if team := wanted.get("team"):
             rows = rows.filter(team=team)
+        if status == ATTENTION and not wanted.get("sort"):
+            return rows.gravest_first()
         return rows.order_by(*SORTS[wanted.get("sort") or ""][1])

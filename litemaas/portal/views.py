@@ -40,7 +40,7 @@ def home(request: SignedInRequest) -> HttpResponse:
     steps = _steps(request.user)
     may_use = check_permission(request.user, Permission.SUBSCRIPTIONS_CREATE)
     context = {"steps": steps, "may_use": may_use, "attention": _attention(request.user), **_waiting(request.user)}
-    if steps["has_key"]:
+    if steps["has_called"]:
         context |= _figures(request.user)
     return render(request, "portal/home.html", context)
 
@@ -61,8 +61,9 @@ def _steps(user: User) -> dict[str, Any]:
 
 
 def _attention(user: User) -> list[ApiKey]:
-    """One's keys that do not work as wished or soon will not."""
-    return list(ApiKey.objects.filter(user=user).needing_attention().for_display()[:ATTENTION_ROWS])
+    """One's keys that do not work as wished or soon will not, what LiteLLM refuses first."""
+    mine = ApiKey.objects.filter(user=user).needing_attention().gravest_first().for_display()
+    return list(mine[:ATTENTION_ROWS])
 
 
 def _waiting(user: User) -> dict[str, Any]:

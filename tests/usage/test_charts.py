@@ -124,9 +124,11 @@ def test_columns_are_as_high_as_their_values_and_something_is_never_nothing() ->
 
 
 def test_chart_of_nothing_is_a_chart() -> None:
-    chart = column_chart(rows(Decimal(0), metric="spend"), "spend")
+    chart = column_chart(rows(0), "requests")
     assert chart.is_empty
     assert chart.summary == "Nothing was used in these days."
+    # What is used may be free.
+    assert column_chart(rows(Decimal(0), metric="spend"), "spend").summary == "Spend: $0.00"
     assert column_chart([], "spend").slots == []
 
 

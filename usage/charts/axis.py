@@ -199,7 +199,14 @@ def summary(days: Sequence[date], values: Sequence[Decimal | None], metric: str)
     """The whole and its highest day; days that were not fetched are None."""
     known = [value or Decimal(0) for value in values]
     if not any(known):
-        return _("Nothing was used in these days.")
+        # Models may be free, and calls may all succeed: neither says that nothing was used.
+        name, nothing = NAMES[metric], in_words(0, metric)
+        is_use = metric in {"requests", "total_tokens"}
+        return (
+            _("Nothing was used in these days.")
+            if is_use
+            else _("%(name)s: %(value)s") % {"name": name, "value": nothing}
+        )
     highest = max(range(len(known)), key=known.__getitem__)
     return str(SUMMARIES[metric]) % {
         "total": in_words(sum(known, Decimal(0)), metric),
