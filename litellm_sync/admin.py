@@ -37,7 +37,7 @@ class ByRunStatus(Choice):
 class KindForm(forms.Form):
     """What is to be synchronised."""
 
-    what = forms.ChoiceField(label=_("What"), choices=RunKind.choices, widget=forms.RadioSelect)
+    what = forms.ChoiceField(label=_("What"), choices=RunKind.choices, initial=RunKind.MODELS, widget=forms.RadioSelect)
 
 
 def request_run(actor: User, *, what: str) -> Any:
