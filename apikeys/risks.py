@@ -1,13 +1,13 @@
 """The one place that says which keys somebody should look at."""
 
-from datetime import timedelta
 from typing import Any, Final
 
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-SOON: Final = timedelta(days=7)
+from apikeys.models import EXPIRES_SOON, NEARLY
+
 RISKS: Final[dict[str, Any]] = {
     "over_80": _("Over 80 % of the budget"),
     "expiring": _("Expires within 7 days"),
@@ -19,8 +19,8 @@ RISKS: Final[dict[str, Any]] = {
 def risk(name: str) -> Q:
     """What makes a living key a risk of that name."""
     risks = {
-        "over_80": Q(max_budget__gt=0, spend__gte=F("max_budget") * 8 / 10),
-        "expiring": Q(expires_at__lte=timezone.now() + SOON),
+        "over_80": Q(max_budget__gt=0, spend__gte=F("max_budget") * NEARLY),
+        "expiring": Q(expires_at__lte=timezone.now() + EXPIRES_SOON),
         "unlimited": Q(max_budget=None, expires_at=None),
         "unused": Q(last_used_at=None),
     }
