@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from apikeys.models import ApiKey, ApiKeyQuerySet, KeyModel, KeyStatus
+from apikeys.risks import gravest_first
 from litellm_sync.state import SyncStatus
 from subscriptions.models import Model
 from teams.models import Team
@@ -82,5 +83,5 @@ class KeyFilter(forms.Form):
         if team := wanted.get("team"):
             rows = rows.filter(team=team)
         if status == ATTENTION and not wanted.get("sort"):
-            return rows.gravest_first()
+            return gravest_first(rows)
         return rows.order_by(*SORTS[wanted.get("sort") or ""][1])

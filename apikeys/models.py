@@ -7,7 +7,7 @@ from typing import Final, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Case, Exists, F, OuterRef, Prefetch, Q, Subquery, When
+from django.db.models import Exists, F, OuterRef, Prefetch, Q, Subquery
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -77,12 +77,6 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         ending = Q(expires_at__lte=timezone.now() + EXPIRES_SOON) | Q(status=KeyStatus.BLOCKED)
         spent = Q(max_budget__isnull=False, spend__gte=F("max_budget") * NEARLY)
         return self.alive().with_usability().filter(unsynced | ending | spent | Q(has_usable_model=False))
-
-    def gravest_first(self) -> Self:
-        """What LiteLLM refuses, then what is blocked, then the others, the newest first among equals."""
-        refused = ApiKeySecret.objects.filter(key=OuterRef("pk"), sync_status=SyncStatus.FAILED)
-        blocked = Case(When(status=KeyStatus.BLOCKED, then=0), default=1)
-        return self.order_by(Exists(refused).desc(), blocked, "-created_at", "id")
 
     def for_display(self) -> Self:
         """With everything that a list shows, in a constant number of statements."""

@@ -2,11 +2,12 @@
 
 from typing import Any, Final
 
-from django.db.models import F, Q
+from django.db.models import Case, Exists, F, OuterRef, Q, When
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from apikeys.models import EXPIRES_SOON, NEARLY
+from apikeys.models import EXPIRES_SOON, NEARLY, ApiKeyQuerySet, ApiKeySecret, KeyStatus
+from litellm_sync.state import SyncStatus
 
 RISKS: Final[dict[str, Any]] = {
     "over_80": _("Over 80 % of the budget"),
@@ -25,3 +26,10 @@ def risk(name: str) -> Q:
         "unused": Q(last_used_at=None),
     }
     return risks[name]
+
+
+def gravest_first(keys: ApiKeyQuerySet) -> ApiKeyQuerySet:
+    """What LiteLLM refuses, then what is blocked, then the others; the newest first among equals."""
+    refused = ApiKeySecret.objects.filter(key=OuterRef("pk"), sync_status=SyncStatus.FAILED)
+    blocked = Case(When(status=KeyStatus.BLOCKED, then=0), default=1)
+    return keys.order_by(Exists(refused).desc(), blocked, "-created_at", "id")

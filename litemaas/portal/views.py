@@ -15,6 +15,7 @@ from accounts.models import User
 from accounts.rbac import Permission, can_access_admin_features, check_permission
 from accounts.requests import SignedInRequest
 from apikeys.models import ApiKey
+from apikeys.risks import gravest_first
 from litemaas.foundation import preferences
 from litemaas.foundation.access import PUBLIC, access
 from litemaas.foundation.navigation import back_to
@@ -62,8 +63,8 @@ def _steps(user: User) -> dict[str, Any]:
 
 def _attention(user: User) -> list[ApiKey]:
     """One's keys that do not work as wished or soon will not, what LiteLLM refuses first."""
-    mine = ApiKey.objects.filter(user=user).needing_attention().gravest_first().for_display()
-    return list(mine[:ATTENTION_ROWS])
+    mine = ApiKey.objects.filter(user=user).needing_attention().for_display()
+    return list(gravest_first(mine)[:ATTENTION_ROWS])
 
 
 def _waiting(user: User) -> dict[str, Any]:
