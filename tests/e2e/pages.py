@@ -81,6 +81,17 @@ def _wrong_key(page: Page) -> None:
     page.locator("[aria-invalid=true]").first.wait_for()
 
 
+def _blank(field: str, button: str) -> Callable[[Page], None]:
+    """What the browser lets pass as filled in, and the server does not."""
+
+    def act(page: Page) -> None:
+        page.locator(f"[name={field}]").fill(" ")
+        page.get_by_role("button", name=button).click()
+        page.locator("[aria-invalid=true]").first.wait_for()
+
+    return act
+
+
 def _wrong_time_zone(page: Page) -> None:
     page.get_by_label("Time zone").fill("Nowhere/Atlantis")
     page.get_by_role("button", name="Save").click()
@@ -191,7 +202,7 @@ STATES: Final = (
         "Ask again",
         path="/subscriptions/{subscription[gemini-2.5-pro]}",
         status=422,
-        act=_press("Ask again"),
+        act=_blank("message", "Ask again"),
     ),
     State("subscription-decide", SUBSCRIPTION, "admin", "Approve", path="/subscriptions/{subscription[claude-opus]}"),
     State(
@@ -215,7 +226,7 @@ STATES: Final = (
         "Not now",
         path="/subscriptions/{subscription[claude-opus]}/deny",
         status=422,
-        act=_press("Deny"),
+        act=_blank("reason", "Deny"),
     ),
     # --- Keys ---
     State("keys", "/api-keys", "alice", "Support assistant"),
