@@ -377,7 +377,7 @@ def posted(address: str, **form: str) -> str:
 
 
 def test_nobody_elses_link_asks_the_provider_silently(company: Company, ada: User) -> None:
-    """A session that was not begun there, or is not due, is neither ended nor swapped by an address with prompt=none."""
+    """A session that was not begun there, or is not due, is neither ended nor swapped by such an address."""
     company.client.force_login(ada)
     assert company.leave(prompt="none") == "/"
     assert is_signed_in(company.client)

@@ -96,10 +96,10 @@ class Run:
             row.page = weight.of_page(self.port, addresses[0], headers)
         sent = [f"{name}: {value}" for name, value in headers.items()]
         for connections in self.connections:
-            parts = [
-                self._load([Request(address, sent)], connections, self._long_enough(address, headers, connections))
-                for address in addresses
-            ]
+            parts = []
+            for address in addresses:
+                seconds = self._long_enough(address, headers, connections, len(addresses))
+                parts.append(self._load([Request(address, sent)], connections, seconds))
             row.loads.append(together(parts))
         return row
 
@@ -107,13 +107,14 @@ class Run:
         """Ask everything once, as the first answer of a process is slow; the status, the worst of several."""
         return max(stage.status_of(self.port, address, headers) or 599 for address in addresses)
 
-    def _long_enough(self, address: str, headers: dict[str, str], connections: int) -> float:
+    def _long_enough(self, address: str, headers: dict[str, str], connections: int, parts: int) -> float:
         """Seconds in which a slow answer, too, is given to each connection a few times."""
         started = time.monotonic()
         stage.status_of(self.port, address, headers)
-        return min(LONGEST_SECONDS, max(self.seconds, ROUNDS * connections * (time.monotonic() - started)))
+        return min(LONGEST_SECONDS / parts, max(self.seconds, ROUNDS * connections * (time.monotonic() - started)))
 
     def _load(self, requests: Sequence[Request], connections: int, seconds: float | None = None) -> Load:
+        self.stage.supervisor.pause(0)  # raises when somebody pressed Ctrl-C, or a process has died
         return load.run(self.port, requests, connections=connections, seconds=seconds or self.seconds)
 
     def writing(self, size: Size) -> list[Row]:

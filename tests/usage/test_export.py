@@ -138,6 +138,6 @@ def test_rows_come_from_a_cursor_in_one_statement_whatever_their_number(ada: Use
         with CaptureQueriesContext(connection) as captured:
             pieces = export(ada, Question(day(0), day(0)), file_format="csv")
             assert len(captured) == 0
-            assert len(list(pieces)) == number + 1
+            assert "".join(pieces).count("\r\n") == number + 1
         counts.append(len(captured))
     assert counts[0] == counts[1]
