@@ -31,8 +31,7 @@ class KeyStatus(models.TextChoices):
 
 
 STORED_STATUSES = (KeyStatus.ACTIVE, KeyStatus.BLOCKED, KeyStatus.REVOKED)
-# From when on somebody should look at a key.
-EXPIRES_SOON: Final = timedelta(days=7)
+EXPIRES_SOON: Final = timedelta(days=7)  # from then on somebody should look at a key
 NEARLY: Final = Decimal("0.8")
 # What an ApiKey shows is the worst that any of its secrets is in.
 WORST_FIRST = (SyncStatus.FAILED, SyncStatus.PENDING, SyncStatus.SYNCED)
@@ -224,24 +223,20 @@ class KeyModel(models.Model):
 
     @property
     def hindrance(self) -> str:
-        """Why the key cannot use the model now, empty if it can; for rows of ``with_subscription()``.
-
-        The same rule as ``effective()``, which only says whether.
-        """
-        allowed: list[str] = self.key.team.allowed_models
+        """Why the key cannot use the model now, "" if ``effective()`` has it; for rows of ``with_subscription()``."""
         status: str | None = self.subscription_status  # type: ignore[attr-defined]  # annotated by with_subscription()
         if not self.model.is_available:
             return "unavailable"
-        if allowed and self.model_id not in allowed:
-            return "not_for_team"
-        return "" if status == SubscriptionStatus.ACTIVE else status or "not_subscribed"
+        if self.model_id in (self.key.team.allowed_models or [self.model_id]):
+            return "" if status == SubscriptionStatus.ACTIVE else status or "not_subscribed"
+        return "not_for_team"
 
 
 class ApiKeySecret(Synced):
     """One secret of a key; kept for ever, so that the usage of every secret belongs to its key.
 
-    ``digest`` is the SHA-256 of the secret and LiteLLM's ``token``. ``pending_secret`` is there only until LiteLLM has
-    it. ``attempted_at`` is when an offer to LiteLLM last went without an answer: such an offer may arrive late.
+    ``digest`` is its SHA-256 and LiteLLM's ``token``; ``pending_secret`` is there only until LiteLLM has it, and
+    ``attempted_at`` is when an offer last went without an answer: it may arrive late.
     """
 
     key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="secrets")

@@ -30,10 +30,10 @@ SECRET_PLACEHOLDER: Final = "YOUR_KEY"  # noqa: S105 -- stands in examples where
 
 
 def _list_page(request: HttpRequest, template: str, form: ListFilter, context: dict[str, Any]) -> HttpResponse:
-    """A list; where htmx asked, the address becomes the one without empty filters."""
+    """A list; where htmx filters, the address becomes the one without empty filters. Links of pages have their own."""
     chips = form.chips()
     response = render(request, template, {"form": form, "chips": chips, **context})
-    if "HX-Request" in request.headers:
+    if "HX-Request" in request.headers and "HX-Boosted" not in request.headers:
         push_url(response, f"{request.path}{form.query}".removesuffix("?"))
     return response
 

@@ -135,7 +135,7 @@ def test_home_shows_spend_against_budget_with_the_day_it_starts_again(
     browser: Browser, ada: User, key: ApiKey, subscribed: list[Subscription]
 ) -> None:
     resets = timezone.now() + timedelta(days=2, hours=1)
-    ApiKey.objects.update(spend=4, budget_resets_at=resets)
+    ApiKey.objects.update(spend=4, budget_resets_at=resets, last_used_at=timezone.now())
     ApiKey.objects.create(user=ada, team=key.team, name="nothing allowed", max_budget=0)
     page = re.sub(r"<[^>]+>", "", body(browser(ada).get("/")))
     assert "$4.00 of $10.00" in page

@@ -75,7 +75,8 @@ def test_name_language_and_zone_are_saved_together(browser: Browser, ada: User) 
     assert response.cookies["language"].value == ""
     ada.refresh_from_db()
     assert (ada.language, ada.time_zone) == ("", "")
-    assert "Your profile is saved." in shown(client.get(PROFILE))
+    # Each is said in the language in which the form was sent.
+    assert "Ihr Profil ist gespeichert." in shown(client.get(PROFILE))
 
 
 @pytest.mark.parametrize(
