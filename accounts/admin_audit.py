@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from accounts.admin_cells import NOTHING, cell, flag, label, link
+from accounts.admin_cells import NOTHING, cell, flag, happened, label, link
 from accounts.admin_filters import ByUser
 from accounts.admin_page import AdminPage
 from accounts.admin_paging import About, Between, Choice
@@ -21,6 +21,7 @@ from accounts.audit import Action
 from accounts.audit_export import as_csv
 from accounts.models import AuditEvent, FailedSignIn, RefreshFamily, User
 from accounts.rbac import Permission
+from accounts.wording import ACTIONS
 
 SUCCEEDED: Final = ("good", "circle-check", _("Succeeded"))
 FAILED: Final = ("bad", "circle-x", _("Failed"))
@@ -32,7 +33,11 @@ FAILED: Final = ("bad", "circle-x", _("Failed"))
 class ByAction(Choice):
     """One action of the vocabulary."""
 
-    title, parameter_name, options = _("action"), "action", [(action.value, action.value) for action in Action]
+    title, parameter_name, options = (
+        _("action"),
+        "action",
+        [(action.value, ACTIONS.get(action.value, action.value)) for action in Action],
+    )
 
 
 class ByCategory(Choice):
@@ -102,7 +107,7 @@ class AuditEventPage(AdminPage):
 
     def name_of(self, row: Any) -> str:
         """What happened, in short."""
-        return f"{row.action} {row.target_name}".strip()
+        return f"{ACTIONS.get(row.action, row.action)} {row.target_name}".strip()
 
     @admin.display(description=_("When"), ordering="id")
     def when(self, row: AuditEvent) -> SafeString:
@@ -115,9 +120,9 @@ class AuditEventPage(AdminPage):
         return link("accounts_user", row.actor_id, row.actor_name) if row.actor_id else row.actor_name
 
     @admin.display(description=_("What"))
-    def what(self, row: AuditEvent) -> str:
-        """The action."""
-        return row.action
+    def what(self, row: AuditEvent) -> SafeString:
+        """The action in words."""
+        return happened(row)
 
     @admin.display(description=_("To what"))
     def thing(self, row: AuditEvent) -> SafeString:

@@ -9,6 +9,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import AuditEvent
+from accounts.wording import ACTIONS
 from litellm_sync.state import SyncStatus
 
 NOTHING: Final = "–"  # noqa: RUF001 -- a dash stands for "unknown" or "none"
@@ -29,6 +31,11 @@ def link(page: str, pk: Any, words: Any) -> SafeString | str:
     if pk is None:
         return NOTHING
     return format_html('<a href="{}">{}</a>', reverse(f"admin:{page}_change", args=[quote(pk)]), words)
+
+
+def happened(event: AuditEvent) -> SafeString:
+    """What an entry of the audit log says was done, in words, with the name that programs know in the title."""
+    return format_html('<span title="{}">{}</span>', event.action, ACTIONS.get(event.action, event.action))
 
 
 def goto(url: str, words: Any) -> SafeString:

@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 
 from accounts import rbac
-from accounts.admin_cells import NOTHING, cell, label
+from accounts.admin_cells import NOTHING, cell, happened, label
 from accounts.admin_paging import LongPaginator
 from accounts.admin_parts import LABELS, ChosenVerb, Section, Text, Verb
 from accounts.models import AuditEvent
@@ -231,7 +231,9 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     def _audit_section(self, row: Any) -> Section:
         about = {"target_type": self.opts.model_name, "target_id": str(row.pk)}
         events = AuditEvent.objects.filter(**about)[:SECTION_ROWS]
-        rows = [[cell("moment", value=event.at), event.actor_name, event.action, _outcome(event)] for event in events]
+        rows = [
+            [cell("moment", value=event.at), event.actor_name, happened(event), _outcome(event)] for event in events
+        ]
         headers = (_("When"), _("Who"), _("What"), _("Outcome"))
         more = listing("accounts_auditevent", **about)
         return Section(_("History"), headers, rows, _("Nothing was recorded."), more)

@@ -1,7 +1,7 @@
 """How lists of the admin portal are counted and paged, and narrowed by dates: also with millions of rows."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
 from django import forms
@@ -16,6 +16,10 @@ from unfold.contrib.filters.admin import DropdownFilter
 
 # Up to here rows are counted exactly; beyond it nobody waits for a count, and pages go on as long as there are rows.
 COUNTED: Final = 100_000
+# PostgreSQL's OFFSET ends where its integers do; no list is as long as this.
+FARTHEST: Final = 10**12
+# The day after it must be in the calendar too.
+LAST_DAY: Final = date.max - timedelta(days=1)
 
 
 class LongPaginator(Paginator):  # type: ignore[type-arg]  # it takes no type at run time
@@ -43,7 +47,11 @@ class LongPaginator(Paginator):  # type: ignore[type-arg]  # it takes no type at
 
     def validate_number(self, number: Any) -> int:
         """Where the end is not known, any page may be asked for: one beyond it has no rows."""
-        return max(1, int(number)) if self.is_open else super().validate_number(number)
+        if not self.is_open:
+            return super().validate_number(number)
+        if int(number) * self.per_page > FARTHEST:
+            raise EmptyPage(_("That page contains no results"))
+        return max(1, int(number))
 
     def page(self, number: Any) -> "Page[Any]":
         """One page; in an open list the row after it says whether there is another."""
@@ -102,7 +110,9 @@ class Between(FieldListFilter):
         if first is not None:
             queryset = queryset.filter(**{f"{self.field_path}__gte": self._start(first)})
         if last is not None:
-            queryset = queryset.filter(**{f"{self.field_path}__lt": self._start(last + timedelta(days=1))})
+            queryset = queryset.filter(
+                **{f"{self.field_path}__lt": self._start(min(last, LAST_DAY) + timedelta(days=1))}
+            )
         return queryset
 
     def _day(self, name: str) -> Any:

@@ -1,6 +1,5 @@
 """The audit log as CSV: written while it is read, whatever its size, and harmless in a spreadsheet."""
 
-import csv
 import json
 from collections.abc import Iterator
 from typing import Any, Final
@@ -10,6 +9,7 @@ from django.http import StreamingHttpResponse
 from django.utils import timezone
 
 from accounts.models import AuditEvent
+from litemaas.foundation import spreadsheets
 
 COLUMNS: Final = (
     "id",
@@ -26,22 +26,7 @@ COLUMNS: Final = (
     "request_id",
     "address",
 )
-# A spreadsheet takes what begins with one of these for a formula.
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 CHUNK: Final = 2000
-
-
-class _Line:
-    """What csv writes to: it hands each line back."""
-
-    def write(self, line: str) -> str:
-        return line
-
-
-def harmless(value: Any) -> str:
-    """A value as text that no spreadsheet calculates."""
-    text = "" if value is None else json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
-    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def as_csv(events: QuerySet[AuditEvent]) -> StreamingHttpResponse:
@@ -52,8 +37,11 @@ def as_csv(events: QuerySet[AuditEvent]) -> StreamingHttpResponse:
 
 
 def _lines(events: QuerySet[AuditEvent]) -> Iterator[str]:
-    writer = csv.writer(_Line())
-    yield writer.writerow(COLUMNS)
+    yield spreadsheets.line(COLUMNS)
     for row in events.values_list(*COLUMNS).iterator(chunk_size=CHUNK):
         number, at, *rest = row
-        yield writer.writerow([number, at.isoformat(), *map(harmless, rest)])
+        yield spreadsheets.line([number, at.isoformat(), *(spreadsheets.harmless(_text(value)) for value in rest)])
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)

@@ -26,6 +26,11 @@ def remember(session: SessionBase, provider: Provider, id_token: str) -> None:
         "id_token": str(crypto.encrypt(id_token)) if id_token else "",
         "renew_at": time.time() + wait if wait else None,
     }
+    forget_link(session)
+
+
+def forget_link(session: SessionBase) -> None:
+    """Remove what keep_link() kept."""
     session.pop(LINK, None)
 
 

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from rest_framework_simplejwt.authentication import JWTAuthentication
-from rest_framework_simplejwt.exceptions import AuthenticationFailed, TokenError
+from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 
 from accounts import audit
@@ -40,7 +40,7 @@ class AccessTokenAuthentication(JWTAuthentication):
         if user is None:
             raise NotAuthenticated(_("This sign-in has ended. Sign in again."), code="token_revoked")
         if not user.is_active:
-            raise AuthenticationFailed(_("User is inactive"), code="user_inactive")
+            raise NotAuthenticated(_("User is inactive"))
         return user
 
 

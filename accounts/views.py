@@ -55,6 +55,8 @@ def _try(request: HttpRequest, form: SignInForm) -> HttpResponse:
 def enter(request: HttpRequest, user: User, address: str) -> HttpResponse:
     """Begin somebody's session, under a new key, and go to ``address``, which must be ours."""
     login(request, user)
+    # What the one before left for the page after the sign-out holds that person's token.
+    provider_sessions.forget_link(request.session)
     response = redirect(address)
     preferences.keep(response, WAS_SIGNED_IN, "1")
     if user.language:

@@ -20,6 +20,7 @@ from accounts.models import User
 from accounts.rbac import Permission
 from apikeys import admin_policy, services  # noqa: F401 -- the page of the policy registers itself
 from apikeys.models import ApiKey, KeyStatus
+from apikeys.policy import LONGEST_REASON
 from apikeys.risks import RISKS, risk
 from subscriptions.admin_models import ByModel
 from teams.admin import LIMITS, ByTeam
@@ -32,7 +33,7 @@ class ReasonForm(forms.Form):
         label=_("Reason"),
         help_text=_("It is kept in the audit log. It may be left empty."),
         required=False,
-        max_length=services.LONGEST_REASON,
+        max_length=LONGEST_REASON,
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from django import forms
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from apikeys.forms import NEVER as NEVER_EXPIRES
@@ -123,7 +123,7 @@ class EditForm(forms.Form):
         """A date is needed only by those who chose to name one."""
         cleaned = super().clean() or self.cleaned_data
         if cleaned.get("expires_at") == ON_A_DATE and not cleaned.get("expires_on") and "expires_on" not in self.errors:
-            self.add_error("expires_on", _now("Name the date."))
+            self.add_error("expires_on", gettext("Name the date."))
         return cleaned
 
     def changes(self) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def _model_choices(key: ApiKey) -> list[tuple[str, Any]]:
     usable = set(active.values_list("model_id", flat=True))
     if key.team.allowed_models:
         usable &= set(key.team.allowed_models)
-    not_now = _now("%(model)s (not usable now)")
+    not_now = gettext("%(model)s (not usable now)")
     offered = sorted(usable | set(key.model_ids))
     return [(model, model if model in usable else not_now % {"model": model}) for model in offered]
 
@@ -166,15 +166,15 @@ def _period_choices(key: ApiKey, policy: KeyPolicy) -> list[tuple[str, Any]]:
     present = key.budget_duration
     if present and present not in dict(allowed):
         allowed.append((present, PERIODS.get(present, present)))
-    return [("", _now("Never")), *allowed]
+    return [("", gettext("Never")), *allowed]
 
 
 def _expiry_choices(key: ApiKey, policy: KeyPolicy) -> list[tuple[str, Any]]:
     """As it is, the presets, never where the policy allows that."""
-    present = _now("never") if key.expires_at is None else f"{key.expires_at:%Y-%m-%d %H:%M} UTC"
-    shown = [(AS_IT_IS, _now("As it is: %(time)s") % {"time": present}), *expiry_presets(policy)]
+    present = gettext("never") if key.expires_at is None else f"{key.expires_at:%Y-%m-%d %H:%M} UTC"
+    shown = [(AS_IT_IS, gettext("As it is: %(time)s") % {"time": present}), *expiry_presets(policy)]
     if policy.maximum_expires_days is None and key.expires_at is not None:
-        shown.append((NEVER_EXPIRES, _now("Never")))
+        shown.append((NEVER_EXPIRES, gettext("Never")))
     return shown
 
 
@@ -182,5 +182,5 @@ def edit_bounds(policy: KeyPolicy, name: str) -> str:
     """What an empty field of a key that exists means, and what is allowed at most."""
     maximum = getattr(policy, f"maximum_{name}")
     if maximum is None:
-        return _now("Empty means no limit.")
-    return _now("At most %(maximum)s; it cannot be empty.") % {"maximum": figure(maximum)}
+        return gettext("Empty means no limit.")
+    return gettext("At most %(maximum)s; it cannot be empty.") % {"maximum": figure(maximum)}

@@ -4,11 +4,12 @@ from typing import Any, Final, cast
 
 from django import forms
 from django.db.models import Exists, F, OuterRef, Q
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from apikeys.models import ApiKey, ApiKeyQuerySet, KeyModel, KeyStatus
+from apikeys.risks import gravest_first
 from litellm_sync.state import SyncStatus
 from subscriptions.models import Model
 from teams.models import Team
@@ -45,9 +46,9 @@ class KeyFilter(forms.Form):
             links, keys = links.filter(key__user=user), keys.filter(user=user)
             del self.fields["person"]
         names = Model.objects.filter(Exists(links)).order_by("pk").values_list("pk", flat=True)
-        self._offer("model", _now("All models"), [(name, name) for name in names])
+        self._offer("model", gettext("All models"), [(name, name) for name in names])
         offered = Team.objects.filter(Exists(keys)).order_by("name", "pk").values_list("pk", "name")
-        self._offer("team", _now("All teams"), [(str(pk), name) for pk, name in offered])
+        self._offer("team", gettext("All teams"), [(str(pk), name) for pk, name in offered])
         if len(offered) < len(("one", "other")):
             del self.fields["team"]
 
@@ -81,4 +82,6 @@ class KeyFilter(forms.Form):
             rows = rows.filter(links__model=model)
         if team := wanted.get("team"):
             rows = rows.filter(team=team)
+        if status == ATTENTION and not wanted.get("sort"):
+            return gravest_first(rows)
         return rows.order_by(*SORTS[wanted.get("sort") or ""][1])

@@ -7,9 +7,8 @@ from typing import Any, Final, cast
 from django import forms
 from django.utils import timezone
 from django.utils.formats import number_format
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from accounts.models import User
 from apikeys.models import KeyPolicy
@@ -144,7 +143,7 @@ class KeyForm(forms.Form):
         """A date is needed only by those who chose to name one."""
         cleaned = super().clean() or self.cleaned_data
         if cleaned.get("expires_at") == ON_A_DATE and not cleaned.get("expires_on") and "expires_on" not in self.errors:
-            self.add_error("expires_on", _now("Name the date."))
+            self.add_error("expires_on", gettext("Name the date."))
         return cleaned
 
     def wish(self) -> dict[str, Any]:
@@ -185,16 +184,16 @@ def expiry_presets(policy: KeyPolicy) -> list[tuple[str, Any]]:
     """The days that the policy allows, and "on a date"."""
     longest = policy.maximum_expires_days
     presets = [(str(days), _in_days(days)) for days in EXPIRY_DAYS if longest is None or days <= longest]
-    return [*presets, (ON_A_DATE, _now("On a date"))]
+    return [*presets, (ON_A_DATE, gettext("On a date"))]
 
 
 def _new_periods(policy: KeyPolicy) -> list[tuple[str, Any]]:
     """For a new key; empty is the policy's default."""
     default = policy.default_budget_duration
     if not default:
-        return [("", _now("Never")), *periods(policy)]
-    shown = _now("As set by the policy: %(period)s") % {"period": PERIODS.get(default, default)}
-    return [("", shown), *periods(policy), (NEVER, _now("Never"))]
+        return [("", gettext("Never")), *periods(policy)]
+    shown = gettext("As set by the policy: %(period)s") % {"period": PERIODS.get(default, default)}
+    return [("", shown), *periods(policy), (NEVER, gettext("Never"))]
 
 
 def _new_expiries(policy: KeyPolicy) -> list[tuple[str, Any]]:
@@ -202,9 +201,9 @@ def _new_expiries(policy: KeyPolicy) -> list[tuple[str, Any]]:
     longest = policy.maximum_expires_days
     default = longest if policy.default_expires_days is None else policy.default_expires_days
     if default is None:
-        return [("", _now("Never")), *expiry_presets(policy)]
-    shown = _now("As set by the policy: %(time)s") % {"time": _in_days(default)}
-    never = [] if longest is not None else [(NEVER, _now("Never"))]
+        return [("", gettext("Never")), *expiry_presets(policy)]
+    shown = gettext("As set by the policy: %(time)s") % {"time": _in_days(default)}
+    never = [] if longest is not None else [(NEVER, gettext("Never"))]
     return [("", shown), *expiry_presets(policy), *never]
 
 
@@ -217,18 +216,20 @@ def default_bounds(policy: KeyPolicy, name: str) -> str:
     maximum = getattr(policy, f"maximum_{name}")
     default = getattr(policy, f"default_{name}")
     default = maximum if default is None else default
-    empty = _now("no limit") if default is None else figure(default)
-    words = _now("Left empty: %(default)s.") % {"default": empty}
+    empty = gettext("no limit") if default is None else figure(default)
+    words = gettext("Left empty: %(default)s.") % {"default": empty}
     if maximum is None:
         return words
-    return f"{words} {_now('At most %(maximum)s.') % {'maximum': figure(maximum)}}"
+    return f"{words} {gettext('At most %(maximum)s.') % {'maximum': figure(maximum)}}"
 
 
 def period_bounds(policy: KeyPolicy) -> str:
     """What a budget period is for, and the shortest one."""
     shortest = policy.minimum_budget_duration
-    words = _now("When what was spent is counted from zero again.")
-    return f"{words} {_now('The shortest period allowed: “%(period)s”.') % {'period': PERIODS.get(shortest, shortest)}}"
+    words = gettext("When what was spent is counted from zero again.")
+    return (
+        f"{words} {gettext('The shortest period allowed: “%(period)s”.') % {'period': PERIODS.get(shortest, shortest)}}"
+    )
 
 
 def expiry_bounds(policy: KeyPolicy) -> str:

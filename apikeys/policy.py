@@ -211,6 +211,9 @@ def _expiry(policy: KeyPolicy, limits: KeyLimits, now: datetime) -> datetime | N
 def _require_future(expires_at: datetime | None, now: datetime) -> None:
     if expires_at is not None and expires_at <= now:
         raise Invalid(_("The expiry must lie in the future."), code="expiry_in_the_past", field="expires_at")
+    # Without a bound LiteLLM's own calendar ends: it reckons the moment from a number of seconds.
+    if expires_at is not None and expires_at > now + timedelta(days=LONGEST_EXPIRY_DAYS):
+        raise Invalid(_("A key may live from 1 to %(days)s days.") % {"days": LONGEST_EXPIRY_DAYS}, field="expires_at")
 
 
 def _require_within(policy: KeyPolicy, expires_at: datetime | None, since: datetime) -> None:

@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin_cells import cell, label, link
@@ -37,7 +37,7 @@ class ByRunStatus(Choice):
 class KindForm(forms.Form):
     """What is to be synchronised."""
 
-    what = forms.ChoiceField(label=_("What"), choices=RunKind.choices, widget=forms.RadioSelect)
+    what = forms.ChoiceField(label=_("What"), choices=RunKind.choices, initial=RunKind.MODELS, widget=forms.RadioSelect)
 
 
 def request_run(actor: User, *, what: str) -> Any:
@@ -111,7 +111,7 @@ class SyncRunPage(AdminPage):
     def requester(self, row: Any) -> Any:
         """Who asked; nobody means the clock."""
         if row.requested_by is None:
-            return _now("Schedule")
+            return gettext("Schedule")
         return link("accounts_user", row.requested_by, row.requester_name or row.requested_by)
 
     @admin.display(description=_("Took"))
@@ -119,7 +119,7 @@ class SyncRunPage(AdminPage):
         """Seconds from beginning to end."""
         if row.started_at is None or row.finished_at is None:
             return ""
-        return _now("%(seconds)s s") % {"seconds": f"{(row.finished_at - row.started_at).total_seconds():.1f}"}
+        return gettext("%(seconds)s s") % {"seconds": f"{(row.finished_at - row.started_at).total_seconds():.1f}"}
 
     def sections(self, request: HttpRequest, row: Any) -> Iterable[Section]:
         """What changed, old and new; and the models by name."""

@@ -58,8 +58,9 @@ async def tidy(context: JobContext, /, timestamp: int, **_later: Any) -> None:
 @app.periodic(cron="*/15 * * * *")
 @app.task(name="accounts.forget_old_failures", queueing_lock="accounts.forget_old_failures")
 def forget_old_failures(timestamp: int, **_later: Any) -> None:
-    """Every quarter of an hour: failed sign-ins that no longer count."""
+    """Every quarter of an hour: failed sign-ins that no longer count, sessions that have expired."""
     try:
         accounts.forget_old_failures()
+        accounts.forget_old_sessions()
     finally:
         give_connection_back()

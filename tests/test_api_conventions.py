@@ -149,7 +149,7 @@ def test_unknown_addresses_are_404_for_the_anonymous_too(api: Api, path: str) ->
         ("PATCH", "api-keys/policy", "GET, PUT"),
         ("DELETE", "audit", "GET"),
         ("POST", "models", "GET"),
-        ("DELETE", "models/gpt-4o", "GET"),
+        ("DELETE", "models/gpt-4o", "GET, PATCH"),
         ("GET", "integration/sync", "POST"),
         ("OPTIONS", "me", "GET, PATCH"),
         ("OPTIONS", "api-keys/policy", "GET, PUT"),

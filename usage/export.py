@@ -1,6 +1,5 @@
 """The facts of a question as a file: one row a day, model, key, team, person and provider, streamed."""
 
-import csv
 import json
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -12,6 +11,7 @@ from rest_framework.utils.encoders import JSONEncoder
 
 from accounts import rbac
 from accounts.models import User
+from litemaas.foundation import spreadsheets
 from litemaas.foundation.errors import Invalid
 from usage import queries
 from usage.models import DailyUsage
@@ -35,8 +35,6 @@ HEAD: Final = (*COLUMNS, *METRICS)
 ORDER: Final = ("date", "model", "provider", "user_id", "api_key_id", "team_id")
 CHUNK: Final = 2000
 ROWS_A_PIECE: Final = 500
-# What a spreadsheet would take for a formula (OWASP, CSV injection).
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 Row = dict[str, Any]
 
@@ -73,29 +71,10 @@ def _rows(actor: User, question: Question) -> Iterator[Row]:
 
 
 def _csv(rows: Iterator[Row], _question: Question) -> Iterator[str]:
-    yield _line(HEAD)
+    yield spreadsheets.line(HEAD)
     for row in rows:
-        yield _line([*(_text(row[name]) for name in COLUMNS), *(row[name] for name in METRICS)])
-
-
-class _Echo:
-    """A file that hands back what is written to it."""
-
-    def write(self, text: str) -> str:
-        """What csv.writer made of a row."""
-        return text
-
-
-_writer: Any = csv.writer(_Echo(), lineterminator="\r\n")  # RFC 4180
-
-
-def _line(cells: Any) -> str:
-    return str(_writer.writerow(cells))
-
-
-def _text(value: Any) -> Any:
-    """A text as it may stand in a spreadsheet: what looks like a formula gets an apostrophe in front."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+        described = (spreadsheets.harmless(row[name]) for name in COLUMNS)
+        yield spreadsheets.line([*described, *(row[name] for name in METRICS)])
 
 
 def _json(rows: Iterator[Row], question: Question) -> Iterator[str]:

@@ -11,7 +11,7 @@ from django.db.models.functions import Cast, Concat
 
 from accounts.models import User
 from accounts.rbac import Actor, Permission, check_permission
-from apikeys.models import ApiKey, ApiKeySecret
+from apikeys.models import NEARLY, ApiKey, ApiKeySecret
 from apikeys.risks import RISKS, risk
 from litellm_sync.models import RunKind, RunStatus, SyncRun, Upstream
 from litellm_sync.reports import STATUS, counts
@@ -25,7 +25,7 @@ from usage.models import DailyUsage
 
 ROWS: Final = 5
 CHART_DAYS: Final = 30
-NEARLY: Final = Q(max_budget__gt=0, spend__gte=F("max_budget") * 8 / 10)
+NEARLY_SPENT: Final = Q(max_budget__gt=0, spend__gte=F("max_budget") * NEARLY)
 
 # Table -> its page, and what its rows are called there.
 PUSHED: Final[dict[type[Model], tuple[str, Any]]] = {
@@ -166,8 +166,10 @@ def _risky() -> list[ApiKey]:
 
 def _spenders() -> list[dict[str, Any]]:
     """People and teams that have used most of their budget."""
-    people = [{"page": "accounts_user", "row": row} for row in User.objects.filter(NEARLY).order_by("-spend")[:ROWS]]
-    teams = [{"page": "teams_team", "row": row} for row in Team.objects.filter(NEARLY).order_by("-spend")[:ROWS]]
+    people = [
+        {"page": "accounts_user", "row": row} for row in User.objects.filter(NEARLY_SPENT).order_by("-spend")[:ROWS]
+    ]
+    teams = [{"page": "teams_team", "row": row} for row in Team.objects.filter(NEARLY_SPENT).order_by("-spend")[:ROWS]]
     return [*people, *teams]
 
 

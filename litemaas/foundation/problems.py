@@ -170,7 +170,8 @@ def _way_back(request: HttpRequest) -> str | None:
     if not hasattr(request, "_messages"):
         return None
     if url_has_allowed_host_and_scheme(referer, {request.get_host()}, require_https=request.is_secure()):
-        return urlsplit(referer).path
+        parts = urlsplit(referer)
+        return f"{parts.path}?{parts.query}" if parts.query else parts.path
     return reverse("home")
 
 

@@ -33,6 +33,9 @@ def leave(request: HttpRequest, name: str) -> HttpResponse:
     provider, back = sign_in.provider_called(name), back_to(request, "home")
     prompt = request.GET.get("prompt", "")
     prompt = prompt if prompt in {SILENT, SOMEBODY_ELSE} and provider.kind == OIDC else ""
+    if prompt == SILENT and provider_sessions.due(request.session) != provider.name:
+        # Only a session of this provider's that has to be confirmed: else a link of anybody's could end or swap it.
+        prompt = ""
     if role_of(request.user) is not None and prompt != SILENT:
         return redirect(back)
     try:
@@ -69,7 +72,12 @@ def _enter(request: HttpRequest, provider: Provider, attempt: Attempt) -> HttpRe
     """A new session, or the old one confirmed: a new key would make the forms in other tabs useless."""
     code, issuer = request.GET.get("code", ""), request.GET.get("iss", "")
     user, proof = sign_in.come_back(provider, attempt, code, issuer=issuer)
-    is_same = role_of(request.user) is not None and request.user.pk == user.pk
+    is_signed_in = role_of(request.user) is not None
+    is_same = is_signed_in and request.user.pk == user.pk
+    if attempt.silent and is_signed_in and not is_same:
+        # Nobody becomes somebody else in the middle of their work.
+        logout(request)
+        return _ended(request, provider, attempt.back)
     response = redirect(attempt.back) if is_same else enter(request, user, attempt.back)
     provider_sessions.remember(request.session, provider, proof.id_token)
     return response
@@ -84,11 +92,9 @@ def _failed(
             provider_sessions.postpone(request.session)
             return redirect(back)
         logout(request)
-    again = {"next": back}
     if error.code == "provider_session_ended":
-        ended = _("Your session at %(provider)s has ended; sign in to go on.")
-        messages.info(request, ended % {"provider": provider.label})
-        return redirect(f"{resolve_url('sign-in')}?{urlencode(again)}")
+        return _ended(request, provider, back)
+    again = {"next": back}
     address = resolve_url("sign-in-leave", name=provider.name)
     somebody_else = f"{address}?{urlencode(again | {'prompt': SOMEBODY_ELSE})}"
     context = {
@@ -101,3 +107,10 @@ def _failed(
         "request_id": logs.request_id(),
     }
     return render(request, "accounts/sign_in_failed.html", context, status=error.status)
+
+
+def _ended(request: HttpRequest, provider: Provider, back: str) -> HttpResponse:
+    """To the sign-in page, with the reason."""
+    ended = _("Your session at %(provider)s has ended; sign in to go on.")
+    messages.info(request, ended % {"provider": provider.label})
+    return redirect(f"{resolve_url('sign-in')}?{urlencode({'next': back})}")

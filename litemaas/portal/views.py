@@ -15,6 +15,7 @@ from accounts.models import User
 from accounts.rbac import Permission, can_access_admin_features, check_permission
 from accounts.requests import SignedInRequest
 from apikeys.models import ApiKey
+from apikeys.risks import gravest_first
 from litemaas.foundation import preferences
 from litemaas.foundation.access import PUBLIC, access
 from litemaas.foundation.navigation import back_to
@@ -40,7 +41,7 @@ def home(request: SignedInRequest) -> HttpResponse:
     steps = _steps(request.user)
     may_use = check_permission(request.user, Permission.SUBSCRIPTIONS_CREATE)
     context = {"steps": steps, "may_use": may_use, "attention": _attention(request.user), **_waiting(request.user)}
-    if steps["has_key"]:
+    if steps["has_called"]:
         context |= {"live_keys": steps["live_keys"], **_figures(request.user)}
     return render(request, "portal/home.html", context)
 
@@ -62,8 +63,9 @@ def _steps(user: User) -> dict[str, Any]:
 
 
 def _attention(user: User) -> list[ApiKey]:
-    """One's keys that do not work as wished or soon will not."""
-    return list(ApiKey.objects.filter(user=user).needing_attention().for_display()[:ATTENTION_ROWS])
+    """One's keys that do not work as wished or soon will not, what LiteLLM refuses first."""
+    mine = ApiKey.objects.filter(user=user).needing_attention().for_display()
+    return list(gravest_first(mine)[:ATTENTION_ROWS])
 
 
 def _waiting(user: User) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from litemaas.foundation.errors import ProviderUnavailable
 from litemaas.foundation.providers import Provider
 from tests.identity_providers import OpenIdServer, new_key, running, self_signed
 from tests.openid_package import running_package
-from tests.sign_in import Company, assert_refused, failures, is_signed_in
+from tests.sign_in import LEA, Company, assert_refused, failures, is_signed_in
 
 DISCOVERY = "/.well-known/openid-configuration"
 
@@ -374,3 +374,33 @@ def test_provider_of_another_maker(db: None, settings: Any) -> None:
 def posted(address: str, **form: str) -> str:
     """Where the provider sends the browser after its form."""
     return requests.post(address, data=form, allow_redirects=False, timeout=30).headers["Location"]
+
+
+def test_nobody_elses_link_asks_the_provider_silently(company: Company, ada: User) -> None:
+    """A session that was not begun there, or is not due, is neither ended nor swapped by such an address."""
+    company.client.force_login(ada)
+    assert company.leave(prompt="none") == "/"
+    assert is_signed_in(company.client)
+    company.client.logout()
+    company.sign_in()
+    assert company.leave(prompt="none") == "/"
+
+
+def test_nobody_becomes_somebody_else_at_the_renewal(company: Company) -> None:
+    company.server.people["s-2"] = {**LEA, "preferred_username": "mia", "email": "mia@example.com"}
+    company.sign_in()
+    make_due(company.client)
+    there = company.client.get(company.client.get("/usage")["Location"])["Location"]
+    back = company.come_back(company.server.authorize(there, "s-2"))
+    assert back["Location"] == "/sign-in?next=%2Fusage"
+    assert not is_signed_in(company.client)
+
+
+def test_the_next_person_is_shown_no_link_with_the_token_of_the_one_before(company: Company, ada: User) -> None:
+    company.settings.PASSWORD_SIGN_IN = True
+    company.sign_in()
+    company.client.post("/sign-out")
+    assert "provider_sign_out" in company.client.session
+    company.client.post("/sign-in", {"username": "ada", "password": "ada"})
+    assert is_signed_in(company.client)
+    assert "provider_sign_out" not in company.client.session

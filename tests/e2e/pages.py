@@ -81,6 +81,17 @@ def _wrong_key(page: Page) -> None:
     page.locator("[aria-invalid=true]").first.wait_for()
 
 
+def _blank(field: str, button: str) -> Callable[[Page], None]:
+    """What the browser lets pass as filled in, and the server does not."""
+
+    def act(page: Page) -> None:
+        page.locator(f"[name={field}]").fill(" ")
+        page.get_by_role("button", name=button).click()
+        page.locator("[aria-invalid=true]").first.wait_for()
+
+    return act
+
+
 def _wrong_time_zone(page: Page) -> None:
     page.get_by_label("Time zone").fill("Nowhere/Atlantis")
     page.get_by_role("button", name="Save").click()
@@ -113,6 +124,7 @@ def _admin_states() -> Iterator["State"]:
 
 KEY = "/api-keys/<uuid:key_id>"
 MODEL = "/models/<path:model_id>"
+SUBSCRIPTION = "/subscriptions/<uuid:subscription_id>"
 NOWHERE = "*"  # answered whatever the address is
 
 STATES: Final = (
@@ -144,7 +156,7 @@ STATES: Final = (
     State("model-denied", MODEL, "alice", "Denied", path="/models/gemini-2.5-pro"),
     State("model-gone", MODEL, "alice", "Unavailable", path="/models/gemma-3-27b"),
     State("model-embedding", MODEL, "alice", "embedding", path="/models/text-embedding-3-large"),
-    State("model-no-example", MODEL, "alice", "no ready-made call", path="/models/whisper-large-v3"),
+    State("model-no-example", MODEL, "alice", "no ready-made call", path="/models/gpt-realtime"),
     State(
         "model-long-name",
         MODEL,
@@ -171,8 +183,50 @@ STATES: Final = (
         "alice",
         "These keys still use",
         path="/subscriptions/{subscription[gpt-4o]}/cancel",
+    ),
+    *(
+        State(f"subscription-{state}", SUBSCRIPTION, "alice", shows, path=f"/subscriptions/{{subscription[{model}]}}")
+        for state, model, shows in (
+            ("active", "gpt-4o", "You may use this model"),
+            ("pending", "claude-opus", "waits for an administrator"),
+            ("denied", "gemini-2.5-pro", "Ask again"),
+            ("suspended", "codestral", "An administrator suspended"),
+            ("expired", "phi-4", "has expired"),
+            ("unlisted", "gemma-3-27b", "does not list this model"),
+        )
+    ),
+    State(
+        "subscription-review-wrong",
+        SUBSCRIPTION,
+        "alice",
+        "Ask again",
+        path="/subscriptions/{subscription[gemini-2.5-pro]}",
         status=422,
-        act=_press("Cancel the subscription"),
+        act=_blank("message", "Ask again"),
+    ),
+    State("subscription-decide", SUBSCRIPTION, "admin", "Approve", path="/subscriptions/{subscription[claude-opus]}"),
+    State(
+        "subscription-readonly",
+        SUBSCRIPTION,
+        "ro",
+        "waits for a decision",
+        path="/subscriptions/{subscription[claude-opus]}",
+    ),
+    State(
+        "subscription-deny",
+        f"{SUBSCRIPTION}/deny",
+        "admin",
+        "Not now",
+        path="/subscriptions/{subscription[claude-opus]}/deny",
+    ),
+    State(
+        "subscription-deny-wrong",
+        f"{SUBSCRIPTION}/deny",
+        "admin",
+        "Not now",
+        path="/subscriptions/{subscription[claude-opus]}/deny",
+        status=422,
+        act=_blank("reason", "Deny"),
     ),
     # --- Keys ---
     State("keys", "/api-keys", "alice", "Support assistant"),
@@ -221,7 +275,14 @@ STATES: Final = (
     State("usage-split", "/usage", "alice", "By weekday", path="/usage?range=90&split=1&metric=total_tokens&by=model"),
     State("usage-filtered", "/usage", "alice", "Remove this filter", path="/usage?range=30&model=gpt-4o"),
     State("usage-nothing", "/usage", "alice", "Nothing fits these filters", path="/usage?model=whisper-large-v3"),
-    State("usage-wrong", "/usage", "alice", "Nothing is shown until", path="/usage?start=yesterday", status=422),
+    State(
+        "usage-wrong",
+        "/usage",
+        "alice",
+        "Nothing is shown until",
+        path="/usage?start=2026-03-09&end=2026-03-02",
+        status=422,
+    ),
     State("usage-readonly", "/usage", "ro", "By weekday", path="/usage?of=everybody"),
     State("usage-everybody", "/usage", "admin", "By model", path="/usage?of=everybody&range=90"),
     # --- Profile ---
@@ -250,6 +311,9 @@ STATES: Final = (
     ),
 )
 
+# Looked at in German too, whose words are longer.
+GERMAN: Final = ("sign-in", "home-regular", "models", "keys", "key-create", "usage", "subscription-denied")
+
 # Addresses that answer a GET with something else than a page of ours.
 NOT_PAGES: Final = {
     "/admin/accounts/auditevent/export/": "a file",
@@ -257,6 +321,9 @@ NOT_PAGES: Final = {
     "/healthz/live": "for the platform",
     "/healthz/ready": "for the platform",
     "/metrics": "for Prometheus",
+    "/sign-in/<slug:name>": "the way to a provider; test_sign_in looks at what such people see",
+    "/sign-in/<slug:name>/callback": "the way back from there; a failure's page is looked at in test_sign_in",
+    "/signed-out": "only after a provider; looked at in test_sign_in",
 }
 
 

@@ -41,7 +41,6 @@ VARIANTS: Final[tuple[tuple[browser.Theme, int], ...]] = (
     ("light", 360),
     ("dark", 360),
 )
-GERMAN: Final = ("sign-in", "home-regular", "models", "keys", "key-create", "usage")
 CONTACT_SHEET: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Screenshots of LiteMaaS</title>
 <style>
@@ -109,7 +108,7 @@ def _take_all(folder: Path) -> list[Path]:
     taken: list[Path] = []
     with stage.set_stage(_logs()) as standing, browser.started() as it:
         visitor = browser.Visitor(standing, it)
-        german = browser.Visitor(standing, it, locale="de-DE", extra_http_headers={"Accept-Language": "de"})
+        german = browser.Visitor(standing, it, locale="de-DE")
         for kind in pages.Weather:
             states = [state for state in pages.in_weather(kind) if only in state.name]
             for state in states:
@@ -118,7 +117,7 @@ def _take_all(folder: Path) -> list[Path]:
                 for state in states:
                     taken += _take(visitor, state, folder)
         for state in pages.STATES:
-            if state.name in GERMAN and only in state.name:
+            if state.name in pages.GERMAN and only in state.name:
                 taken += _take(german, state, folder, suffix="-de")
     _write_contact_sheet(folder, taken)
     return taken

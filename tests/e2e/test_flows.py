@@ -177,8 +177,9 @@ def test_request_access_and_take_it_back(page: Page, stage: Stage, actor: str) -
     page.get_by_role("button", name="Request access").click()
     expect(page.get_by_text("Pending approval").first).to_be_visible()
     go(page, stage, "Subscriptions")
-    page.get_by_role("link", name=re.compile("^Cancel")).click()
-    page.get_by_role("button", name="Cancel the subscription").click()
+    page.get_by_role("link", name=re.compile("^Details")).click()
+    page.get_by_role("link", name="Take the request back").click()
+    page.get_by_role("button", name="Take the request back").click()
     expect(page.get_by_text("No subscriptions yet")).to_be_visible()
 
 

@@ -9,12 +9,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from litellm_sync.emulator.server import Emulator
 from tests.cast import MASTER_KEY
+from tests.e2e.browser import NARROW, WIDE, axe_findings, look, open_context, sideways
 from tests.e2e.conftest import Product, running_product
-from tests.e2e.test_pages import chromium, open_context
 from tests.identity_providers import CLIENT, SECRET, OpenShiftServer, running
 from tests.openid_package import running_package
 
-__all__ = ["chromium"]
 pytestmark = pytest.mark.e2e
 
 LEA = {
@@ -57,6 +56,16 @@ def listening(context: BrowserContext, complaints: list[str]) -> Page:
     return page
 
 
+def assert_accessible_and_fits(page: Page) -> None:
+    """What test_states asks of every other page."""
+    look(page, NARROW, "light")
+    assert sideways(page) <= 0
+    look(page, WIDE, "light")
+    assert axe_findings(page) == []
+    look(page, WIDE, "dark")
+    assert axe_findings(page, colours_only=True) == []
+
+
 @pytest.mark.parametrize("scripts", [True, False])
 def test_there_and_back_and_out_again(portal: Product, chromium: Browser, *, scripts: bool) -> None:
     complaints: list[str] = []
@@ -73,6 +82,8 @@ def test_there_and_back_and_out_again(portal: Product, chromium: Browser, *, scr
     page.locator("summary", has_text="Lea Lang").first.click()
     page.get_by_role("button", name="Sign out").first.click()
     page.wait_for_url(f"{portal.url}/signed-out")
+    if scripts:
+        assert_accessible_and_fits(page)
     page.get_by_role("link", name="Sign out of Company too").click()
     page.wait_for_url(re.compile("end_session|end-session|logout"))
     page.goto(f"{portal.url}/usage")
@@ -85,9 +96,11 @@ def test_denial_ends_on_a_page_with_a_way_out(portal: Product, chromium: Browser
     context = open_context(chromium)
     page = context.new_page()
     page.goto(f"{portal.url}/sign-in")
+    assert_accessible_and_fits(page)
     page.get_by_role("link", name="Sign in with Company").click()
     page.get_by_role("button", name="Deny").click()
     expect(page.get_by_role("heading", name="You were not signed in")).to_be_visible()
+    assert_accessible_and_fits(page)
     page.get_by_role("link", name="Sign in again").click()
     page.get_by_role("button", name="s-1").click()
     page.wait_for_url(f"{portal.url}/")

@@ -1,15 +1,24 @@
 """Every page in every state: axe finds nothing, nothing is wider than the window, the browser has no complaint."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from tests.e2e.browser import NARROW, THEMES, WIDE, Visitor, axe_findings, look, sideways, weather
-from tests.e2e.pages import State, Weather, in_weather
+from tests.e2e.pages import GERMAN, STATES, State, Weather, in_weather
 from tests.e2e.stage import Stage
 
 pytestmark = pytest.mark.e2e
+
+SPOIL: Final = """() => {
+  document.body.insertAdjacentHTML("beforeend", '<h1>Another</h1><img src="data:,"><p id="spoilt">Hardly readable</p>');
+  const spoilt = document.getElementById("spoilt");
+  Object.assign(spoilt.style, { inlineSize: "3000px", color: "#777", backgroundColor: "#888" });
+  spoilt.setAttribute("style", spoilt.getAttribute("style"));
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -21,18 +30,27 @@ def visitor(stage: Stage, chromium: Browser) -> Iterator[Visitor]:
 
 
 def findings(visitor: Visitor, state: State) -> list[str]:
-    """Everything that is wrong with a page in a state, in both widths and themes."""
+    """Everything that is wrong with a page in a state: all rules once, what a theme or a width changes in each."""
     page = visitor.open(state)
     found = [f"the browser says: {text}" for text in visitor.complaints]
     if (headings := page.locator("h1:visible").count()) != 1:
         found.append(f"{headings} first headings")
-    for theme in THEMES:
-        for width in (WIDE, NARROW):
-            look(page, width, theme)
-            if (pixels := sideways(page)) > 0:
-                found.append(f"{pixels} px too wide at {width}")
-            found += [f"{theme} {width}: {text}" for text in axe_findings(page, colours_only=theme != "light")]
+    found += too_wide(page)
+    look(page, WIDE, "light")
+    found += [f"light: {text}" for text in axe_findings(page)]
+    look(page, WIDE, "dark")
+    found += [f"dark: {text}" for text in axe_findings(page, colours_only=True)]
     page.close()
+    return found
+
+
+def too_wide(page: Page) -> list[str]:
+    """By how much the page is wider than its window."""
+    found = []
+    for width in (WIDE, NARROW):
+        page.set_viewport_size({"width": width, "height": 800})
+        if (pixels := sideways(page)) > 0:
+            found.append(f"{pixels} px too wide at {width}")
     return found
 
 
@@ -49,3 +67,21 @@ def test_page_in_bad_weather_is_accessible_quiet_and_fits(visitor: Visitor, kind
     with weather(visitor.stage, kind):
         found = {state.name: findings(visitor, state) for state in states}
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
+
+
+@pytest.mark.parametrize("name", GERMAN)
+def test_longer_words_of_another_language_fit(stage: Stage, chromium: Browser, name: str) -> None:
+    visitor = Visitor(stage, chromium, locale="de-DE")
+    page = visitor.open(next(state for state in STATES if state.name == name), in_english=False)
+    assert page.locator("html").get_attribute("lang") == "de"
+    assert too_wide(page) == []
+    visitor.close()
+
+
+def test_faults_would_be_found(visitor: Visitor) -> None:
+    sign_in = next(state for state in STATES if state.name == "sign-in")
+    found = "\n".join(findings(visitor, replace(sign_in, act=lambda page: page.evaluate(SPOIL))))
+    for fault in ("the browser says: ", "2 first headings", f"too wide at {NARROW}", "light: image-alt"):
+        assert fault in found
+    for theme in THEMES:
+        assert f"{theme}: color-contrast" in found

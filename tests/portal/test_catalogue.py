@@ -231,7 +231,7 @@ def test_a_denied_person_reads_why_and_asks_again(
     done = client.post(page_of(pending, "subscription-review"), {"message": "Cheaper <now>"}, follow=True)
     assert "You asked again for “gpt-4o”." in body(done)
     assert "Cheaper &lt;now&gt;" in body(done)
-    assert "Review requested" in body(done)
+    assert "Review of a denial requested" in body(done)
     assert "Denied before: Too dear" in re.sub(r"\s+", " ", body(client.get("/subscriptions")))
     referer = {"Referer": f"http://testserver{page_of(pending)}"}
     again = client.post(page_of(pending, "subscription-review"), {"message": "And?"}, follow=True, headers=referer)
@@ -245,7 +245,7 @@ def test_a_subscription_shows_its_keys_and_who_did_what(
     ada = key.user
     page = body(browser(ada).get(page_of(subscribed[0])))
     assert reverse("api-key", kwargs={"key_id": key.pk}) in page
-    assert re.search(r"Created\s*<span class=\"muted\">by ada</span>", page)
+    assert re.search(r"Subscribed\s*<span class=\"muted\">by ada</span>", page)
     assert "Subscription of ada" in body(browser(ann).get(page_of(subscribed[0])))
     assert browser(eve).get(page_of(subscribed[0])).status_code == 404
     assert "No key uses this model." in body(browser(ada).get(page_of(subscribed[1])))

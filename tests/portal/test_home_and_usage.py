@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from apikeys.models import ApiKey
+from apikeys.services import create_api_key
 from litellm_sync.models import Upstream
 from litemaas.portal.templatetags import portal
 from subscriptions.models import Model, Subscription
@@ -26,6 +27,8 @@ def test_newcomer_with_a_key_gets_the_call_to_copy(browser: Browser, ada: User, 
     page = browser(ada).get("/").content.decode()
     assert page.count("Done:") == 2
     assert "Authorization: Bearer YOUR_KEY" in page
+    assert "Requests in 30 days" not in page
+    assert "Requests of the last 14 days" not in page
 
 
 @pytest.mark.usefixtures("used")
@@ -47,6 +50,27 @@ def test_keys_that_need_attention_are_named_once(browser: Browser, ada: User, ke
     assert "Expires soon" in page
     ApiKey.objects.update(spend=Decimal(10))
     assert "Budget used up" in browser(ada).get("/").content.decode()
+
+
+def test_what_litellm_refused_comes_first_and_is_not_usable(browser: Browser, ada: User, key: ApiKey) -> None:
+    key.secrets.update(sync_status="synced")
+    later = create_api_key(ada, name="later", models=["gpt-4o"]).key
+    client = browser(ada)
+    assert client.get(f"/api-keys/{key.pk}").content.decode().count("Usable now") == 2
+    key.secrets.update(sync_status="failed")
+    page = client.get(f"/api-keys/{key.pk}").content.decode()
+    assert "Usable now" not in page
+    assert page.count("Not usable now") == 2
+    for address in ("/", "/api-keys?status=attention"):
+        shown = client.get(address).content.decode()
+        assert shown.index(str(key.pk)) < shown.index(str(later.pk))
+    assert "/api-keys?status=attention" in client.get("/").content.decode()
+
+
+def test_key_without_usage_says_so_in_one_sentence(browser: Browser, ada: User, key: ApiKey) -> None:
+    page = browser(ada).get(f"/api-keys/{key.pk}").content.decode()
+    assert page.count("Nothing was used in these days.") == 1
+    assert "data-plot" not in page
 
 
 def test_home_says_that_litellm_is_away(browser: Browser, ada: User) -> None:

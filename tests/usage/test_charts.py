@@ -6,9 +6,11 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from django.utils.translation import override
 from hypothesis import given
 from hypothesis import strategies as st
 
+from litemaas.portal.templatetags.portal import money
 from usage.charts import OTHERS, SERIES, axis, column_chart, heat_map, in_words, line_chart, share, spark_line
 from usage.charts.bars import stacked_chart
 
@@ -84,6 +86,13 @@ def test_values_in_words_are_rounded_not_cut_off(value: str, metric: str, words:
     assert in_words(Decimal(value), metric) == words
 
 
+def test_the_sentence_says_the_same_amount_as_the_figures_in_every_language() -> None:
+    for language in ("en", "de"):
+        with override(language):
+            for amount in (Decimal("407.785"), Decimal("407.7867"), Decimal("1234.5"), Decimal(0)):
+                assert f">{in_words(amount, 'spend')}<" in money(amount)
+
+
 def test_share_of_nothing_is_nothing() -> None:
     assert [int(value) for value in (share(1, 4), share(0, 0), share(7, 5), share(-1, 5))] == [25, 0, 100, 0]
 
@@ -115,9 +124,11 @@ def test_columns_are_as_high_as_their_values_and_something_is_never_nothing() ->
 
 
 def test_chart_of_nothing_is_a_chart() -> None:
-    chart = column_chart(rows(Decimal(0), metric="spend"), "spend")
+    chart = column_chart(rows(0), "requests")
     assert chart.is_empty
     assert chart.summary == "Nothing was used in these days."
+    # What is used may be free.
+    assert column_chart(rows(Decimal(0), metric="spend"), "spend").summary == "Spend: $0.00"
     assert column_chart([], "spend").slots == []
 
 

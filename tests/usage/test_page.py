@@ -321,3 +321,10 @@ def test_trap_37_a_page_is_few_statements_whatever_its_rows_and_days(
         key = create_api_key(facts["one"].user, name=f"key {number}", models=["gpt-4o"]).key
         replace_day(day(-number), [fact(key.secrets.get().digest, f"m{number}"), fact("foreign", "gpt-4o")])
     assert statements(200) == few
+
+
+def test_the_last_day_of_the_calendar_is_a_day_like_others(browser: Browser, ann: User) -> None:
+    for last in ("9999-12-31", "9999-12-30", "2000-01-01"):
+        page_of(browser(ann), f"?end={last}")
+    for table in ("accounts/auditevent/?at_to", "accounts/failedsignin/?at_to", "apikeys/apikey/?created_at_to"):
+        assert browser(ann).get(f"/admin/{table}=9999-12-31").status_code == 200

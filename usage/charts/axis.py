@@ -11,6 +11,8 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from litemaas.foundation.money import CENT, dollars
+
 WHOLE: Final = Decimal(100)
 STEPS: Final = (Decimal(1), Decimal(2), Decimal("2.5"), Decimal(5), Decimal(10))
 PARTS: Final = 4  # so many steps an axis has at most, or one more
@@ -20,7 +22,6 @@ DAY_STEPS: Final = (1, 2, 4, 7, 14, 28, 56)
 DAY_LABELS: Final = 8
 UNITS: Final = ((Decimal(1_000_000_000), "G"), (Decimal(1_000_000), "M"), (Decimal(1_000), "k"))
 SHORTEN_FROM: Final = 10_000
-CENT: Final = Decimal("0.01")
 
 # Figure -> what its values are called, above a column of a table.
 NAMES: Final = {
@@ -173,8 +174,7 @@ def in_words(value: Decimal | int, metric: str) -> str:
     if 0 < amount < SMALLEST["spend"]:
         return _("less than $0.0001")
     places = 2 if amount == amount.quantize(CENT) or amount >= CENT * 10 else 4
-    # number_format() cuts off instead of rounding.
-    return f"${number_format(round(amount, places), places, force_grouping=True)}"
+    return dollars(amount, places)
 
 
 def in_short(value: Decimal, metric: str, step: Decimal) -> str:
@@ -182,7 +182,7 @@ def in_short(value: Decimal, metric: str, step: Decimal) -> str:
     if metric == "spend":
         exponent = _plain(step).as_tuple().exponent
         places = max(-int(exponent), 2) if step < 1 or int(exponent) < 0 else 0
-        return f"${number_format(value, places if value else 0, force_grouping=True)}"
+        return dollars(value, places if value else 0)
     size, unit = next(
         ((size, unit) for size, unit in UNITS if value >= size and value >= SHORTEN_FROM), (Decimal(1), "")
     )
@@ -199,7 +199,14 @@ def summary(days: Sequence[date], values: Sequence[Decimal | None], metric: str)
     """The whole and its highest day; days that were not fetched are None."""
     known = [value or Decimal(0) for value in values]
     if not any(known):
-        return _("Nothing was used in these days.")
+        # Models may be free, and calls may all succeed: neither says that nothing was used.
+        name, nothing = NAMES[metric], in_words(0, metric)
+        is_use = metric in {"requests", "total_tokens"}
+        return (
+            _("Nothing was used in these days.")
+            if is_use
+            else _("%(name)s: %(value)s") % {"name": name, "value": nothing}
+        )
     highest = max(range(len(known)), key=known.__getitem__)
     return str(SUMMARIES[metric]) % {
         "total": in_words(sum(known, Decimal(0)), metric),

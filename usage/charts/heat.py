@@ -90,7 +90,9 @@ def _months(first: date, weeks: int) -> list[Tick]:
     found: list[Tick] = []
     free, shown, wide = Decimal(0), 0, WHOLE / weeks
     for number in range(weeks):
-        month = (first + timedelta(weeks=number, days=DAYS - 1)).month
+        # The last week of the calendar ends before its Sunday.
+        sunday = min(first.toordinal() + DAYS * number + DAYS - 1, date.max.toordinal())
+        month = date.fromordinal(sunday).month
         if month != shown and wide * number >= free:
             found.append(Tick(place(wide * number), str(MONTHS_3[month]).capitalize()))
             free, shown = wide * number + MONTH_ROOM, month

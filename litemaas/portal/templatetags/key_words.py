@@ -10,11 +10,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import AuditEvent
+from litemaas.foundation.money import dollars
 from litemaas.portal.templatetags.portal import number, period
 
 register = template.Library()
 
-CENT: Final = Decimal("0.01")
 FIELDS: Final = {
     "name": gettext_lazy("Name"),
     "description": gettext_lazy("Description"),
@@ -104,7 +104,8 @@ def in_words(name: str, value: Any) -> str:
         return _("never") if name in never else _("none") if name in {"description", "model_limits"} else _("no limit")
     if name in {"max_budget", "soft_budget"}:
         amount = Decimal(value)
-        return f"${number(amount.quantize(CENT) if amount == amount.quantize(CENT) else amount)}"
+        exact = max(-int(amount.normalize().as_tuple().exponent), 2)
+        return dollars(amount, exact)
     if name == "expires_at":
         return f"{datetime.fromisoformat(value):%Y-%m-%d %H:%M} UTC"
     if name == "model_limits":

@@ -21,11 +21,11 @@ from accounts.models import AuditEvent
 from accounts.wording import ACTIONS
 from apikeys.models import EXPIRES_SOON, NEARLY, ApiKey, KeyStatus
 from litellm_sync.state import SyncStatus
+from litemaas.foundation.money import CENT, dollars
 
 register = template.Library()
 
 NOTHING: Final = "–"  # noqa: RUF001 -- a dash stands for "unknown" or "none"
-CENT: Final = Decimal("0.01")
 SHORTEN_FROM: Final = 10_000
 UNITS: Final = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
 
@@ -151,12 +151,6 @@ def exactly(value: Decimal) -> str:
     return str(number_format(plain(value), force_grouping=True))
 
 
-def dollars(amount: Decimal) -> str:
-    """US dollars as the reader's language writes them, with the places that the amount has."""
-    # Translators: an amount of US dollars; put the sign where your language has it, such as "%(amount)s $".
-    return _("$%(amount)s") % {"amount": number(amount)}
-
-
 @register.filter
 def number(value: Decimal | float | None) -> str:
     """A count with thousands separators."""
@@ -180,7 +174,7 @@ def money(value: Decimal | float | None) -> SafeString | str:
     if value is None:
         return NOTHING
     amount = Decimal(value)
-    text = f"<{dollars(CENT)}" if 0 < amount < CENT else dollars(amount.quantize(CENT))
+    text = f"<{dollars(CENT)}" if 0 < amount < CENT else dollars(amount)
     return format_html('<data value="{}" title="{} USD">{}</data>', plain(amount), exactly(amount), text)
 
 
@@ -191,7 +185,7 @@ def per_million(value: Decimal | None) -> SafeString | str:
         return format_html('<span title="{}">{}</span>', _("LiteLLM knows no price"), NOTHING)
     rounded = Decimal(plain(value.quantize(Decimal("0.000001"))))
     places = max(2, -int(rounded.as_tuple().exponent))
-    shown = dollars(rounded.quantize(Decimal(1).scaleb(-places)))
+    shown = dollars(rounded, places)
     return format_html('<data value="{}" title="{} USD">{}</data>', plain(value), exactly(value), shown)
 
 
