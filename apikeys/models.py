@@ -7,7 +7,7 @@ from typing import Final, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, Subquery
+from django.db.models import Exists, F, OuterRef, Prefetch, Q, Subquery
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -37,10 +37,6 @@ NEARLY: Final = Decimal("0.8")
 WORST_FIRST = (SyncStatus.FAILED, SyncStatus.PENDING, SyncStatus.SYNCED)
 
 
-def _living() -> Q:
-    return (Q(expires_at=None) | Q(expires_at__gt=timezone.now())) & ~Q(status=KeyStatus.REVOKED)
-
-
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     """Selections of keys."""
 
@@ -51,12 +47,8 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 
     def alive(self) -> Self:
         """Keys that count against the number one may have: not revoked, not expired, not deleted."""
-        return self.filter(_living(), deleted_at=None)
-
-    def counts_of(self, user: User) -> dict[str, int]:
-        """How many keys a person has: ``all`` that are shown, those that were ``used``, those ``alive``."""
-        mine = self.filter(user=user, deleted_at=None)
-        return mine.aggregate(all=Count("pk"), used=Count("last_used_at"), alive=Count("pk", filter=_living()))
+        in_time = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+        return self.filter(in_time, deleted_at=None).exclude(status=KeyStatus.REVOKED)
 
     def with_status(self, status: str) -> Self:
         """Keys that show this status now."""

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from django.conf import settings
-from django.db.models import F
+from django.db.models import Count, F, Q
 from django.db.models.functions import NullIf
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -49,7 +49,9 @@ def home(request: SignedInRequest) -> HttpResponse:
 def _steps(user: User) -> dict[str, Any]:
     """What a newcomer has done already; the first model is the one in the example."""
     subscription = Subscription.objects.filter(user=user).active().select_related("model").first()
-    keys = ApiKey.objects.counts_of(user)
+    mine = ApiKey.objects.filter(user=user, deleted_at=None)
+    living = Count("pk", filter=Q(pk__in=mine.alive()))
+    keys = mine.aggregate(all=Count("pk"), used=Count("last_used_at"), alive=living)
     has_called = bool(keys["used"]) or DailyUsage.objects.filter(user=user).exists()
     has_key = bool(keys["all"])
     return {
