@@ -389,7 +389,7 @@ def test_filtering_as_one_types_shows_what_went_wrong(scripted: Page, stage: Sta
     with stage.database_away():
         page.get_by_role("searchbox", name="Search").press_sequentially("-sonnet")
         # The pool waits five seconds for a connection before it says so.
-        expect(page.locator("#notices")).to_contain_text("not available", timeout=30_000)
+        expect(page.locator("#notices")).to_contain_text("The database cannot be reached", timeout=30_000)
         expect(page.locator(".model-card")).to_have_count(3)
     page.get_by_role("searchbox", name="Search").press_sequentially("x")
     expect(page.get_by_text("No model fits")).to_be_visible()
