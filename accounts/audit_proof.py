@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import structlog
 from django.db import connection
+from django.utils import timezone
 
 from accounts import audit
 from accounts.audit_seal import GENESIS, LOWEST, Cursor, closing, entries, link, links_of, seals, strangers, waiting
@@ -17,6 +18,8 @@ log = structlog.get_logger(__name__)
 SHOWN: Final = 100
 # An entry is sealed within minutes. One that says it happened long before a seal that does not have it was added later.
 BACKDATED: Final = timedelta(hours=1)
+# A worker seals every minute; another database's long transaction on the same server may delay it.
+LATE: Final = timedelta(minutes=15)
 TABLES: Final = ("accounts_auditevent", "accounts_auditseal")
 
 
@@ -77,6 +80,27 @@ def verify_audit(*, expected: dict[int, str] | None = None) -> Proof:
     return proof
 
 
+@dataclass(frozen=True)
+class Standing:
+    """What a reader of the log should know: how far it is sealed, and how the last verification went."""
+
+    sealed: AuditSeal | None
+    waiting: int
+    stands_still: bool
+    result: AuditEvent | None
+
+
+def standing() -> Standing:
+    """As of now; it asks three short questions."""
+    count, oldest = waiting()
+    return Standing(
+        sealed=AuditSeal.objects.defer("links").order_by("-number").first(),
+        waiting=count,
+        stands_still=oldest is not None and oldest < timezone.now() - LATE,
+        result=last_result(),
+    )
+
+
 def last_result() -> AuditEvent | None:
     """The newest recorded result."""
     return AuditEvent.objects.filter(action=audit.Action.AUDIT_VERIFIED.value).first()
@@ -111,7 +135,8 @@ def _missing_triggers() -> Iterator[Finding]:
     with connection.cursor() as cursor:
         for table in TABLES:
             cursor.execute(
-                "SELECT count(*) FROM pg_trigger WHERE tgrelid = %s::regclass AND tgname = %s AND tgenabled IN ('O', 'A')",
+                "SELECT count(*) FROM pg_trigger"
+                " WHERE tgrelid = %s::regclass AND tgname = %s AND tgenabled IN ('O', 'A')",
                 [table, f"{table}_append_only"],
             )
             if cursor.fetchone() == (0,):

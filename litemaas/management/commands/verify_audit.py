@@ -32,7 +32,7 @@ class Command(BaseCommand):
             raise CommandError("\n".join(self._complaint(proof)))
         self.stdout.write(f"The audit log is what was sealed: {proof.entries} entries under {proof.seals} seals.")
         if proof.waiting:
-            self.stdout.write(f"{proof.waiting} newer entries wait for their seal, the oldest of {proof.oldest_waiting}.")
+            self.stdout.write(f"Newer entries that wait for their seal: {proof.waiting}, since {proof.oldest_waiting}.")
         if proof.newest:
             self.stdout.write(f"Newest seal: {proof.newest}")
 
