@@ -191,10 +191,10 @@ class _Walk:
                 continue
             if self.sealed_at and row[1] < self.sealed_at - BACKDATED:
                 yield self._about(entry, seal, "entry_backdated", "says that it is older than the seal before it")
-            possible = {link(before, row) for before in (self.before, self.computed) if before is not None}
-            if possible and sealed not in possible:
+            expected = link(self.before, row) if self.before is not None else sealed
+            if sealed != expected and (self.computed is None or sealed != link(self.computed, row)):
                 yield self._about(entry, seal, "entry_changed", "is not what was sealed")
-            self.computed = link(self.before, row) if self.before is not None else sealed
+            self.computed = expected
             self.before = sealed
 
     def _about(self, entry: int, seal: AuditSeal, code: str, words: str) -> Finding:

@@ -11,13 +11,18 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
+from procrastinate.contrib.django import app
 
 from accounts import audit, audit_proof, audit_seal
 from accounts.audit import Action
 from accounts.audit_proof import verify_audit
 from accounts.audit_seal import seal_audit
-from accounts.models import AuditEvent, AuditSeal
+from accounts.models import AuditEvent, AuditSeal, Role, User
+from litellm_sync import tasks
+from tests.cast import make_person
 from tests.races import at_once, real_transactions
 
 __all__ = ["real_transactions"]
@@ -333,6 +338,51 @@ def test_the_database_refuses_to_change_seals_and_to_empty_the_log(sealed: list[
         with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
             cursor.execute(statement)
         transaction.set_rollback(True)
+
+
+# --- The jobs and the page -------------------------------------------------------------------------------------------
+
+
+def test_the_jobs_seal_and_verify(real_transactions: None) -> None:
+    note(3)
+    ends = time.monotonic() + DEADLINE_SECONDS
+    while not AuditSeal.objects.exists():
+        tasks.seal_audit(timestamp=0)
+        assert time.monotonic() < ends
+    tasks.verify_audit(timestamp=0)
+    result = audit_proof.last_result()
+    assert result
+    assert result.success
+    schedule = {one.task.name: one.cron for one in app.periodic_registry.periodic_tasks.values()}
+    assert (schedule["accounts.seal_audit"], schedule["accounts.verify_audit"]) == ("* * * * *", "23 3 * * *")
+
+
+def _page(reader: User) -> str:
+    client = Client()
+    client.force_login(reader)
+    return client.get(reverse("admin:accounts_auditevent_changelist")).content.decode()
+
+
+def test_the_page_says_whether_the_log_can_be_trusted(sealed: list[AuditEvent]) -> None:
+    ann = make_person("ann", Role.ADMIN)
+    shown = _page(ann)
+    assert "Sealed</span>" in shown
+    assert "Last verified:" in shown
+    tamper("UPDATE accounts_auditevent SET success = false WHERE id = %s", sealed[5].pk)
+    verify_audit()
+    shown = _page(ann)
+    result = audit_proof.last_result()
+    assert result
+    assert "Not what was sealed" in shown
+    assert reverse("admin:accounts_auditevent_change", args=[result.pk]) in shown
+
+
+def test_the_page_says_when_nobody_seals(real_transactions: None) -> None:
+    ann = make_person("ann", Role.ADMIN)
+    assert "Not sealed yet" in _page(ann)
+    past = timezone.now() - timedelta(minutes=16)
+    AuditEvent.objects.create(actor_name="x", action="x.y", category="x", at=past)
+    assert "Sealing stands still" in _page(ann)
 
 
 # --- The command -----------------------------------------------------------------------------------------------------
