@@ -109,7 +109,7 @@ def last_result() -> AuditEvent | None:
 def _record(proof: Proof) -> None:
     facts: dict[str, Any] = {"entries": proof.entries, "found": proof.found, "seal": proof.newest}
     if not proof.holds:
-        facts["findings"] = [finding.words for finding in proof.findings[:10]]
+        facts["findings"] = [finding.words.rstrip(".") for finding in proof.findings[:10]]
         log.error("audit_log_was_changed", **facts)
     audit.record(None, audit.Action.AUDIT_VERIFIED, success=proof.holds, **facts)
 

@@ -78,7 +78,7 @@ def cancel_subscription(actor: User, *, subscription_id: UUID | str) -> None:
             message = _("A subscription that was denied or suspended cannot be cancelled.")
             raise Conflict(message, code="not_cancellable", status=subscription.status)
         _refuse_while_keys_depend(subscription)
-        facts = {"model": subscription.model_id, "old": subscription.status}
+        facts: dict[str, Any] = {"model": subscription.model_id, "old": subscription.status}
         audit.record(actor, audit.Action.SUBSCRIPTION_CANCELLED, subscription, **facts)
         subscription.delete()
 
@@ -217,6 +217,6 @@ def set_model_restricted(actor: User, *, model_id: str, restricted: bool) -> Mod
         if model is None:
             raise NotFound
         if changed:
-            facts = {"old": {"restricted": not restricted}, "new": {"restricted": restricted}}
+            facts: dict[str, Any] = {"old": {"restricted": not restricted}, "new": {"restricted": restricted}}
             audit.record(actor, audit.Action.MODEL_CHANGED, model, **facts)
     return model

@@ -7,7 +7,7 @@ comes after the period begins the next one. Count outside of transactions: what 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from django.conf import settings
 from django.db import connection
@@ -71,8 +71,7 @@ def _limit(text: str) -> Limit | None:
 
 def limit(name: str) -> Limit:
     """The limit of that name; the system checks have seen that there is one."""
-    found: Limit = settings.RATE_LIMITS[name]
-    return found
+    return cast("Limit", settings.RATE_LIMITS[name])
 
 
 def allows(name: str, subject: Any) -> bool:
@@ -100,4 +99,4 @@ def forget_old_counts() -> int:
     """Remove counts whose period is over. Returns how many."""
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM foundation_ratecount WHERE ends_at <= clock_timestamp()")
-        return cursor.rowcount
+        return int(cursor.rowcount)

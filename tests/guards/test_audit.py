@@ -71,7 +71,7 @@ class Source:
 
 def imports(module: Module) -> dict[str, str]:
     """What a module calls others, and their full names."""
-    found = {}
+    found: dict[str, str] = {}
     for node in ast.walk(module.tree):
         if isinstance(node, ast.ImportFrom) and node.module:
             found |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
