@@ -46,7 +46,8 @@ def create_subscription(actor: User, *, model: str, justification: str = "") -> 
     if not wanted.is_available:
         message = _("“%(model)s” is not available at the moment.") % {"model": model}
         raise Invalid(message, code="model_unavailable", field="model")
-    rate_limits.spend("subscription_requests", actor.pk)
+    if wanted.restricted:  # each is work for somebody
+        rate_limits.spend("subscription_requests", actor.pk)
     words = sanitize_string(justification, max_length=LONGEST_WORDS, multiline=True)
     status = SubscriptionStatus.PENDING if wanted.restricted else SubscriptionStatus.ACTIVE
     try:

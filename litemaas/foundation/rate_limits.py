@@ -28,7 +28,7 @@ SHIPPED: Final = {
     "password_account": "5/15m",
     "password_address": "100/15m",
     "profile_changes": "600/1h",
-    "refused_tokens": "300/15m",
+    "refused_tokens": "1000/15m",
     "sign_in_starts": "300/5m",
     "subscription_requests": "600/1h",
     "unknown_callbacks": "60/15m",

@@ -215,16 +215,20 @@ def test_changes_of_the_profile_are_limited_in_both_faces(
     update_profile(eve, full_name="one")
 
 
-def test_requests_for_subscriptions_are_limited(limits: Limits, ada: User, models: list[Model]) -> None:
+def test_requests_for_approval_are_limited_and_open_models_are_not(limits: Limits, ada: User) -> None:
     limits("subscription_requests=2/1h")
-    create_subscription(ada, model=models[0].id)
-    create_subscription(ada, model=models[1].id)
+    for number in range(4):
+        Model.objects.create(id=f"open-{number}", provider="openai", mode="chat")
+        Model.objects.create(id=f"restricted-{number}", provider="openai", mode="chat", restricted=True)
+        create_subscription(ada, model=f"open-{number}")
+    first = create_subscription(ada, model="restricted-0")
+    create_subscription(ada, model="restricted-1")
     with pytest.raises(RateLimited):
-        create_subscription(ada, model=models[2].id)
-    denied = Subscription.objects.filter(model=models[0])
-    denied.update(status="denied")
+        create_subscription(ada, model="restricted-2")
+    Subscription.objects.filter(pk=first.pk).update(status="denied")
     with pytest.raises(RateLimited):
-        request_review(ada, subscription_id=denied.get().pk, message="please")
+        request_review(ada, subscription_id=first.pk, message="please")
+    assert Subscription.objects.get(pk=first.pk).status == "denied"
 
 
 def test_decisions_about_many_are_limited(limits: Limits, ann: User) -> None:
