@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern
 from django.utils import timezone
@@ -19,6 +19,9 @@ from accounts.admin_paging import About, Between, Choice
 from accounts.admin_parts import Section
 from accounts.audit import Action
 from accounts.audit_export import as_csv
+from accounts.audit_proof import Standing
+from accounts.audit_proof import standing as audit_standing
+from accounts.enforcement import signed_in
 from accounts.models import AuditEvent, FailedSignIn, RefreshFamily, User
 from accounts.rbac import Permission
 from accounts.wording import ACTIONS
@@ -75,6 +78,17 @@ class ByTarget(About):
     title, parameter_name = _("thing"), "target_id"
 
 
+def _trust(standing: Standing) -> SafeString:
+    """Whether the entries are what they were, as a label."""
+    if standing.result and not standing.result.success:
+        return label("bad", "shield-alert", _("Not what was sealed"))
+    if standing.stands_still:
+        return label("warn", "hourglass", _("Sealing stands still"))
+    if standing.sealed is None:
+        return label("quiet", "hourglass", _("Not sealed yet"))
+    return label("good", "shield-check", _("Sealed"))
+
+
 @admin.register(AuditEvent)
 class AuditEventPage(AdminPage):
     """Who did what to what."""
@@ -91,6 +105,7 @@ class AuditEventPage(AdminPage):
     ordering = ("-id",)
     sortable_by = ("when",)
     list_links = (("export", _("Download as CSV"), "download"),)
+    list_before_template = "admin/audit_head.html"
     facts = (
         (_("What happened"), ("when", "what", "category", "outcome")),
         (_("Who and what"), ("who", "thing", "target_type", "target_id")),
@@ -103,7 +118,19 @@ class AuditEventPage(AdminPage):
 
     def export(self, request: HttpRequest) -> HttpResponseBase:
         """What the list would show, all of it, as CSV."""
-        return as_csv(self.get_changelist_instance(request).get_queryset(request))
+        rows = self.get_changelist_instance(request).get_queryset(request)
+        return as_csv(signed_in(request), rows, narrowed=request.GET.dict())
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Above the entries stands whether they can be trusted."""
+        standing = audit_standing()
+        failed = standing.result if standing.result and not standing.result.success else None
+        context = {
+            "standing": standing,
+            "trust": _trust(standing),
+            "finding": self.address("change", failed) if failed else "",
+        }
+        return super().changelist_view(request, context | (extra_context or {}))
 
     def name_of(self, row: Any) -> str:
         """What happened, in short."""

@@ -17,8 +17,8 @@ from accounts import rbac, serializers, services, tokens
 from accounts.enforcement import signed_in
 from accounts.models import AuditEvent, AuditQuerySet, User
 from litemaas.foundation.access import PUBLIC, access
-from litemaas.foundation.middleware import client_address
-from litemaas.foundation.pagination import Filters, Order
+from litemaas.foundation.addresses import client_address
+from litemaas.foundation.pagination import Filters, Order, Truth
 
 
 def validated(serializer: BaseSerializer[Any]) -> dict[str, Any]:
@@ -93,12 +93,13 @@ class AuditFilter(django_filters.FilterSet):
     action = django_filters.CharFilter()
     category = django_filters.CharFilter()
     target = django_filters.CharFilter(field_name="target_id")
+    success = Truth()
     start = django_filters.DateFilter(method="from_day")
     end = django_filters.DateFilter(method="to_day")
 
     class Meta:
         model = AuditEvent
-        fields = ("actor", "action", "category", "target", "start", "end")
+        fields = ("actor", "action", "category", "target", "success", "start", "end")
 
     def from_day(self, rows: QuerySet[AuditEvent], _name: str, day: date) -> QuerySet[AuditEvent]:
         """From the first moment of the day."""

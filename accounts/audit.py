@@ -20,6 +20,8 @@ class Action(enum.StrEnum):
     APIKEY_REVOKED = "apikey.revoked"
     APIKEY_UNBLOCKED = "apikey.unblocked"
     APIKEY_UPDATED = "apikey.updated"
+    AUDIT_EXPORTED = "audit.exported"
+    AUDIT_VERIFIED = "audit.verified"
     IDENTITY_LINKED = "identity.linked"
     KEY_POLICY_CHANGED = "key_policy.changed"
     MEMBERSHIP_ADDED = "membership.added"

@@ -1,15 +1,16 @@
 """The audit log as CSV: written while it is read, whatever its size, and harmless in a spreadsheet."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from django.utils import timezone
 
-from accounts.models import AuditEvent
-from litemaas.foundation import spreadsheets
+from accounts import audit, rbac
+from accounts.models import AuditEvent, User
+from litemaas.foundation import rate_limits, spreadsheets
 
 COLUMNS: Final = (
     "id",
@@ -27,10 +28,18 @@ COLUMNS: Final = (
     "address",
 )
 CHUNK: Final = 2000
+LONGEST: Final = 200
 
 
-def as_csv(events: QuerySet[AuditEvent]) -> StreamingHttpResponse:
-    """The events with a header line; times are UTC in ISO 8601."""
+def as_csv(actor: User, events: QuerySet[AuditEvent], *, narrowed: Mapping[str, str]) -> StreamingHttpResponse:
+    """The events with a header line; times are UTC in ISO 8601. Who took them along is recorded, with the filters.
+
+    Raises RateLimited (audit_exports).
+    """
+    rbac.require(actor, rbac.Permission.AUDIT_READ)
+    rate_limits.spend("audit_exports", actor.pk)
+    filters = {name[:LONGEST]: value[:LONGEST] for name, value in narrowed.items() if value}
+    audit.record(actor, audit.Action.AUDIT_EXPORTED, filters=filters)
     response = StreamingHttpResponse(_lines(events), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="audit-{timezone.now():%Y-%m-%d}.csv"'
     return response

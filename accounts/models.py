@@ -156,8 +156,16 @@ class AuditQuerySet(models.QuerySet["AuditEvent"]):
         return self.filter(Q(actor_id=user.id) | Q(target_type="user", target_id=str(user.id)))
 
 
+class TransactionId(models.Func):
+    """The number of the running transaction: it never returns, and PostgreSQL says which are still running."""
+
+    template = "pg_current_xact_id()::text::bigint"
+    allowed_default = True
+    output_field = models.BigIntegerField()
+
+
 class AuditEvent(models.Model):
-    """Who did what to what, when and from where. A trigger refuses UPDATE and DELETE.
+    """Who did what to what, when and from where. Triggers refuse UPDATE, DELETE and TRUNCATE.
 
     Actor and target are copied as id and name: what happened stays readable when they are gone.
     """
@@ -174,6 +182,9 @@ class AuditEvent(models.Model):
     success = models.BooleanField(default=True)
     request_id = models.CharField(max_length=64, blank=True)
     address = models.CharField(max_length=64, blank=True)
+    # Ids are given out before transactions end, so a lower one may show up later; by this the sealer knows what is
+    # complete (accounts/audit_seal.py).
+    transaction = models.BigIntegerField(db_default=TransactionId(), editable=False)
 
     objects = AuditQuerySet.as_manager()
 
@@ -185,10 +196,33 @@ class AuditEvent(models.Model):
             models.Index(fields=["action", "-id"], name="audit_action"),
             GinIndex(fields=["details"], name="audit_details"),
             GinIndex(AUDIT_WORDS, name="audit_words"),
+            models.Index(fields=["transaction", "id"], name="audit_transaction"),
         )
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M} {self.actor_name} {self.action} {self.target_name}"
+
+
+class AuditSeal(models.Model):
+    """A stretch of the audit log, closed: who changes it afterwards breaks the chain. accounts/audit_seal.py says how.
+
+    Triggers keep it as they keep the log itself.
+    """
+
+    number = models.BigIntegerField(primary_key=True)
+    sealed_at = models.DateTimeField()
+    # The entries of this seal lie behind the ids up to here, which belong to an older database (audit_seal.Era).
+    after_id = models.BigIntegerField()
+    last_transaction = models.BigIntegerField()
+    last_id = models.BigIntegerField()
+    highest_id = models.BigIntegerField()
+    count = models.IntegerField()
+    # Of each entry its id (8 bytes) and its link of the chain (32 bytes).
+    links = models.BinaryField()
+    seal = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"{self.number}:{bytes(self.seal).hex()}"
 
 
 class RefreshFamily(models.Model):

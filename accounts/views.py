@@ -18,8 +18,8 @@ from accounts.rbac import role_of
 from accounts.requests import SignedInRequest
 from litemaas.foundation import preferences
 from litemaas.foundation.access import PUBLIC, SIGNED_IN, access
+from litemaas.foundation.addresses import client_address
 from litemaas.foundation.errors import NotAuthenticated, RateLimited
-from litemaas.foundation.middleware import client_address
 from litemaas.foundation.navigation import back_to
 
 

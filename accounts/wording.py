@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 # Category of the audit log -> what it is about.
 CATEGORIES: Final[dict[str, Any]] = {
     "apikey": _("API keys"),
+    "audit": _("Audit log"),
     "identity": _("Signing in"),
     "membership": _("Teams"),
     "profile": _("Profile"),
@@ -25,6 +26,8 @@ ACTIONS: Final[dict[str, Any]] = {
     "apikey.revoked": _("API key revoked"),
     "apikey.unblocked": _("API key unblocked"),
     "apikey.updated": _("API key changed"),
+    "audit.exported": _("Audit log downloaded"),
+    "audit.verified": _("Audit log verified"),
     "identity.linked": _("Account linked to a sign-in service"),
     "key_policy.changed": _("Key policy changed"),
     "membership.added": _("Joined a team"),

@@ -280,7 +280,7 @@ def _move(actor: User, key_id: UUID | str, new: KeyStatus, action: audit.Action,
     with transaction.atomic():
         others = ApiKey.objects.filter(pk=key.pk, deleted_at=None).exclude(status__in=(new, KeyStatus.REVOKED))
         if others.update(status=new):
-            audit.record(actor, action, key, reason=words)
+            audit.record(actor, action, key, old=key.status, new=new.value, reason=words)
             _push(key)
     moved = reread(key)
     if moved.status == KeyStatus.REVOKED:
@@ -295,6 +295,6 @@ def revoke_api_key(actor: User, *, key_id: UUID | str) -> ApiKey:
     with transaction.atomic():
         living = ApiKey.objects.filter(pk=key.pk).exclude(status=KeyStatus.REVOKED)
         if living.update(status=KeyStatus.REVOKED, revoked_at=timezone.now()):
-            audit.record(actor, audit.Action.APIKEY_REVOKED, key)
+            audit.record(actor, audit.Action.APIKEY_REVOKED, key, old=key.status, new=KeyStatus.REVOKED.value)
             _push(key)
     return reread(key)

@@ -7,10 +7,12 @@ from procrastinate import JobContext
 from procrastinate.contrib.django import app
 from procrastinate.jobs import Status
 
+from accounts import audit_proof, audit_seal
 from accounts import services as accounts
 from litellm_sync import integration, state
 from litellm_sync import push as pushes
 from litellm_sync.client.transport import give_connection_back
+from litemaas.foundation import rate_limits
 
 # Also for a job that a worker died over: nobody else will finish it, and its row re-queues itself.
 STALLED_SECONDS = 120
@@ -58,9 +60,30 @@ async def tidy(context: JobContext, /, timestamp: int, **_later: Any) -> None:
 @app.periodic(cron="*/15 * * * *")
 @app.task(name="accounts.forget_old_failures", queueing_lock="accounts.forget_old_failures")
 def forget_old_failures(timestamp: int, **_later: Any) -> None:
-    """Every quarter of an hour: failed sign-ins that no longer count, sessions that have expired."""
+    """Every quarter of an hour: failed sign-ins and counts that no longer matter, sessions that have expired."""
     try:
         accounts.forget_old_failures()
         accounts.forget_old_sessions()
+        rate_limits.forget_old_counts()
+    finally:
+        give_connection_back()
+
+
+@app.periodic(cron="* * * * *")
+@app.task(name="accounts.seal_audit", queueing_lock="accounts.seal_audit")
+def seal_audit(timestamp: int, **_later: Any) -> None:
+    """Every minute: seal what is complete of the audit log."""
+    try:
+        audit_seal.seal_audit()
+    finally:
+        give_connection_back()
+
+
+@app.periodic(cron="23 3 * * *")
+@app.task(name="accounts.verify_audit", queueing_lock="accounts.verify_audit")
+def verify_audit(timestamp: int, **_later: Any) -> None:
+    """Every night: whether the audit log is what was sealed."""
+    try:
+        audit_proof.verify_audit()
     finally:
         give_connection_back()

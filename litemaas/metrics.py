@@ -1,4 +1,4 @@
-"""/metrics for Prometheus, open unless METRICS_TOKEN is set."""
+"""/metrics for Prometheus: for whoever knows METRICS_TOKEN; without one it is open on a single machine alone."""
 
 import secrets
 
@@ -17,7 +17,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
     """What the process counts; figures of requests and of calls to LiteLLM, never names."""
     # As bytes: texts that are not ASCII cannot be compared in constant time.
     wanted, shown = f"Bearer {settings.METRICS_TOKEN}".encode(), request.headers.get("Authorization", "").encode()
-    if settings.METRICS_TOKEN and not secrets.compare_digest(shown, wanted):
+    is_open = settings.INSECURE_COOKIES and not settings.METRICS_TOKEN
+    if not is_open and not (settings.METRICS_TOKEN and secrets.compare_digest(shown, wanted)):
         raise NotAuthenticated
     answer: HttpResponse = ExportToDjangoView(request)
     return answer

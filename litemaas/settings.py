@@ -8,7 +8,7 @@ import environ
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy
 
-from litemaas.foundation import embedded, logs, providers
+from litemaas.foundation import embedded, logs, providers, rate_limits
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -53,9 +53,14 @@ LOGIN_REDIRECT_URL = reverse_lazy("home")
 ACCESS_TOKEN_LIFETIME = timedelta(minutes=env.int("ACCESS_TOKEN_MINUTES", default=30))
 REFRESH_TOKEN_LIFETIME = timedelta(days=env.int("REFRESH_TOKEN_DAYS", default=14))
 SESSION_COOKIE_AGE = env.int("SESSION_HOURS", default=12) * 3600
+RATE_LIMITS = rate_limits.read(env.list("RATE_LIMITS", default=[]))
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not INSECURE_COOKIES
+# Browsers take a cookie of such a name only from this very host, over HTTPS, for all its paths: no neighbour below the
+# same domain can plant one (RFC 6265bis, 4.1.3.2). Scripts of Swagger UI read the CSRF cookie, so it is not HttpOnly.
+SESSION_COOKIE_NAME = "sessionid" if INSECURE_COOKIES else "__Host-sessionid"
+CSRF_COOKIE_NAME = "csrftoken" if INSECURE_COOKIES else "__Host-csrftoken"
 CSRF_FAILURE_VIEW = "litemaas.foundation.problems.csrf_failure"
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.ScryptPasswordHasher",
@@ -110,6 +115,7 @@ MIDDLEWARE = [
     # It pads what it compresses, so that lengths betray nothing (BREACH).
     "django.middleware.gzip.GZipMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "litemaas.foundation.middleware.HeadersMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -221,7 +227,12 @@ X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_HSTS_SECONDS = 0 if INSECURE_COOKIES else env.int("HSTS_SECONDS", default=31_536_000)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = bool(SECURE_HSTS_SECONDS)
+SECURE_HSTS_PRELOAD = bool(SECURE_HSTS_SECONDS) and env.bool("HSTS_PRELOAD", default=False)
+# Being listed in browsers binds a whole domain for years: its owner decides that, not a check.
+SILENCED_SYSTEM_CHECKS = ["security.W021"]
 SECURE_SSL_REDIRECT = not INSECURE_COOKIES and env.bool("SSL_REDIRECT", default=False)
+# Platforms ask these from inside, in clear, and would take a redirect for a yes.
+SECURE_REDIRECT_EXEMPT = [r"^healthz/", r"^metrics$"]
 if TRUSTED_PROXY_COUNT:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 CONTENT_SECURITY_POLICY = {

@@ -17,6 +17,7 @@ from accounts.api import validated
 from accounts.enforcement import signed_in
 from accounts.rbac import Permission
 from litemaas.foundation.access import access
+from litemaas.foundation.pagination import Truth
 from subscriptions import services
 from subscriptions.models import Model, ModelQuerySet, Subscription
 from subscriptions.serializers import (
@@ -33,7 +34,6 @@ from subscriptions.serializers import (
     SubscriptionSerializer,
 )
 
-TRUTH: Final = {"true": True, "false": False, "True": True, "False": False, "1": True, "0": False}
 DEAREST: Final = 1_000_000  # USD for a million tokens; more than anything costs, and the column can be compared with it
 
 
@@ -50,15 +50,6 @@ class WordsFilter(django_filters.MultipleChoiceFilter):
     """A parameter that may be repeated."""
 
     field_class = AnyWords
-
-
-@extend_schema_field({"type": "boolean"})
-class Truth(django_filters.TypedChoiceFilter):
-    """True or false; django-filter's own would take anything else for "do not care"."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        choices = [(sent, sent) for sent in TRUTH]
-        super().__init__(choices=choices, coerce=lambda sent: TRUTH[sent], **kwargs)
 
 
 class ModelFilter(django_filters.FilterSet):

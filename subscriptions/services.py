@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from accounts import audit, rbac
 from accounts.models import User
 from litellm_sync import state
+from litemaas.foundation import rate_limits
 from litemaas.foundation.errors import Conflict, DomainError, Invalid, NotFound, PermissionDenied
 from litemaas.foundation.validators import sanitize_string
 from subscriptions.models import Model, Subscription, SubscriptionStatus
@@ -35,7 +36,8 @@ class Decision:
 def create_subscription(actor: User, *, model: str, justification: str = "") -> Subscription:
     """Subscribe to a model: active at once, or pending where the model is restricted.
 
-    Raises Invalid for a model that does not exist or is not available, Conflict (already_subscribed) the second time.
+    Raises Invalid for a model that does not exist or is not available, Conflict (already_subscribed) the second time,
+    RateLimited (subscription_requests).
     """
     rbac.require(actor, rbac.Permission.SUBSCRIPTIONS_CREATE)
     wanted = Model.objects.filter(pk=model).first()
@@ -44,6 +46,8 @@ def create_subscription(actor: User, *, model: str, justification: str = "") -> 
     if not wanted.is_available:
         message = _("“%(model)s” is not available at the moment.") % {"model": model}
         raise Invalid(message, code="model_unavailable", field="model")
+    if wanted.restricted:  # each is work for somebody
+        rate_limits.spend("subscription_requests", actor.pk)
     words = sanitize_string(justification, max_length=LONGEST_WORDS, multiline=True)
     status = SubscriptionStatus.PENDING if wanted.restricted else SubscriptionStatus.ACTIVE
     try:
@@ -75,7 +79,8 @@ def cancel_subscription(actor: User, *, subscription_id: UUID | str) -> None:
             message = _("A subscription that was denied or suspended cannot be cancelled.")
             raise Conflict(message, code="not_cancellable", status=subscription.status)
         _refuse_while_keys_depend(subscription)
-        audit.record(actor, audit.Action.SUBSCRIPTION_CANCELLED, subscription, model=subscription.model_id)
+        facts: dict[str, Any] = {"model": subscription.model_id, "old": subscription.status}
+        audit.record(actor, audit.Action.SUBSCRIPTION_CANCELLED, subscription, **facts)
         subscription.delete()
 
 
@@ -123,6 +128,7 @@ def decide_subscriptions(actor: User, *, ids: Iterable[UUID | str], action: str,
         raise Invalid(_("Subscriptions can be approved or denied."), code="unknown_action", field="action")
     if action == DENY:
         _require_words(reason)
+    rate_limits.spend("bulk_decisions", actor.pk)
     return [_decision(one, partial(verbs[action], actor, reason=reason)) for one in dict.fromkeys(map(str, ids))]
 
 
@@ -172,6 +178,7 @@ def request_review(actor: User, *, subscription_id: UUID | str, message: str) ->
     Raises NotFound, PermissionDenied for somebody else's, Invalid (message_required), and Conflict (not_denied).
     """
     rbac.require(actor, rbac.Permission.SUBSCRIPTIONS_CREATE)
+    rate_limits.spend("subscription_requests", actor.pk)
     words = sanitize_string(message, max_length=LONGEST_WORDS, multiline=True)
     old, new = SubscriptionStatus.DENIED, SubscriptionStatus.PENDING
     with transaction.atomic():
@@ -211,5 +218,6 @@ def set_model_restricted(actor: User, *, model_id: str, restricted: bool) -> Mod
         if model is None:
             raise NotFound
         if changed:
-            audit.record(actor, audit.Action.MODEL_CHANGED, model, restricted=[not restricted, restricted])
+            facts: dict[str, Any] = {"old": {"restricted": not restricted}, "new": {"restricted": restricted}}
+            audit.record(actor, audit.Action.MODEL_CHANGED, model, **facts)
     return model

@@ -1,8 +1,10 @@
 """System checks: unsafe settings stop the start and say what to set."""
 
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register, run_checks
@@ -12,6 +14,10 @@ from litemaas.foundation.providers import KINDS, NAME, Provider
 
 SETTINGS_TAG = "litemaas"
 SHORTEST_SECRET_KEY = 32
+# What stands in LiteLLM's documentation and in that of our tests.
+EXAMPLE_KEYS: Final = frozenset({"sk-1234", "sk-litellm-master-key"})
+# Django adds it to ALLOWED_HOSTS while tests run; no other machine has this name.
+TEST_HOST: Final = "testserver"
 # accounts.models.Role, which the floor cannot import; a test compares them.
 ROLES: Final = frozenset({"admin", "adminReadonly", "user"})
 
@@ -42,6 +48,87 @@ def settings_are_safe(**kwargs: Any) -> list[CheckMessage]:
     return [] if settings.DEBUG else _secrets()
 
 
+@register(SETTINGS_TAG, Tags.security)
+def debugging_stays_at_home(**kwargs: Any) -> list[CheckMessage]:
+    """DEBUG and cookies in clear are for one machine: it must not answer to a name that others can reach."""
+    abroad = ", ".join(host for host in settings.ALLOWED_HOSTS if not _is_local(host))
+    if not abroad:
+        return []
+    found: list[CheckMessage] = []
+    hint = f"ALLOWED_HOSTS has {abroad}. Take it away, or switch this off."
+    if settings.DEBUG:
+        found.append(Error("DEBUG is on for a public host.", hint=hint, id="litemaas.E007"))
+    if settings.INSECURE_COOKIES:
+        found.append(Error("INSECURE_COOKIES is on for a public host.", hint=hint, id="litemaas.E008"))
+    return found
+
+
+@register(SETTINGS_TAG, Tags.security)
+def hosts_and_origins_are_ours(**kwargs: Any) -> list[CheckMessage]:
+    """A host that anybody may claim ends up in links and redirects; an origin in clear can be anybody on the way."""
+    found: list[CheckMessage] = []
+    if any(host.strip(".") in {"*", ""} for host in settings.ALLOWED_HOSTS):
+        hint = "Name the hosts under which the portal is reached."
+        found.append(Error("ALLOWED_HOSTS allows every host.", hint=hint, id="litemaas.E009"))
+    for origin in settings.CSRF_TRUSTED_ORIGINS:
+        parts = urlsplit(origin)
+        clear = parts.scheme != "https" and not (settings.INSECURE_COOKIES and _is_local(parts.hostname or ""))
+        if clear or "*" in origin:
+            hint = "Begin it with https:// and name the host."
+            found.append(Error(f"CSRF_TRUSTED_ORIGINS trusts {origin}.", hint=hint, id="litemaas.E015"))
+    return found
+
+
+def _is_local(host: str) -> bool:
+    name = host.lower().strip("[]")
+    if name == "localhost" or name.endswith(".localhost") or name == TEST_HOST:
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+@register(SETTINGS_TAG, Tags.security)
+def litellms_key_is_no_example(**kwargs: Any) -> list[CheckMessage]:
+    """Whoever reads LiteLLM's documentation would be its administrator."""
+    if settings.LITELLM_API_KEY not in EXAMPLE_KEYS:
+        return []
+    words, hint = "LITELLM_API_KEY is an example of a documentation.", "Give LiteLLM a master key of its own."
+    is_at_home = settings.DEBUG or settings.INSECURE_COOKIES
+    return [
+        Warning(words, hint=hint, id="litemaas.W005") if is_at_home else Error(words, hint=hint, id="litemaas.E016")
+    ]
+
+
+@register(SETTINGS_TAG)
+def limits_make_sense(**kwargs: Any) -> list[CheckMessage]:
+    """A limit that nobody can read would be none."""
+    hint = "docs/settings.md lists the limits; one is written as name=count/period, such as audit_exports=60/1h."
+    return [
+        Error(f"RATE_LIMITS: {name!r} is no limit.", hint=hint, id="litemaas.E017")
+        for name, limit in settings.RATE_LIMITS.items()
+        if limit is None
+    ]
+
+
+@register(SETTINGS_TAG, Tags.security)
+def doors_are_known(**kwargs: Any) -> list[CheckMessage]:
+    """What is allowed, but should be meant."""
+    found: list[CheckMessage] = []
+    if settings.DEBUG or settings.INSECURE_COOKIES:
+        return found
+    if settings.PASSWORD_SIGN_IN and settings.SIGN_IN_PROVIDERS:
+        hint = (
+            "Passwords go past the provider's second factor; set PASSWORD_SIGN_IN=0 once the first sign-in has worked."
+        )
+        found.append(Warning("Passwords are on beside a sign-in provider.", hint=hint, id="litemaas.W004"))
+    if not settings.METRICS_TOKEN:
+        hint = "Set METRICS_TOKEN, and let Prometheus send it."
+        found.append(Warning("/metrics is closed: there is no METRICS_TOKEN.", hint=hint, id="litemaas.W003"))
+    return found
+
+
 @register(SETTINGS_TAG)
 def litellm_is_configured(**kwargs: Any) -> list[CheckMessage]:
     """Without LiteLLM the portal runs, but nothing that it hands out will work."""
@@ -64,6 +151,7 @@ def figures_make_sense(**kwargs: Any) -> list[CheckMessage]:
         "MODEL_SYNC_SECONDS": (settings.MODEL_SYNC_SECONDS, 1),
         "USAGE_SYNC_SECONDS": (settings.USAGE_SYNC_SECONDS, 1),
         "MAX_BODY_BYTES": (settings.DATA_UPLOAD_MAX_MEMORY_SIZE, 1),
+        "TRUSTED_PROXY_COUNT": (settings.TRUSTED_PROXY_COUNT, 0),
         "ACCESS_TOKEN_MINUTES": (settings.ACCESS_TOKEN_LIFETIME.total_seconds() / 60, 15),
     }
     return [

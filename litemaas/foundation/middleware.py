@@ -7,15 +7,20 @@ from http import HTTPStatus
 import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
-from rest_framework.request import Request
 
 from litemaas.foundation import errors, logs, problems
+from litemaas.foundation.addresses import client_address
 
 log = structlog.get_logger("litemaas.request")
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
-# What a column for addresses holds; a header may claim anything.
-LONGEST_ADDRESS = 64
+# Nothing of what browsers offer to pages is used here; copying to the clipboard, by the page itself, is.
+UNUSED = (
+    *("accelerometer", "autoplay", "browsing-topics", "camera", "display-capture", "encrypted-media", "fullscreen"),
+    *("geolocation", "gyroscope", "magnetometer", "microphone", "midi", "payment", "picture-in-picture"),
+    *("publickey-credentials-get", "screen-wake-lock", "serial", "usb", "xr-spatial-tracking"),
+)
+PERMISSIONS_POLICY = ", ".join([*(f"{name}=()" for name in UNUSED), "clipboard-write=(self)"])
 QUIET_PATHS = ("/static/", "/healthz/", "/metrics")
 
 
@@ -41,14 +46,17 @@ class RequestIdMiddleware:
         return response
 
 
-def client_address(request: HttpRequest | Request) -> str:
-    """The asker's address; X-Forwarded-For counts only behind as many proxies as the settings name."""
-    hops: int = settings.TRUSTED_PROXY_COUNT
-    header = str(request.headers.get("X-Forwarded-For", ""))
-    forwarded = [part.strip() for part in header.split(",") if part.strip()]
-    if hops and len(forwarded) >= hops:
-        return forwarded[-hops][:LONGEST_ADDRESS]
-    return str(request.META.get("REMOTE_ADDR", ""))
+class HeadersMiddleware:
+    """What Django's SecurityMiddleware leaves out, also for static files: who may embed answers, what pages may use."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        response.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        response.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
+        return response
 
 
 class BodyLimitMiddleware:

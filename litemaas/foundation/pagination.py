@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+import django_filters
 from django.core.paginator import Page, Paginator
 from django.db.models import Model, QuerySet
 from django.utils.translation import gettext as _
 from django_filters.rest_framework import DjangoFilterBackend
+from drf_spectacular.utils import extend_schema_field
 from rest_framework.filters import OrderingFilter
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.request import Request
@@ -20,6 +22,7 @@ if TYPE_CHECKING:  # the stubs know it as generic, Django does not
 else:
     _Paginator = Paginator
 
+TRUTH: Final = {"true": True, "false": False, "True": True, "False": False, "1": True, "0": False}
 WHOLE_NUMBER = re.compile(r"0*[1-9][0-9]{0,8}", re.ASCII)
 
 
@@ -106,3 +109,12 @@ class Order(OrderingFilter):
 
 def _own(model: type[Model]) -> tuple[str, ...]:
     return tuple(str(name) for name in model._meta.ordering or ())
+
+
+@extend_schema_field({"type": "boolean"})
+class Truth(django_filters.TypedChoiceFilter):
+    """True or false; django-filter's own would take anything else for "do not care"."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        choices = [(sent, sent) for sent in TRUTH]
+        super().__init__(choices=choices, coerce=lambda sent: TRUTH[sent], **kwargs)

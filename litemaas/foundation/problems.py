@@ -16,9 +16,11 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from rest_framework import exceptions as drf
+from rest_framework.request import Request
 from rest_framework.views import set_rollback
 
-from litemaas.foundation import errors, logs
+from litemaas.foundation import errors, logs, rate_limits
+from litemaas.foundation.addresses import client_address, network
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +28,9 @@ PROBLEM_JSON = "application/problem+json"
 FORM_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 # A form that met one of these goes back to its page with a message; who may not, or sees nothing, is told so.
 ABOUT_THE_STATE = frozenset({HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.TOO_MANY_REQUESTS})
+
+# Refresh tokens come in the body.
+REFUSED_TOKENS = frozenset({"token_not_valid", "token_reused", "token_revoked"})
 
 DRF_EQUIVALENTS: tuple[tuple[type[Exception], type[errors.DomainError]], ...] = (
     (drf.ParseError, errors.Malformed),
@@ -116,7 +121,22 @@ def api_exception_handler(exception: Exception, context: dict[str, Any]) -> Http
         error.message = _words_of(exception) or error.message
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
         log.warning("unavailable", code=error.code, error=str(exception))
-    return _api_response(error)
+    return _api_response(_limited(context["request"], error))
+
+
+def _limited(request: Request, error: errors.DomainError) -> errors.DomainError:
+    """A token that was refused counts for its sender's address, so that guessing ends; good ones are never counted.
+
+    Passwords have a count of their own, and who shows nothing guesses nothing.
+    """
+    shown = "Authorization" in request.headers or error.code in REFUSED_TOKENS
+    if error.status != HTTPStatus.UNAUTHORIZED or not shown:
+        return error
+    try:
+        rate_limits.spend("refused_tokens", network(client_address(request)))
+    except errors.RateLimited as limited:
+        return limited
+    return error
 
 
 def _words_of(exception: drf.APIException) -> str:

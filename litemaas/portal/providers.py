@@ -16,8 +16,9 @@ from accounts.attempts import SILENT, SOMEBODY_ELSE, Attempt
 from accounts.rbac import role_of
 from accounts.views import enter
 from litemaas import sign_in
-from litemaas.foundation import logs
+from litemaas.foundation import logs, rate_limits
 from litemaas.foundation.access import PUBLIC, access
+from litemaas.foundation.addresses import client_address, network
 from litemaas.foundation.errors import DomainError, Malformed
 from litemaas.foundation.navigation import back_to
 from litemaas.foundation.providers import OIDC, Provider
@@ -38,10 +39,11 @@ def leave(request: HttpRequest, name: str) -> HttpResponse:
         prompt = ""
     if role_of(request.user) is not None and prompt != SILENT:
         return redirect(back)
+    rate_limits.spend("sign_in_starts", network(client_address(request)))
     try:
         return redirect(sign_in.leave_for(request, provider, back=back, prompt=prompt))
     except DomainError as error:
-        sign_in.note_failure(provider, error)
+        _note_of_anybody(provider, error)
         return _failed(request, provider, error, back=back, silent=prompt == SILENT)
 
 
@@ -53,9 +55,10 @@ def come_back(request: HttpRequest, name: str) -> HttpResponse:
     try:
         attempt = attempts.take(request.session, provider, request.GET.get("state", ""))
     except Malformed as error:
+        rate_limits.spend("unknown_callbacks", network(client_address(request)))
         # Some providers forget the state when they refuse; nothing hangs on it then but the words of the page.
         failure = attempts.refusal(provider, said) if said and error.code == "sign_in_unknown" else error
-        sign_in.note_failure(provider, failure)
+        _note_of_anybody(provider, failure)
         return _failed(request, provider, failure, back=resolve_url("home"))
     if said:
         failure = attempts.refusal(provider, said)
@@ -66,6 +69,14 @@ def come_back(request: HttpRequest, name: str) -> HttpResponse:
         return _enter(request, provider, attempt)
     except DomainError as error:
         return _failed(request, provider, error, back=attempt.back, silent=attempt.silent)
+
+
+def _note_of_anybody(provider: Provider, error: DomainError) -> None:
+    """Write a failure into the audit log that anybody can cause without a provider, but let nobody fill it that way."""
+    if rate_limits.allows("unknown_callbacks_recorded", rate_limits.EVERYBODY):
+        sign_in.note_failure(provider, error)
+    else:
+        log.warning("sign_in_not_recorded", provider=provider.name, reason=error.code)
 
 
 def _enter(request: HttpRequest, provider: Provider, attempt: Attempt) -> HttpResponse:

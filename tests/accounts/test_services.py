@@ -294,6 +294,10 @@ def test_the_audit_log_is_filtered_and_trap_43_its_dates_are_inclusive(api: Api,
     assert found(f"actor={ada.pk}") == ["ada"]
     assert found(f"target={ada.pk}&action=user.created") == ["system"]
     assert found("search=n3") == ["n3"]
+    AuditEvent.objects.create(actor_name="n5", action="x.y", category="x", success=False)
+    assert found("category=x&success=false") == ["n5"]
+    assert found("category=x&success=true&end=2026-02-28") == ["n0"]
+    assert wrong_fields(api(ann).get(f"{AUDIT}?success=perhaps")) == ["success"]
 
 
 # --- What tidies up --------------------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ import shutil
 from typing import Any
 
 import pytest
-from django.conf import settings as product
 from django.test import Client
 from playwright.sync_api import Page, sync_playwright
 
@@ -33,13 +32,16 @@ def complaints(shown: Page, base: str) -> list[str]:
     return heard
 
 
-def test_pages_are_quiet_and_fit_a_phone(real_transactions: None, live_server: Any) -> None:
+def test_pages_are_quiet_and_fit_a_phone(real_transactions: None, live_server: Any, settings: Any) -> None:
+    # As INSECURE_COOKIES does: browsers take the usual ones over HTTPS alone.
+    settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME = "sessionid", "csrftoken"
+    settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = False
     ann = make_person("ann", Role.ADMIN)
     model = Model.objects.create(id="gpt-4o", provider="openai", mode="chat")
     wish = create_subscription(ann, model=model.id)
     client = Client()
     client.force_login(ann)
-    cookie = {"name": product.SESSION_COOKIE_NAME, "value": client.cookies[product.SESSION_COOKIE_NAME].value}
+    cookie = {"name": "sessionid", "value": client.cookies["sessionid"].value}
     addresses = ["/admin/", listing(type(ann)), listing(Model), page(ann), page(wish), page(model, "restrict")]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)

@@ -48,7 +48,8 @@ def test_keys_are_blocked_and_unblocked_with_a_reason(key: ApiKey, ann: User, br
     assert ApiKey.objects.get().status == before, "asking changes nothing"
     answer = browser(ann).post(page(key, verb), {"reason": "leaked?"}, follow=True)
     assert ApiKey.objects.get().status == after
-    assert AuditEvent.objects.get(action=f"apikey.{verb}ed").details == {"reason": "leaked?"}
+    recorded = AuditEvent.objects.get(action=f"apikey.{verb}ed").details
+    assert recorded == {"old": before, "new": after, "reason": "leaked?"}
     assert key.name in messages(answer)[0]
 
 

@@ -137,7 +137,11 @@ def test_blocking_and_unblocking_answer_with_the_resource(api: Api, ann: User, a
     assert api(ada).get(url).json()["status"] == "blocked"
     assert api(ann).post(f"{url}/unblock").json()["status"] == "active"
     assert api(ann).post(f"{url}/unblock").json()["status"] == "active"
-    assert AuditEvent.objects.get(action="apikey.blocked").details == {"reason": "odd calls"}
+    assert AuditEvent.objects.get(action="apikey.blocked").details == {
+        "old": "active",
+        "new": "blocked",
+        "reason": "odd calls",
+    }
     assert wrong_fields(api(ann).post(f"{url}/block", {"reason": "x" * 501})) == ["reason"]
     problem_of(api(ann).post(f"/api/v1/api-keys/{uuid4()}/block"), 404)
     revoke_api_key(ada, key_id=ApiKey.objects.get().pk)

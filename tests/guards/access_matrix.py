@@ -21,7 +21,7 @@ MATRIX: Final[dict[tuple[str, str], Answers]] = {
     # --- Machines ---
     ("GET", "/healthz/live"): Answers(200, 200, 200, 200, 200),
     ("GET", "/healthz/ready"): Answers(200, 200, 200, 200, 200),
-    ("GET", "/metrics"): Answers(200, 200, 200, 200, 200),
+    ("GET", "/metrics"): Answers(401, 401, 401, 401, 401),  # for whoever knows METRICS_TOKEN
     # --- Pages ---
     ("GET", "/"): Answers(302, 200, 200, 200, 200),
     ("GET", "/api-keys"): Answers(302, 200, 200, 200, 200),

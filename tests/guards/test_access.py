@@ -41,7 +41,7 @@ OPEN = {
     "/healthz/live": "load balancers",
     "/healthz/ready": "load balancers",
     "/language": "a cookie of the reader's own",
-    "/metrics": "Prometheus; METRICS_TOKEN closes it",
+    "/metrics": "Prometheus, which knows METRICS_TOKEN",
     "/sign-in": "signing in",
     "/sign-in/<slug:name>": "signing in",
     "/sign-in/<slug:name>/callback": "signing in; the state in the session is the proof",
@@ -223,7 +223,12 @@ def world(people: dict[str, User | None], ada: User, models: list[Any], settings
 
 
 def ask(world: World, who: str, method: str, path: str) -> int:
-    """The status that a person gets, as a browser or a program would send it."""
+    """The status that a person gets."""
+    return int(answer(world, who, method, path).status_code)
+
+
+def answer(world: World, who: str, method: str, path: str) -> Any:
+    """What a person gets, as a browser or a program would send it."""
     client, person = Client(raise_request_exception=False), world.people[who]
     if person is not None:
         client.force_login(person)
@@ -234,7 +239,7 @@ def ask(world: World, who: str, method: str, path: str) -> int:
     elif method in WRITING:
         extra = {"data": body} if method == "POST" else {}
     send: Callable[..., Any] = getattr(client, method.lower())
-    return int(send(world.address(path), **extra).status_code)
+    return send(world.address(path), **extra)
 
 
 @contextmanager

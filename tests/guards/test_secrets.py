@@ -4,9 +4,11 @@ import io
 import logging
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.apps import apps
+from django.conf import settings as product
 from django.db import connection
 from django.test import Client
 from rest_framework.test import APIClient
@@ -20,11 +22,14 @@ from litemaas.foundation.once import new_ticket
 from subscriptions.models import Model, Subscription
 from tests.cast import MASTER_KEY, make_person
 from tests.guards.routes import routes
+from tests.identity_providers import SECRET as CLIENT_SECRET
 from tests.races import real_transactions
+from tests.sign_in import Company, company
 
-__all__ = ["real_transactions"]
+__all__ = ["company", "real_transactions"]
 
 PASSWORD, WRONG = "the-Password-of-Ada-7311", "a-wrong-Guess-of-Eves-5522"
+CODE = "a-made-up-Code-of-Eves-9034"
 
 
 @pytest.fixture
@@ -79,6 +84,27 @@ def tour(ada: User, client: APIClient, page: Client) -> list[str]:
     return [PASSWORD, WRONG, MASTER_KEY, first["secret"], second, *tokens]
 
 
+def tour_of_a_provider(company: Company) -> list[str]:
+    """Sign in through a provider, rightly, with a spent code, and with made-up answers; returns what was secret."""
+    issued: list[str] = []
+    sign = company.server.signed_with(company.server.key)
+
+    def remember(claims: dict[str, Any]) -> str:
+        issued.append(sign(claims))
+        return issued[-1]
+
+    company.server.sign = remember
+    address = company.server.authorize(company.leave())
+    sent = parse_qs(urlsplit(address).query)
+    assert company.come_back(address).status_code == 302
+    assert company.come_back(address).status_code == 400
+    state = parse_qs(urlsplit(company.leave(Client())).query)["state"][0]
+    made_up = f"{urlsplit(address).path}?code={CODE}&state={state}"
+    assert company.client.get(made_up).status_code == 400
+    assert company.client.get(f"{made_up}&error=access_denied&error_description={CODE}").status_code in {400, 403}
+    return [CLIENT_SECRET, CODE, sent["code"][0], sent["state"][0], state, *issued]
+
+
 def everything_shown(page: Client, ann: User) -> str:
     """Every address that can be read, as Ada and as an administrator."""
     key, model, subscription = ApiKey.objects.get(name="page"), Model.objects.get(), Subscription.objects.get()
@@ -95,12 +121,13 @@ def everything_shown(page: Client, ann: User) -> str:
     return "\n".join(shown)
 
 
+@pytest.mark.usefixtures("real_transactions")
 @pytest.mark.parametrize("reachable", [True, False], ids=["LiteLLM is there", "LiteLLM is away"])
 def test_trap_18_no_secret_is_left_anywhere(
-    real_transactions: None,
     request: pytest.FixtureRequest,
     settings: Any,
     written: io.StringIO,
+    company: Company,
     reachable: bool,  # noqa: FBT001
 ) -> None:
     settings.PASSWORD_SIGN_IN = True
@@ -113,6 +140,8 @@ def test_trap_18_no_secret_is_left_anywhere(
     Model.objects.create(id="gpt-4o", provider="openai", mode="chat")
     page = Client(raise_request_exception=False)
     secrets = tour(ada, APIClient(raise_request_exception=False), page)
+    secrets += tour_of_a_provider(company)
+    sessions = [client.cookies[product.SESSION_COOKIE_NAME].value for client in (page, company.client)]
     if reachable:
         assert {row["user_id"] for row in litellm.state.keys} == {str(ada.pk)}
         for secret in ApiKeySecret.objects.all():
@@ -125,5 +154,11 @@ def test_trap_18_no_secret_is_left_anywhere(
     assert "/api/v1/auth/token" in places["logs"]
     assert str(ada.pk) in places["tables"]
     assert "page" in places["shown"]
+    assert "sign_in_unknown" in places["audit"]
+    assert "/sign-in/company/callback" in places["logs"]
     found = {(place, secret[:12]) for place, text in places.items() for secret in secrets if secret in text}
     assert found == set()
+    # A session's key is the name of its row, and nowhere else.
+    lines = [line for line in places["tables"].splitlines() if not line.startswith("django_session: ")]
+    elsewhere = [places["logs"], places["audit"], places["shown"], "\n".join(lines)]
+    assert [key for key in sessions if any(key in text for text in elsewhere)] == []

@@ -243,7 +243,8 @@ def test_restricting_concerns_new_subscriptions_only(ada: User, eve: User, ann: 
     assert Subscription.objects.get().status == "active"
     assert create_subscription(eve, model="gpt-4o").status == "pending"
     event = AuditEvent.objects.get(action="model.changed")
-    assert (event.target_id, event.details) == ("gpt-4o", {"restricted": [False, True]})
+    changed = {"old": {"restricted": False}, "new": {"restricted": True}}
+    assert (event.target_id, event.details) == ("gpt-4o", changed)
     set_model_restricted(ann, model_id="gpt-4o", restricted=True)
     assert AuditEvent.objects.filter(action="model.changed").count() == 1
     assert not set_model_restricted(ann, model_id="gpt-4o", restricted=False).restricted

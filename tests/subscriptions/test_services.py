@@ -77,7 +77,7 @@ def test_a_cancelled_subscription_is_gone(ada: User, subscribed: list[Subscripti
         "gpt-4o-mini",
     ]
     event = AuditEvent.objects.get(action="subscription.cancelled")
-    assert (event.details, event.target_name) == ({"model": "gpt-4o"}, "ada to gpt-4o")
+    assert (event.details, event.target_name) == ({"model": "gpt-4o", "old": "active"}, "ada to gpt-4o")
     assert create_subscription(ada, model="gpt-4o").status == "active"
 
 
