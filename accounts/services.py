@@ -4,7 +4,6 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.contrib.auth import authenticate
-from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -59,12 +58,6 @@ def _refuse_guessing(account: str, address: str) -> None:
     if too_many:
         seconds = int(FAILED_WINDOW.total_seconds())
         raise RateLimited(_("Too many wrong passwords. Try again in 15 minutes."), retry_after=seconds)
-
-
-def forget_old_sessions() -> int:
-    """Remove sessions and form tickets that have expired: whoever looks at the sign-in page leaves one. Returns how
-    many."""
-    return Session.objects.filter(expire_date__lt=timezone.now()).delete()[0]
 
 
 def forget_old_failures() -> int:

@@ -8,6 +8,7 @@ from procrastinate.contrib.django import app
 from procrastinate.jobs import Status
 
 from accounts import services as accounts
+from accounts import sessions
 from litellm_sync import integration, state
 from litellm_sync import push as pushes
 from litellm_sync.client.transport import give_connection_back
@@ -58,9 +59,9 @@ async def tidy(context: JobContext, /, timestamp: int, **_later: Any) -> None:
 @app.periodic(cron="*/15 * * * *")
 @app.task(name="accounts.forget_old_failures", queueing_lock="accounts.forget_old_failures")
 def forget_old_failures(timestamp: int, **_later: Any) -> None:
-    """Every quarter of an hour: failed sign-ins that no longer count, sessions that have expired."""
+    """Every quarter of an hour: failed sign-ins that no longer count, sessions and tokens that are over."""
     try:
         accounts.forget_old_failures()
-        accounts.forget_old_sessions()
+        sessions.forget_old_sign_ins()
     finally:
         give_connection_back()
