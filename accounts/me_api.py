@@ -36,14 +36,18 @@ class CredentialView(APIView):
 
 
 @access(Permission.PROFILE_READ)
-class SignInsView(APIView):
+class SignInsView(generics.GenericAPIView[Any]):
     """Where one is signed in."""
 
-    @extend_schema(responses=SignInSerializer(many=True))
+    serializer_class = SignInSerializer
+    filter_backends = ()
+
+    @extend_schema(operation_id="me_sessions_list", responses=SignInSerializer(many=True))
     def get(self, request: Request) -> Response:
-        """Browsers and programs, this one first, then the last used; all of them, on one page."""
+        """Browsers and programs, this one first, then the last used."""
         found = sessions.sign_ins_of(signed_in(request), current=credentials.sign_in_id(request))
-        return Response(SignInSerializer(found, many=True).data)
+        page: Any = self.paginate_queryset(found)  # type: ignore[arg-type]  # pages of a list are pages too
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     @extend_schema(responses={204: None})
     @access(SIGNED_IN)

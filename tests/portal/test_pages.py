@@ -7,13 +7,13 @@ from urllib.parse import quote
 
 import pytest
 from django.conf import settings
-from django.contrib.sessions.backends.db import SessionStore
 from django.db import OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import User
+from accounts.session_store import SessionStore
 from apikeys.models import ApiKey
 from apikeys.services import create_api_key
 from subscriptions.models import Model, Subscription
