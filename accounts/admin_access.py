@@ -61,7 +61,7 @@ class BrowserSessionPage(AdminPage):
     intro = _("Where people are signed in, and for a week where they were. What the browser shows is kept nowhere.")
     empty = _("Nobody has signed in with a browser.")
     audited = False
-    list_display = ("person", "state", "where", "began", "used")
+    list_display = ("began", "person", "state", "where", "used")
     list_filter = (ByState, ByUser)
     list_select_related = ("user",)
     search_fields = ("user__username", "=address")

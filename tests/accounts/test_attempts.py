@@ -90,7 +90,7 @@ def test_attempt_that_cannot_be_read_any_more_is_told_as_too_old(company: Compan
     assert_refused(company, company.come_back(address), 400, "sign_in_expired")
 
 
-# --- Confirmation that is overdue ---------------------------------------------------------------------------------------
+# --- Confirmation that is overdue ------------------------------------------------------------------------------------
 
 
 def test_forms_and_programs_wait_for_a_confirmation_that_is_long_overdue(company: Company) -> None:
