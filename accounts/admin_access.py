@@ -72,7 +72,7 @@ class BrowserSessionPage(AdminPage):
         Verb(
             "end",
             _("End the session"),
-            "log-out",
+            "logout",
             Permission.SESSIONS_END,
             end_session,
             _("The person is signed out there at once and can sign in again. To keep somebody out, deactivate them."),
@@ -145,7 +145,7 @@ class PersonalTokenPage(AdminPage):
         Verb(
             "revoke",
             _("Revoke"),
-            "shield-off",
+            "delete_forever",
             Permission.TOKENS_REVOKE,
             revoke_token,
             _("Every script that uses it is refused from that moment. This cannot be undone."),
