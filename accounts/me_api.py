@@ -49,7 +49,7 @@ class SignInsView(generics.GenericAPIView[Any]):
         page: Any = self.paginate_queryset(found)  # type: ignore[arg-type]  # pages of a list are pages too
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
-    @extend_schema(responses={204: None})
+    @extend_schema(operation_id="me_sessions_destroy_others", responses={204: None})
     @access(SIGNED_IN)
     def delete(self, request: Request) -> Response:
         """Sign out everywhere but here, at once. Personal access tokens stay."""

@@ -65,6 +65,15 @@ class BrowserSession(models.Model):
 
     objects = BrowserSessionQuerySet.as_manager()
 
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(ended_at=None, ended_by="")
+                | Q(ended_at__isnull=False, ended_by__in=(Ending.ELSEWHERE, Ending.ADMIN)),
+                name="browser_session_ended_by_somebody",
+            ),
+        )
+
     def __str__(self) -> str:
         return str(self.id)
 

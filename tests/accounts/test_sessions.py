@@ -202,6 +202,21 @@ def test_request_that_still_runs_does_not_bring_an_ended_session_back(ada_signs_
     assert client.get("/usage").status_code == 302
 
 
+def test_request_whose_session_ends_while_it_runs_is_told_to_sign_in(
+    ada_signs_in: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = ada_signs_in()
+
+    def end_meanwhile(session: Any, _place: Any) -> None:
+        session["something"] = "to save"
+        sessions.end_other_sign_ins(User.objects.get(), current=None)
+
+    monkeypatch.setattr(sessions, "note_session_use", end_meanwhile)
+    response = client.get("/usage")
+    assert response.status_code == 401
+    assert 'href="/sign-in"' in response.content.decode()
+
+
 def test_session_of_somebody_who_was_deleted_is_gone(ada_signs_in: Callable[..., Client]) -> None:
     client = ada_signs_in()
     User.objects.all().delete()
