@@ -1,7 +1,7 @@
 """The only place that says where a request comes from in words: the browser or program, its system, its address."""
 
 import re
-from typing import Any, Final, TypedDict
+from typing import Final, TypedDict
 
 import structlog
 from django.http import HttpRequest
@@ -56,10 +56,10 @@ def device(agent: str) -> str:
     if not agent.startswith("Mozilla/"):
         program = PROGRAM.match(agent)
         return program[1] if program else _("Unknown device")
-    names: Any = {"browser": _first(BROWSERS, agent), "system": _first(SYSTEMS, agent)}
-    if names["browser"] and names["system"]:
-        return _("%(browser)s on %(system)s") % names
-    return names["browser"] or names["system"] or _("Unknown device")
+    browser, system = _first(BROWSERS, agent), _first(SYSTEMS, agent)
+    if browser and system:
+        return _("%(browser)s on %(system)s") % {"browser": browser, "system": system}
+    return browser or system or _("Unknown device")
 
 
 def _first(known: tuple[tuple[str, str], ...], agent: str) -> str:

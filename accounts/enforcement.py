@@ -40,7 +40,7 @@ class BrowserSessionAuthentication(SessionAuthentication):
         """Raises NotAuthenticated for a session that its provider should have confirmed long ago."""
         found = super().authenticate(request)
         if found is not None:
-            provider_sessions.require_confirmed(request.session)  # type: ignore[attr-defined]  # Django's request has it
+            provider_sessions.require_confirmed(request.session)
         return found
 
 
@@ -54,7 +54,7 @@ class AccessPermission(BasePermission):
         try:
             enforce_api_access(request.user, permission)
         except NotAuthenticated:
-            raise sessions.why_nobody(request.session) from None  # type: ignore[attr-defined]  # as above
+            raise sessions.why_nobody(request.session) from None
         if isinstance(request.auth, personal_tokens.Grant):
             personal_tokens.require_scope(request.auth, request.method or "", permission)
         return True

@@ -46,7 +46,7 @@ class SignInsView(generics.GenericAPIView[Any]):
     def get(self, request: Request) -> Response:
         """Browsers and programs, this one first, then the last used."""
         found = sessions.sign_ins_of(signed_in(request), current=credentials.sign_in_id(request))
-        page: Any = self.paginate_queryset(found)  # type: ignore[arg-type]  # pages of a list are pages too
+        page: Any = self.paginate_queryset(found)
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     @extend_schema(operation_id="me_sessions_destroy_others", responses={204: None})

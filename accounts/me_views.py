@@ -93,7 +93,9 @@ def token_revoke(request: SignedInRequest, token_id: UUID) -> HttpResponse:
     """Ask once, naming the token; then revoke it."""
     token = get_object_or_404(PersonalToken, user=request.user, pk=token_id)
     form = RevokeTokenForm(request.POST if request.method == "POST" else None)
-    if form.is_valid() and perform(form, personal_tokens.revoke_personal_token, request.user, token_id=token_id):
-        messages.success(request, _("“%(name)s” is revoked and refused from now on.") % {"name": token.name})
-        return redirect("profile-tokens")
+    if form.is_valid():
+        revoked = perform(form, personal_tokens.revoke_personal_token, request.user, token_id=token_id)
+        if revoked:
+            messages.success(request, _("“%(name)s” is revoked and refused from now on.") % {"name": revoked.name})
+            return redirect("profile-tokens")
     return render(request, "accounts/token_revoke.html", {"token": token, "form": form})

@@ -45,7 +45,7 @@ class SessionStore(SessionBase):
     def create(self) -> None:
         """A new row under a key that nobody has."""
         while True:
-            self._session_key = self._get_new_session_key()
+            self._session_key = self._get_new_session_key()  # type: ignore[attr-defined]  # the stubs leave it out
             try:
                 self.save(must_create=True)
             except CreateError:
@@ -57,7 +57,7 @@ class SessionStore(SessionBase):
         """Write what is kept. Raises UpdateError for a session that was ended since it was read."""
         if self.session_key is None:
             return self.create()
-        data, now = self._get_session(no_load=must_create), timezone.now()
+        data, now = self._get_session(no_load=must_create), timezone.now()  # type: ignore[attr-defined]  # as above
         person: str | None = data.get(SESSION_KEY)
         new: dict[str, Any] = {"data": self.encode(data), "seen_at": now}
         if must_create or self.row is None or str(self.row.user_id or "") != (person or ""):

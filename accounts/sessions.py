@@ -13,6 +13,7 @@ from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.models import Session
 from django.db import connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -97,9 +98,9 @@ def end_sign_in(actor: User, *, sign_in_id: UUID) -> None:
 
     Everybody may, whatever the role: whoever lost a computer must be able to lock it out.
     """
-    mine = {"user": actor, "pk": sign_in_id}
+    mine: dict[str, Any] = {"user": actor, "pk": sign_in_id}
     with transaction.atomic():
-        if _end(actor, **mine):
+        if _end(actor, user=actor, pk=sign_in_id):
             audit.record(actor, audit.Action.SESSION_ENDED, actor, session=str(sign_in_id))
             return
     if not (BrowserSession.objects.filter(**mine).exists() or RefreshFamily.objects.filter(**mine).exists()):
@@ -109,7 +110,9 @@ def end_sign_in(actor: User, *, sign_in_id: UUID) -> None:
 def end_sign_in_of(actor: User, row: BrowserSession) -> None:
     """End somebody's session, for administrators; again changes nothing."""
     rbac.require(actor, rbac.Permission.SESSIONS_END, row)
-    owner = User.objects.get(pk=row.user_id)
+    owner = row.user
+    if owner is None:
+        raise NotFound
     with transaction.atomic():
         if _end(actor, user=owner, pk=row.pk):
             audit.record(actor, audit.Action.SESSION_ENDED, owner, session=str(row.pk))
@@ -140,8 +143,9 @@ def end_all_sign_ins(actor: User, user: User) -> int:
 def _end(actor: User, *, besides: UUID | None = None, user: User, **which: Any) -> int:
     now = timezone.now()
     ending = Ending.ELSEWHERE if actor.pk == user.pk else Ending.ADMIN
-    browsers = BrowserSession.objects.alive(now).filter(user=user, **which).exclude(pk=besides)
-    families = RefreshFamily.objects.filter(user=user, revoked_at=None, expires_at__gt=now, **which).exclude(pk=besides)
+    others = Q() if besides is None else ~Q(pk=besides)
+    browsers = BrowserSession.objects.alive(now).filter(others, user=user, **which)
+    families = RefreshFamily.objects.filter(others, user=user, revoked_at=None, expires_at__gt=now, **which)
     # What the session kept goes with it; only why it ended stays, to be told.
     return browsers.update(ended_at=now, ended_by=ending, data="") + families.update(revoked_at=now)
 

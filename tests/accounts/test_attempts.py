@@ -5,12 +5,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from django.conf import settings as product
 from django.test import Client
 
 from accounts.attempts import MOST
 from accounts.models import SignInAttempt
-from litemaas.foundation import crypto
 from tests.answers import problem_of
 from tests.races import at_once, real_transactions
 from tests.sign_in import Company, assert_refused, is_signed_in
@@ -86,7 +86,7 @@ def test_nothing_of_an_attempt_stands_in_the_database_in_clear(company: Company)
 
 def test_attempt_that_cannot_be_read_any_more_is_told_as_too_old(company: Company, settings: Any) -> None:
     address = company.server.authorize(company.leave())
-    settings.ENCRYPTION_KEYS = [crypto.Fernet.generate_key().decode()]
+    settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
     assert_refused(company, company.come_back(address), 400, "sign_in_expired")
 
 

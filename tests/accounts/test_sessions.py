@@ -158,12 +158,12 @@ def test_sign_in_changes_the_key_so_that_nobody_can_fix_it_before(ada_signs_in: 
     planted["anything"] = "of the attacker's"
     planted.create()
     victim = Client(raise_request_exception=False)
-    victim.cookies[product.SESSION_COOKIE_NAME] = planted.session_key
+    victim.cookies[product.SESSION_COOKIE_NAME] = str(planted.session_key)
     ada_signs_in(victim)
     assert victim.get("/usage").status_code == 200
-    assert cookie(victim) != planted.session_key
+    assert cookie(victim) != str(planted.session_key)
     attacker = Client(raise_request_exception=False)
-    attacker.cookies[product.SESSION_COOKIE_NAME] = planted.session_key
+    attacker.cookies[product.SESSION_COOKIE_NAME] = str(planted.session_key)
     assert attacker.get("/usage").status_code == 302
     assert not SessionStore().exists(planted.session_key)
 
@@ -174,7 +174,7 @@ def test_sign_in_begins_both_lifetimes_anew(ada_signs_in: Callable[..., Client])
     store["seen"] = "the sign-in page"
     store.create()
     BrowserSession.objects.update(begun_at=timezone.now() - timedelta(hours=11))
-    client.cookies[product.SESSION_COOKIE_NAME] = store.session_key
+    client.cookies[product.SESSION_COOKIE_NAME] = str(store.session_key)
     ada_signs_in(client)
     assert row_of(client).begun_at > timezone.now() - timedelta(minutes=1)
 

@@ -70,7 +70,7 @@ def test_the_schema_says_how_to_be_known(schema: dict[str, Any]) -> None:
         "bearerFormat": "JWT",
     }
     assert schema["components"]["securitySchemes"]["personalToken"]["bearerFormat"] == "lmp_…"
-    ways = [{"personalToken": []}, {"accessToken": []}, {"cookieAuth": []}]
+    ways: list[dict[str, list[str]]] = [{"personalToken": []}, {"accessToken": []}, {"cookieAuth": []}]
     assert schema["paths"]["/api/v1/me"]["get"]["security"] == ways
 
 
