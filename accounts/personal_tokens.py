@@ -26,9 +26,16 @@ from litemaas.foundation.errors import Invalid, NotAuthenticated, NotFound, Perm
 
 SCHEME: Final = b"bearer"
 SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
-# A token that leaked must not be able to make itself a successor, or to lock its owner out.
+# A token that leaked must not be able to stay by another way in, or to lock its owner out.
 FOR_PEOPLE_ONLY: Final = frozenset(
-    {rbac.Permission.SESSIONS_END, rbac.Permission.TOKENS_CREATE, rbac.Permission.TOKENS_REVOKE}
+    {
+        rbac.Permission.SESSIONS_END,
+        rbac.Permission.TOKENS_CREATE,
+        rbac.Permission.TOKENS_REVOKE,
+        rbac.Permission.USERS_CREATE,
+        rbac.Permission.USERS_GRANT,
+        rbac.Permission.USERS_LINK,
+    }
 )
 # A script that goes on with an ended token would fill the audit log.
 REFUSAL_NOTED_EVERY: Final = timedelta(hours=1)
@@ -103,7 +110,7 @@ def _check(name: str, scope: str, days: int) -> None:
         message = _("The scopes are: %(scopes)s.") % {"scopes": ", ".join(TokenScope.values)}
         raise Invalid(message, code="unknown_scope", field="scope")
     if not 1 <= days <= settings.PERSONAL_TOKEN_MAX_DAYS:
-        message = _("A token lives at least one day and at most %(maximum)s.")
+        message = _("A token lives from one day to %(maximum)s days.")
         raise Invalid(message % {"maximum": settings.PERSONAL_TOKEN_MAX_DAYS}, code="token_days", field="days")
 
 
