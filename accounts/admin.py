@@ -9,7 +9,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from accounts import admin_audit  # noqa: F401 -- its pages register themselves
+from accounts import admin_access, admin_audit  # noqa: F401 -- their pages register themselves
 from accounts.admin_cells import cell, flag, goto, link, spend, sync
 from accounts.admin_filters import ByActive, ByRole, BySync
 from accounts.admin_page import SECTION_ROWS, AdminPage, listing

@@ -14,6 +14,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from accounts import rbac, serializers, services, tokens
+from accounts.devices import place_of
 from accounts.enforcement import signed_in
 from accounts.models import AuditEvent, AuditQuerySet, User
 from litemaas.foundation.access import PUBLIC, access
@@ -38,7 +39,7 @@ class TokenView(APIView):
         """Five wrong passwords for an account in 15 minutes are answered 429."""
         data = validated(serializers.CredentialsSerializer(data=request.data))
         user = services.sign_in_with_password(**data, address=client_address(request))
-        return Response(serializers.TokenPairSerializer(tokens.generate_token_pair(user)).data)
+        return Response(serializers.TokenPairSerializer(tokens.generate_token_pair(user, place_of(request))).data)
 
 
 @access(PUBLIC)
@@ -51,7 +52,7 @@ class TokenRefreshView(APIView):
     def post(self, request: Request) -> Response:
         """A refresh token that is used twice ends its whole family."""
         data = validated(serializers.RefreshSerializer(data=request.data))
-        return Response(serializers.TokenPairSerializer(tokens.refresh_token(data["refresh"])).data)
+        return Response(serializers.TokenPairSerializer(tokens.refresh_token(data["refresh"], place_of(request))).data)
 
 
 @access(PUBLIC)

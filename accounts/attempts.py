@@ -1,27 +1,34 @@
 """One try to sign in through a provider: what ties the answer to the browser that left for the provider.
 
-The session holds it, so a state that another browser began is unknown here, and each is good for one answer.
+The session holds who the browser is, so a state that another browser began is unknown here; each is good for one
+answer. The attempts themselves are rows: two tabs that leave at the same moment would overwrite one another's session.
 """
 
+import json
 import secrets
-import time
 from dataclasses import dataclass, field
-from typing import Any, Final
+from datetime import timedelta
+from typing import Final
 
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
-from mozilla_django_oidc.utils import add_state_and_verifier_and_nonce_to_session, generate_code_challenge
+from mozilla_django_oidc.utils import generate_code_challenge
 
 from accounts import provider_http
+from accounts.ways_in import SignInAttempt
+from litemaas.foundation import crypto
 from litemaas.foundation.errors import DomainError, Malformed, NotAuthenticated, PermissionDenied
 from litemaas.foundation.providers import Provider
 
-# mozilla-django-oidc's own name, whose functions keep at most 50 of them in a session.
-STATES: Final = "oidc_states"
+# Which browser it is, in its session; it stays the same when the session gets a new key at the sign-in.
+BROWSER: Final = "sign_in_browser"
+# Tabs that one browser may have at providers at the same time; the oldest has to begin anew.
+MOST: Final = 20
 # People look for their second factor meanwhile.
-LIFETIME_SECONDS: Final = 15 * 60
+LIFETIME: Final = timedelta(minutes=15)
 # Values of prompt: show nothing; ask who it is, although somebody is signed in there.
 SILENT: Final = "none"
 SOMEBODY_ELSE: Final = "login"
@@ -71,7 +78,7 @@ class Attempt:
 
 
 def begin(request: HttpRequest, provider: Provider, *, back: str, prompt: str = "") -> Attempt:
-    """A new attempt, kept in the browser's session."""
+    """A new attempt of this browser."""
     attempt = Attempt(
         state=secrets.token_urlsafe(32),
         nonce=secrets.token_urlsafe(32),
@@ -80,11 +87,14 @@ def begin(request: HttpRequest, provider: Provider, *, back: str, prompt: str = 
         back=back,
         prompt=prompt,
     )
-    sent = {"nonce": attempt.nonce, "code_challenge": "kept with its verifier"}
-    add_state_and_verifier_and_nonce_to_session(request, attempt.state, sent, attempt.code_verifier)
-    more = {"provider": provider.name, "redirect_uri": attempt.redirect_uri, "back": back, "prompt": prompt}
-    request.session[STATES][attempt.state] |= more
-    request.session.modified = True
+    if BROWSER not in request.session:
+        request.session[BROWSER] = secrets.token_urlsafe(32)
+    browser = crypto.secret_digest(request.session[BROWSER])
+    kept = [attempt.nonce, attempt.code_verifier, attempt.redirect_uri, attempt.back, attempt.prompt]
+    sealed, digest = str(crypto.encrypt(json.dumps(kept))), crypto.secret_digest(attempt.state)
+    SignInAttempt.objects.create(state=digest, browser=browser, provider=provider.name, sealed=sealed)
+    newest = SignInAttempt.objects.filter(browser=browser).order_by("-begun_at")
+    SignInAttempt.objects.filter(pk__in=list(newest.values_list("pk", flat=True)[MOST:])).delete()
     return attempt
 
 
@@ -94,21 +104,24 @@ def redirect_uri(request: HttpRequest, provider: Provider) -> str:
 
 
 def take(session: SessionBase, provider: Provider, state: str) -> Attempt:
-    """The attempt that an answer belongs to, which is spent by it: the session is saved before anybody is asked.
+    """The attempt that an answer belongs to, which is spent by it, before anybody is asked.
 
     Raises Malformed when this browser began none with this state, and when it took too long.
     """
-    states: dict[str, Any] = session.get(STATES, {})
-    found = states.get(state)
-    if found is None or found.get("provider") != provider.name:
+    browser = crypto.secret_digest(str(session.get(BROWSER, "")))
+    found = SignInAttempt.objects.filter(state=crypto.secret_digest(state), browser=browser, provider=provider.name)
+    attempt = found.first()
+    # Of two answers at the same moment one deletes the row, and the other finds none.
+    if attempt is None or not found.delete()[0]:
         message = _("This answer does not belong to a sign-in that was begun in this browser.")
         raise Malformed(message, code="sign_in_unknown")
-    del states[state]
-    session[STATES] = states
-    session.save()
-    if found["added_on"] < time.time() - LIFETIME_SECONDS:
+    if attempt.begun_at < timezone.now() - LIFETIME:
         raise Malformed(_("The sign-in took too long."), code="sign_in_expired")
-    return Attempt(state, found["nonce"], found["code_verifier"], found["redirect_uri"], found["back"], found["prompt"])
+    try:
+        kept: list[str] = json.loads(crypto.decrypt(attempt.sealed))
+    except crypto.DecryptionFailed as error:  # the key was changed meanwhile
+        raise Malformed(_("The sign-in took too long."), code="sign_in_expired") from error
+    return Attempt(state, *kept)
 
 
 def refusal(provider: Provider, error: str) -> DomainError:

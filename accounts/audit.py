@@ -29,6 +29,7 @@ class Action(enum.StrEnum):
     MODELS_SYNCED = "models.synced"
     PROFILE_CHANGED = "profile.changed"
     PUSH_RETRIED = "push.retried"
+    SESSION_ENDED = "session.ended"
     SIGN_IN_FAILED = "sign_in.failed"
     SIGN_IN_SUCCEEDED = "sign_in.succeeded"
     SIGN_OUT_SUCCEEDED = "sign_out.succeeded"
@@ -39,6 +40,7 @@ class Action(enum.StrEnum):
     SUBSCRIPTION_REVIEW_REQUESTED = "subscription.review_requested"
     SYNC_REQUESTED = "sync.requested"
     TEAM_CREATED = "team.created"
+    TOKEN_CREATED = "token.created"  # noqa: S105 -- the name of an action
     TOKEN_REFUSED = "token.refused"  # noqa: S105 -- the name of an action
     TOKEN_REVOKED = "token.revoked"  # noqa: S105 -- the name of an action
     USER_CREATED = "user.created"

@@ -1,12 +1,13 @@
 """Where the marker of foundation.access is enforced for both faces; deny by default."""
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django.http import HttpRequest
+from rest_framework.authentication import SessionAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from accounts import rbac
+from accounts import personal_tokens, provider_sessions, rbac, sessions
 from accounts.models import User
 from litemaas.foundation.access import PUBLIC, SIGNED_IN, required
 from litemaas.foundation.errors import NotAuthenticated, PermissionDenied
@@ -32,11 +33,28 @@ def signed_in(request: HttpRequest | Request) -> User:
     return cast("User", request.user)
 
 
+class BrowserSessionAuthentication(SessionAuthentication):
+    """The cookie of the portal, for its own pages and for people who try the API out in their browser."""
+
+    def authenticate(self, request: Request) -> tuple[Any, None] | None:
+        """Raises NotAuthenticated for a session that its provider should have confirmed long ago."""
+        found = super().authenticate(request)
+        if found is not None:
+            provider_sessions.require_confirmed(request.session)
+        return found
+
+
 class AccessPermission(BasePermission):
-    """DRF's default permission: the marker of the action, else of the viewset."""
+    """DRF's default permission: the marker of the action, else of the viewset; and the scope of a personal token."""
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
         """Raises the error itself, so that its code reaches the answer."""
         action = getattr(view, "action", None) or request.method.lower() if request.method else None
-        enforce_api_access(request.user, required(view, action))
+        permission = required(view, action)
+        try:
+            enforce_api_access(request.user, permission)
+        except NotAuthenticated:
+            raise sessions.why_nobody(request.session) from None
+        if isinstance(request.auth, personal_tokens.Grant):
+            personal_tokens.require_scope(request.auth, request.method or "", permission)
         return True

@@ -12,8 +12,9 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from django_htmx.http import HttpResponseClientRedirect
 
-from accounts import provider_sessions, rbac
+from accounts import provider_sessions, rbac, sessions
 from accounts.attempts import SILENT
+from accounts.devices import place_of
 from accounts.enforcement import enforce_api_access
 from accounts.models import User
 from litemaas.foundation import preferences, problems
@@ -76,19 +77,33 @@ class AccessMiddleware:
             return None
         try:
             enforce_api_access(request.user, marked)
-        except NotAuthenticated as error:
+        except NotAuthenticated:
+            why = sessions.why_nobody(request.session)
             if problems.is_api(request) or request.method != "GET":
-                return problems.response_for(request, error)
-            return _to_sign_in(request)
+                return problems.response_for(request, why)
+            return _to_sign_in(request, why)
         except DomainError as error:
             return problems.response_for(request, error)
         return None
+
+
+class SessionUseMiddleware:
+    """Note that a session was used, and from where; a request that did not read its session costs nothing."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        sessions.note_session_use(request.session, place_of(request))
+        return response
 
 
 class RenewalMiddleware:
     """Have the provider confirm now and then that its session lives on, so that its end is the portal's end too.
 
     Only a page that somebody reads is sent away for it: a form would lose what was typed, a program cannot follow.
+    Those are let through for a while (RENEWAL_GRACE), and then told to open a page.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -101,23 +116,35 @@ class RenewalMiddleware:
         self, request: HttpRequest, view: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> HttpResponse | None:
         """To the provider and back, without a question to anybody."""
-        if request.method != "GET" or problems.is_api(request) or required(view) == PUBLIC:
+        if problems.is_api(request) or required(view) == PUBLIC:
             return None
         name = provider_sessions.due(request.session) if isinstance(request.user, User) else ""
         if not name:
             return None
+        if request.method != "GET":
+            return self._unless_overdue(request)
         fragment = request.headers.get("HX-Request") == "true"
         back = request.headers.get("HX-Current-URL", "") if fragment else request.get_full_path()
         query = urlencode({"next": back, "prompt": SILENT})
         address = f"{resolve_url('sign-in-leave', name=name)}?{query}"
         return HttpResponseClientRedirect(address) if fragment else HttpResponseRedirect(address)
 
+    def _unless_overdue(self, request: HttpRequest) -> HttpResponse | None:
+        try:
+            provider_sessions.require_confirmed(request.session)
+        except NotAuthenticated as error:
+            return problems.response_for(request, error)
+        return None
 
-def _to_sign_in(request: HttpRequest) -> HttpResponse:
-    """To the sign-in page and back again; it says so when there was a session that has ended."""
+
+def _to_sign_in(request: HttpRequest, why: NotAuthenticated) -> HttpResponse:
+    """To the sign-in page and back again; it says why where there was a session that is over."""
     query = urlencode({"next": request.get_full_path()})
     response = HttpResponseRedirect(f"{resolve_url(settings.LOGIN_URL)}?{query}")
-    if request.COOKIES.get(settings.SESSION_COOKIE_NAME) or request.COOKIES.get(WAS_SIGNED_IN):
+    if why.code != NotAuthenticated.code:
+        messages.info(request, str(why.message))
+        preferences.forget(response, WAS_SIGNED_IN)
+    elif request.COOKIES.get(settings.SESSION_COOKIE_NAME) or request.COOKIES.get(WAS_SIGNED_IN):
         messages.info(request, _("Your session has ended; sign in to go on."))
         preferences.forget(response, WAS_SIGNED_IN)
     return response

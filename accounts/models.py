@@ -14,8 +14,12 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.ways_in import ADDRESS_LENGTH, AGENT_LENGTH, BrowserSession, PersonalToken, SignInAttempt
 from litellm_sync.state import Synced
 from litemaas.foundation.limits import Limited
+
+# Tables of accounts that stand in a file of their own.
+__all__ = ["BrowserSession", "PersonalToken", "SignInAttempt"]
 
 FULL_NAME_LENGTH = 200
 LANGUAGE_LENGTH = 10
@@ -232,8 +236,11 @@ class RefreshFamily(models.Model):
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="refresh_families")
     current = models.CharField(max_length=64)
     created_at = models.DateTimeField(auto_now_add=True)
+    last_used_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField(db_index=True)
     revoked_at = models.DateTimeField(null=True)
+    agent = models.CharField(max_length=AGENT_LENGTH, blank=True)
+    address = models.CharField(max_length=ADDRESS_LENGTH, blank=True)
 
     def __str__(self) -> str:
         return f"{self.user_id} {self.id}"

@@ -7,9 +7,11 @@ from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from accounts import oidc
 from litemaas.foundation import crypto
+from litemaas.foundation.errors import NotAuthenticated
 from litemaas.foundation.providers import OIDC, Provider
 
 KEY: Final = "provider"
@@ -39,6 +41,17 @@ def due(session: SessionBase) -> str:
     kept: dict[str, Any] = session.get(KEY, {})
     at, name = kept.get("renew_at"), str(kept.get("name", ""))
     return name if at is not None and at < time.time() and name in settings.SIGN_IN_PROVIDERS else ""
+
+
+def require_confirmed(session: SessionBase) -> None:
+    """Raise NotAuthenticated when the provider should have confirmed its session more than RENEWAL_GRACE ago.
+
+    A page goes and asks; a form or a program cannot, and must not go on for hours without anybody having asked.
+    """
+    at = session.get(KEY, {}).get("renew_at")
+    if due(session) and at < time.time() - settings.RENEWAL_GRACE.total_seconds():
+        message = _("Your sign-in has to be confirmed. Open any page of the portal in this browser, then try again.")
+        raise NotAuthenticated(message, code="session_unconfirmed")
 
 
 def postpone(session: SessionBase) -> None:

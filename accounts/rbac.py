@@ -32,11 +32,15 @@ class Permission(enum.StrEnum):
     MODELS_WRITE = "models.write"
     PROFILE_READ = "profile.read"
     PROFILE_WRITE = "profile.write"
+    SESSIONS_END = "sessions.end"
     SUBSCRIPTIONS_APPROVE = "subscriptions.approve"
     SUBSCRIPTIONS_CANCEL = "subscriptions.cancel"
     SUBSCRIPTIONS_CREATE = "subscriptions.create"
     SUBSCRIPTIONS_READ = "subscriptions.read"
     TEAMS_READ = "teams.read"
+    TOKENS_CREATE = "tokens.create"
+    TOKENS_READ = "tokens.read"
+    TOKENS_REVOKE = "tokens.revoke"
     USAGE_READ = "usage.read"
     USERS_CREATE = "users.create"
     USERS_GRANT = "users.grant"
@@ -63,6 +67,7 @@ _READS = {
     _P.PROFILE_READ,
     _P.SUBSCRIPTIONS_READ,
     _P.TEAMS_READ,
+    _P.TOKENS_READ,
     _P.USAGE_READ,
     _P.USERS_READ,
 }
@@ -79,10 +84,14 @@ SCOPES: Final[dict[Role, dict[Permission, Scope]]] = {
         _P.MODELS_READ: Scope.ALL,
         _P.PROFILE_READ: Scope.OWN,
         _P.PROFILE_WRITE: Scope.OWN,
+        _P.SESSIONS_END: Scope.OWN,
         _P.SUBSCRIPTIONS_CANCEL: Scope.OWN,
         _P.SUBSCRIPTIONS_CREATE: Scope.OWN,
         _P.SUBSCRIPTIONS_READ: Scope.OWN,
         _P.TEAMS_READ: Scope.OWN,
+        _P.TOKENS_CREATE: Scope.OWN,
+        _P.TOKENS_READ: Scope.OWN,
+        _P.TOKENS_REVOKE: Scope.OWN,
         _P.USAGE_READ: Scope.OWN,
     },
 }

@@ -6,7 +6,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import authenticate
-from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -75,12 +74,6 @@ def _refuse_guessing(account: str, asker: str) -> None:
 
 def _start_of_period(name: str) -> datetime:
     return timezone.now() - timedelta(seconds=rate_limits.limit(name).seconds)
-
-
-def forget_old_sessions() -> int:
-    """Remove sessions and form tickets that have expired: whoever looks at the sign-in page leaves one. Returns how
-    many."""
-    return Session.objects.filter(expire_date__lt=timezone.now()).delete()[0]
 
 
 def forget_old_failures() -> int:

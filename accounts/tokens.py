@@ -11,17 +11,20 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from rest_framework.request import Request
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 
-from accounts import audit
+from accounts import audit, sessions
+from accounts.devices import Place, place_of
 from accounts.models import RefreshFamily, User
 from litemaas.foundation.errors import NotAuthenticated
 
 FAMILY = "family"
 SIGNED_IN_USER = """
-    SELECT person.* FROM accounts_user person JOIN accounts_refreshfamily family ON family.user_id = person.id
+    SELECT person.*, family.id AS family_id, family.last_used_at AS family_last_used_at
+    FROM accounts_user person JOIN accounts_refreshfamily family ON family.user_id = person.id
     WHERE family.id = %s AND family.revoked_at IS NULL AND person.id = %s
 """
 
@@ -33,6 +36,14 @@ class AccessTokenAuthentication(JWTAuthentication):
     write it anew each time took 0.9 ms instead of 0.3.
     """
 
+    def authenticate(self, request: Request) -> tuple[Any, Token] | None:
+        """The person and the token; the use of the sign-in is noted, at most once a minute."""
+        found = super().authenticate(request)
+        if found is not None:
+            user: Any = found[0]
+            sessions.note_use(sessions.API, user.family_id, user.family_last_used_at, place_of(request))
+        return found
+
     def get_user(self, validated_token: Token) -> Any:
         """Raises NotAuthenticated when the sign-in that the token came from, or the person, has been ended."""
         found = User.objects.raw(SIGNED_IN_USER, [validated_token.get(FAMILY), validated_token.get("sub")])
@@ -40,7 +51,8 @@ class AccessTokenAuthentication(JWTAuthentication):
         if user is None:
             raise NotAuthenticated(_("This sign-in has ended. Sign in again."), code="token_revoked")
         if not user.is_active:
-            raise NotAuthenticated(_("User is inactive"))
+            message = _("Your account is deactivated. Ask an administrator of this portal.")
+            raise NotAuthenticated(message, code="user_deactivated")
         return user
 
 
@@ -53,12 +65,11 @@ class TokenPair:
     expires_in: int
 
 
-def generate_token_pair(user: User) -> TokenPair:
-    """A new family with its first refresh token."""
-    refresh = RefreshToken.for_user(user)
-    family = RefreshFamily.objects.create(
-        user=user, current=refresh["jti"], expires_at=timezone.now() + settings.REFRESH_TOKEN_LIFETIME
-    )
+def generate_token_pair(user: User, place: Place | None = None) -> TokenPair:
+    """A new family with its first refresh token; ``place`` is where the person signs in from."""
+    refresh, where = RefreshToken.for_user(user), place or Place(agent="", address="")
+    expires_at = timezone.now() + settings.REFRESH_TOKEN_LIFETIME
+    family = RefreshFamily.objects.create(user=user, current=refresh["jti"], expires_at=expires_at, **where)
     return _pair(refresh, family.id)
 
 
@@ -80,8 +91,8 @@ def extract_claims(token: str) -> dict[str, Any]:
     return claims
 
 
-def refresh_token(token: str) -> TokenPair:
-    """A new pair for a refresh token, which is spent by it.
+def refresh_token(token: str, place: Place | None = None) -> TokenPair:
+    """A new pair for a refresh token, which is spent by it; ``place`` is where it was sent from.
 
     A token that was spent before has been copied: whoever holds the newer one is cut off too.
     """
@@ -91,7 +102,8 @@ def refresh_token(token: str) -> TokenPair:
     if family is None or not family.user.is_active:
         raise NotAuthenticated(_("This sign-in has ended. Sign in again."), code="token_revoked")
     fresh = RefreshToken.for_user(family.user)
-    if families.filter(current=claims["jti"]).update(current=fresh["jti"]):
+    used: dict[str, Any] = {"last_used_at": timezone.now()} | ({"address": place["address"]} if place else {})
+    if families.filter(current=claims["jti"]).update(current=fresh["jti"], **used):
         return _pair(fresh, family.id)
     families.update(revoked_at=timezone.now())
     audit.record(family.user, audit.Action.TOKEN_REFUSED, family.user, success=False, reason="reused")

@@ -3,6 +3,7 @@
 from http import HTTPStatus
 
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth import login, logout
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -10,12 +11,14 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
-from accounts import provider_sessions, services
+from accounts import provider_sessions, services, sessions
+from accounts.devices import place_of
 from accounts.forms import SignInForm
 from accounts.middleware import WAS_SIGNED_IN
 from accounts.models import User
 from accounts.rbac import role_of
 from accounts.requests import SignedInRequest
+from accounts.session_store import SessionStore
 from litemaas.foundation import preferences
 from litemaas.foundation.access import PUBLIC, SIGNED_IN, access
 from litemaas.foundation.addresses import client_address
@@ -33,6 +36,9 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         return HttpResponseClientRedirect(request.get_full_path())
     if role_of(request.user) is not None:
         return redirect(back_to(request, "home"))
+    if (why := sessions.why_nobody(request.session)).code != NotAuthenticated.code:
+        # Pages say it on the way here; whoever comes here straight away shall know too.
+        messages.info(request, str(why.message))
     form = SignInForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         return _try(request, form)
@@ -54,6 +60,8 @@ def _try(request: HttpRequest, form: SignInForm) -> HttpResponse:
 
 def enter(request: HttpRequest, user: User, address: str) -> HttpResponse:
     """Begin somebody's session, under a new key, and go to ``address``, which must be ours."""
+    if store := SessionStore.of(request.session):
+        store.place = place_of(request)
     login(request, user)
     # What the one before left for the page after the sign-out holds that person's token.
     provider_sessions.forget_link(request.session)

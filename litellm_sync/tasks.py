@@ -7,7 +7,7 @@ from procrastinate import JobContext
 from procrastinate.contrib.django import app
 from procrastinate.jobs import Status
 
-from accounts import audit_proof, audit_seal
+from accounts import audit_proof, audit_seal, sessions
 from accounts import services as accounts
 from litellm_sync import integration, state
 from litellm_sync import push as pushes
@@ -60,10 +60,10 @@ async def tidy(context: JobContext, /, timestamp: int, **_later: Any) -> None:
 @app.periodic(cron="*/15 * * * *")
 @app.task(name="accounts.forget_old_failures", queueing_lock="accounts.forget_old_failures")
 def forget_old_failures(timestamp: int, **_later: Any) -> None:
-    """Every quarter of an hour: failed sign-ins and counts that no longer matter, sessions that have expired."""
+    """Every quarter of an hour: failed sign-ins and counts that no longer matter, sessions and tokens that are over."""
     try:
         accounts.forget_old_failures()
-        accounts.forget_old_sessions()
+        sessions.forget_old_sign_ins()
         rate_limits.forget_old_counts()
     finally:
         give_connection_back()

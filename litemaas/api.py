@@ -1,12 +1,18 @@
 """The API put together: one router, the schema, its documentation."""
 
+from typing import Any
+
 from csp.decorators import csp_update
 from django.urls import include, path
+from drf_spectacular.authentication import SessionScheme
 from drf_spectacular.contrib.rest_framework_simplejwt import SimpleJWTScheme
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.plumbing import build_bearer_security_scheme_object
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
 
 from accounts import api as accounts
+from accounts import me_api
 from apikeys import api as apikeys
 from litellm_sync import api as litellm_sync
 from litemaas.foundation.access import SIGNED_IN, access
@@ -19,6 +25,23 @@ class AccessTokenScheme(SimpleJWTScheme):  # type: ignore[no-untyped-call]  # ex
 
     target_class = "accounts.tokens.AccessTokenAuthentication"
     name = "accessToken"
+
+
+class PersonalTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # as above
+    """How the schema says that personal access tokens go there too."""
+
+    target_class = "accounts.personal_tokens.PersonalTokenAuthentication"
+    name = "personalToken"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        """Bearer, in another format than access tokens."""
+        return {**build_bearer_security_scheme_object("Authorization", "Bearer", "lmp_…")}
+
+
+class BrowserSessionScheme(SessionScheme):  # type: ignore[no-untyped-call]  # as above
+    """The cookie of the portal."""
+
+    target_class = "accounts.enforcement.BrowserSessionAuthentication"
 
 
 @access(SIGNED_IN)
@@ -48,8 +71,13 @@ urlpatterns = [
     path("auth/token", accounts.TokenView.as_view(), name="api-token"),
     path("auth/token/refresh", accounts.TokenRefreshView.as_view(), name="api-token-refresh"),
     path("auth/token/revoke", accounts.TokenRevokeView.as_view(), name="api-token-revoke"),
+    path("auth/token/claims", me_api.CredentialView.as_view(), name="api-credential"),
     path("me", accounts.MeView.as_view(), name="api-me"),
     path("me/activity", accounts.MyActivityView.as_view(), name="api-my-activity"),
+    path("me/sessions", me_api.SignInsView.as_view(), name="api-sign-ins"),
+    path("me/sessions/<uuid:pk>", me_api.SignInView.as_view(), name="api-sign-in"),
+    path("me/tokens", me_api.PersonalTokensView.as_view(), name="api-personal-tokens"),
+    path("me/tokens/<uuid:pk>", me_api.PersonalTokenView.as_view(), name="api-personal-token"),
     path("api-keys/policy", apikeys.KeyPolicyView.as_view(), name="api-key-policy"),
     path("integration/sync", litellm_sync.SyncView.as_view(), name="api-sync"),
     path("integration/health", litellm_sync.HealthView.as_view(), name="api-integration-health"),

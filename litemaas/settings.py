@@ -52,8 +52,16 @@ LOGIN_URL = reverse_lazy("sign-in")
 LOGIN_REDIRECT_URL = reverse_lazy("home")
 ACCESS_TOKEN_LIFETIME = timedelta(minutes=env.int("ACCESS_TOKEN_MINUTES", default=30))
 REFRESH_TOKEN_LIFETIME = timedelta(days=env.int("REFRESH_TOKEN_DAYS", default=14))
-SESSION_COOKIE_AGE = env.int("SESSION_HOURS", default=12) * 3600
 RATE_LIMITS = rate_limits.read(env.list("RATE_LIMITS", default=[]))
+PERSONAL_TOKEN_DAYS: int = env.int("PERSONAL_TOKEN_DAYS", default=90)
+PERSONAL_TOKEN_MAX_DAYS: int = env.int("PERSONAL_TOKEN_MAX_DAYS", default=365)
+PERSONAL_TOKENS_PER_USER: int = env.int("PERSONAL_TOKENS_PER_USER", default=20)
+SESSION_LIFETIME = timedelta(hours=env.int("SESSION_HOURS", default=12))
+SESSION_IDLE_LIFETIME = timedelta(minutes=env.int("SESSION_IDLE_MINUTES", default=120))
+RENEWAL_GRACE = timedelta(minutes=env.int("RENEWAL_GRACE_MINUTES", default=60))
+SESSION_ENGINE = "accounts.session_store"
+# The server knows when a session is over; the cookie stays longer, so that the browser can be told why.
+SESSION_COOKIE_AGE = int((SESSION_LIFETIME + timedelta(days=7)).total_seconds())
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not INSECURE_COOKIES
@@ -128,6 +136,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "litemaas.foundation.middleware.ErrorsMiddleware",
+    "accounts.middleware.SessionUseMiddleware",
     "accounts.middleware.PreferencesMiddleware",
     "accounts.middleware.AccessMiddleware",
     "accounts.middleware.RenewalMiddleware",
@@ -272,8 +281,9 @@ UNFOLD: dict[str, Any] = {
 
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.personal_tokens.PersonalTokenAuthentication",
         "accounts.tokens.AccessTokenAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
+        "accounts.enforcement.BrowserSessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.enforcement.AccessPermission"],
     "DEFAULT_RENDERER_CLASSES": ["litemaas.foundation.bodies.JSONAnswer"],
@@ -301,6 +311,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     # Its own views would be open to everybody whatever they are marked with.
     "SERVE_PERMISSIONS": ["accounts.enforcement.AccessPermission"],
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_NAME_OVERRIDES": {"PersonalTokenStatusEnum": ["active", "expired", "revoked"]},
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

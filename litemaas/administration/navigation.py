@@ -48,7 +48,9 @@ GROUPS: Final[tuple[tuple[Text, tuple[tuple[Text, str, str], ...]], ...]] = (
             (_("Jobs"), "manufacturing", "procrastinate_procrastinatejob"),
             (_("Audit log"), "history", "accounts_auditevent"),
             (_("Failed sign-ins"), "gpp_maybe", "accounts_failedsignin"),
+            (_("Browser sessions"), "computer", "accounts_browsersession"),
             (_("API sessions"), "devices", "accounts_refreshfamily"),
+            (_("Access tokens"), "vpn_key", "accounts_personaltoken"),
         ),
     ),
 )

@@ -152,6 +152,11 @@ def figures_make_sense(**kwargs: Any) -> list[CheckMessage]:
         "USAGE_SYNC_SECONDS": (settings.USAGE_SYNC_SECONDS, 1),
         "MAX_BODY_BYTES": (settings.DATA_UPLOAD_MAX_MEMORY_SIZE, 1),
         "TRUSTED_PROXY_COUNT": (settings.TRUSTED_PROXY_COUNT, 0),
+        "SESSION_HOURS": (settings.SESSION_LIFETIME.total_seconds() / 3600, 1),
+        "SESSION_IDLE_MINUTES": (settings.SESSION_IDLE_LIFETIME.total_seconds() / 60, 2),
+        "RENEWAL_GRACE_MINUTES": (settings.RENEWAL_GRACE.total_seconds() / 60, 0),
+        "PERSONAL_TOKEN_DAYS": (settings.PERSONAL_TOKEN_DAYS, 1),
+        "PERSONAL_TOKEN_MAX_DAYS": (settings.PERSONAL_TOKEN_MAX_DAYS, settings.PERSONAL_TOKEN_DAYS),
         "ACCESS_TOKEN_MINUTES": (settings.ACCESS_TOKEN_LIFETIME.total_seconds() / 60, 15),
     }
     return [

@@ -193,6 +193,11 @@ _CHECKSUM_LENGTH = 6  # 62 ** 6 > 2 ** 32
 _LAST_CHARACTERS = 4
 _SECRET = re.compile(SECRET_PATTERN, re.ASCII)
 
+# Personal access tokens look alike, under a prefix of their own: no LiteLLM takes one, and no API of ours takes a key.
+TOKEN_PREFIX = "lmp_"  # noqa: S105 -- a prefix, not a secret
+TOKEN_PATTERN = r"\blmp_[0-9A-Za-z]{49}\b"  # noqa: S105 -- a pattern, not a secret
+_TOKEN = re.compile(TOKEN_PATTERN, re.ASCII)
+
 
 def _base62(number: int, length: int) -> str:
     digits = []
@@ -208,14 +213,30 @@ def _checksum(text: str) -> str:
 
 def new_api_key_secret() -> str:
     """Make a secret of 256 random bits in the form of SECRET_PATTERN."""
-    text = SECRET_PREFIX + _base62(secrets.randbits(SECRET_BITS), _BODY_LENGTH)
+    return _new_secret(SECRET_PREFIX)
+
+
+def new_personal_token() -> str:
+    """Make a personal access token of 256 random bits in the form of TOKEN_PATTERN."""
+    return _new_secret(TOKEN_PREFIX)
+
+
+def _new_secret(prefix: str) -> str:
+    text = prefix + _base62(secrets.randbits(SECRET_BITS), _BODY_LENGTH)
     return text + _checksum(text)
 
 
 def is_well_formed_secret(value: str) -> bool:
     """Say whether it has the form and the checksum of our secrets, so that typing errors cost no query."""
-    if not _SECRET.fullmatch(value):
-        return False
+    return bool(_SECRET.fullmatch(value)) and _has_checksum(value)
+
+
+def is_well_formed_token(value: str) -> bool:
+    """Say the same of a personal access token."""
+    return bool(_TOKEN.fullmatch(value)) and _has_checksum(value)
+
+
+def _has_checksum(value: str) -> bool:
     return _checksum(value[:-_CHECKSUM_LENGTH]) == value[-_CHECKSUM_LENGTH:]
 
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import structlog
 from django.contrib import messages
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
@@ -45,6 +46,8 @@ DRF_EQUIVALENTS: tuple[tuple[type[Exception], type[errors.DomainError]], ...] = 
     (RequestDataTooBig, errors.TooLarge),
     (OperationalError, errors.DatabaseUnavailable),
     (InterfaceError, errors.DatabaseUnavailable),
+    # The session was ended from elsewhere while its request was served.
+    (SessionInterrupted, errors.NotAuthenticated),
 )
 
 

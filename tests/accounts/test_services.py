@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import structlog
 from django.contrib.auth.models import AnonymousUser
-from django.contrib.sessions.models import Session
 from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.utils import timezone
@@ -321,12 +320,3 @@ def test_tokens_are_not_printed(ada: User) -> None:
     pair: Any = tokens.generate_token_pair(ada)
     assert pair.access not in repr(pair)
     assert pair.refresh not in repr(pair)
-
-
-@pytest.mark.django_db
-def test_expired_sessions_are_forgotten_and_others_stay() -> None:
-    now = timezone.now()
-    for name, days in (("old", -1), ("new", 1)):
-        Session.objects.create(session_key=name, session_data="", expire_date=now + timedelta(days=days))
-    assert services.forget_old_sessions() == 1
-    assert list(Session.objects.values_list("session_key", flat=True)) == ["new"]

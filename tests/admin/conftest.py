@@ -13,7 +13,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import FailedSignIn, RefreshFamily, User
+from accounts.models import BrowserSession, FailedSignIn, RefreshFamily, User
+from accounts.personal_tokens import create_personal_token
 from apikeys.models import ApiKey
 from apikeys.services import IssuedKey, create_api_key
 from litellm_sync.models import SyncRun
@@ -51,6 +52,8 @@ def filled(key: ApiKey, ada: User, ann: User) -> ApiKey:
     )
     FailedSignIn.objects.create(account="ada", address="10.0.0.1")
     RefreshFamily.objects.create(user=ada, current="x", expires_at=timezone.now() + timedelta(days=1))
+    BrowserSession.objects.create(user=ada, digest="ada-elsewhere", data="")
+    create_personal_token(ada, name="nightly", scope="read")
     return key
 
 

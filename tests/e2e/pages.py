@@ -74,6 +74,15 @@ def _create_key(name: str) -> Callable[[Page], None]:
     return act
 
 
+def _make_token(name: str) -> Callable[[Page], None]:
+    def act(page: Page) -> None:
+        page.get_by_label("Name").fill(name)
+        page.get_by_role("button", name="Make the token").click()
+        page.locator("#secret").wait_for()
+
+    return act
+
+
 def _wrong_key(page: Page) -> None:
     page.locator("summary", has_text="Limits").click()
     page.get_by_label("Budget", exact=False).first.fill("-5")
@@ -292,6 +301,27 @@ STATES: Final = (
     State("profile-readonly", "/profile", "ro", "Your role only reads"),
     State("profile-wrong", "/profile", "nora", "You decide", status=422, act=_wrong_time_zone),
     State("profile-activity", "/profile/activity", "alice", "activity"),
+    State("profile-sessions", "/profile/sessions", "alice", "This one"),
+    State("profile-tokens", "/profile/tokens", "alice", "Nightly report"),
+    State("profile-tokens-none", "/profile/tokens", "nora", "No access tokens yet"),
+    State("profile-tokens-readonly", "/profile/tokens", "ro", "Your role only reads"),
+    State("token-create", "/profile/tokens/create", "alice", "What it may do"),
+    State(
+        "token-create-wrong",
+        "/profile/tokens/create",
+        "alice",
+        "Nothing was changed",
+        status=422,
+        act=_blank("name", "Make the token"),
+    ),
+    State("token-created", "/profile/tokens/create", "nils", "You will not see it again", act=_make_token("Backup")),
+    State(
+        "token-revoke",
+        "/profile/tokens/<uuid:token_id>/revoke",
+        "alice",
+        "Keep it",
+        path="/profile/tokens/{row[accounts/personaltoken]}/revoke",
+    ),
     State("menu-language", "/", "alice", "Deutsch", act=_open("Language")),
     *_admin_states(),
     # --- What goes wrong ---

@@ -16,7 +16,8 @@ from django.conf import settings
 from django.contrib.admin.utils import quote
 from django.utils import timezone
 
-from accounts.models import FailedSignIn, RefreshFamily, User
+from accounts.models import BrowserSession, FailedSignIn, PersonalToken, RefreshFamily, User
+from accounts.personal_tokens import create_personal_token, revoke_personal_token
 from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.policy import update_policy
 from apikeys.services import create_api_key, revoke_api_key
@@ -244,11 +245,35 @@ def _operations(people: People) -> None:
     state.job(state.PUSH_TASK, schedule_in={"days": 30}).defer(kind="accounts.user", object_id=str(people["emma"].pk))
     FailedSignIn.objects.create(account="mallory", address="203.0.113.7")
     RefreshFamily.objects.create(user=people["david"], current="x", expires_at=now + timedelta(days=14))
+    safari = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Safari/604.1"
+    for name, address in (("alice", "198.51.100.23"), ("emma", "203.0.113.20")):
+        made: dict[str, Any] = {"user": people[name], "agent": safari, "address": address}
+        BrowserSession.objects.create(digest=f"a phone of {name}", data="", **made)
+    _tokens(people["alice"])
     refused: dict[str, Any] = {"sync_status": "failed", "sync_error": "http_400", "sync_next_at": None}
     research = Team.objects.create(name="Research", description="Long experiments.", **refused)
     Membership.objects.create(team=research, user=people["emma"], **refused)
     User.objects.filter(username="emma").update(**refused)
     User.objects.filter(username="hiro").update(max_budget=Decimal(50), budget_duration="1mo", spend=Decimal("44.10"))
+
+
+def _tokens(user: User) -> None:
+    """A token in each state, and the sign-in of a program."""
+    program: dict[str, Any] = {"agent": "python-requests/2.32.3", "address": "198.51.100.7"}
+    RefreshFamily.objects.create(user=user, current="y", expires_at=timezone.now() + timedelta(days=9), **program)
+    wishes = (
+        ("Nightly report", "read", 30),
+        ("Terraform", "write", 365),
+        ("Old laptop", "read", 90),
+        ("Trial", "read", 7),
+    )
+    for name, scope, days in wishes:
+        create_personal_token(user, name=name, scope=scope, days=days)
+    mine = PersonalToken.objects.filter(user=user)
+    mine.filter(name="Nightly report").update(last_used_at=timezone.now(), last_address="198.51.100.7")
+    revoke_personal_token(user, token_id=mine.get(name="Old laptop").pk)
+    long_ago = timezone.now() - timedelta(days=8)
+    mine.filter(name="Trial").update(created_at=long_ago, expires_at=long_ago + timedelta(days=7))
 
 
 # Table and verb of the admin portal -> a row that fits; of other tables any row does.
@@ -261,6 +286,10 @@ FITTING: Final[dict[str, dict[str, Any]]] = {
     "subscriptions/model/restrict": {"restricted": False},
     "subscriptions/subscription/approve": {"status": "pending"},
     "subscriptions/subscription/deny": {"status": "pending"},
+    "accounts/browsersession": {"address": "203.0.113.20"},
+    "accounts/browsersession/end": {"address": "203.0.113.20"},
+    "accounts/personaltoken": {"name": "Nightly report"},
+    "accounts/personaltoken/revoke": {"name": "Nightly report"},
     "accounts/user": {"username": "alice"},
     "accounts/user/retry": {"username": "emma"},
     "teams/membership/retry": {"team__name": "Research"},

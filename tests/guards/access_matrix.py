@@ -44,6 +44,15 @@ MATRIX: Final[dict[tuple[str, str], Answers]] = {
     ("POST", "/profile"): Answers(401, 302, 302, 403, 302),
     ("GET", "/profile/activity"): Answers(302, 200, 200, 200, 200),
     ("POST", "/profile/language"): Answers(401, 302, 302, 403, 302),
+    ("GET", "/profile/sessions"): Answers(302, 200, 200, 200, 200),
+    # One's own alone, whatever the role: whoever lost a computer must be able to lock it out.
+    ("POST", "/profile/sessions/<uuid:sign_in_id>/end"): Answers(401, 404, 302, 404, 404),
+    ("POST", "/profile/sessions/end-others"): Answers(401, 302, 302, 302, 302),
+    ("GET", "/profile/tokens"): Answers(302, 200, 200, 200, 200),
+    ("GET", "/profile/tokens/<uuid:token_id>/revoke"): Answers(302, 404, 200, 403, 404),
+    ("POST", "/profile/tokens/<uuid:token_id>/revoke"): Answers(401, 404, 302, 403, 404),
+    ("GET", "/profile/tokens/create"): Answers(302, 200, 200, 403, 200),
+    ("POST", "/profile/tokens/create"): Answers(401, 200, 200, 403, 200),  # the answer shows the token
     ("GET", "/sign-in"): Answers(200, 302, 302, 302, 302),
     ("POST", "/sign-in"): Answers(401, 302, 302, 302, 302),
     ("POST", "/sign-out"): Answers(401, 302, 302, 302, 302),
@@ -67,9 +76,16 @@ MATRIX: Final[dict[tuple[str, str], Answers]] = {
     ("POST", "/api/v1/auth/token"): Answers(401, 401, 401, 401, 401),  # with a wrong password
     ("POST", "/api/v1/auth/token/refresh"): Answers(401, 401, 401, 401, 401),
     ("POST", "/api/v1/auth/token/revoke"): Answers(401, 401, 401, 401, 401),
+    ("GET", "/api/v1/auth/token/claims"): Answers(401, 200, 200, 200, 200),
     ("GET", "/api/v1/me"): Answers(401, 200, 200, 200, 200),
     ("PATCH", "/api/v1/me"): Answers(401, 200, 200, 403, 200),
     ("GET", "/api/v1/me/activity"): Answers(401, 200, 200, 200, 200),
+    ("GET", "/api/v1/me/sessions"): Answers(401, 200, 200, 200, 200),
+    ("DELETE", "/api/v1/me/sessions"): Answers(401, 204, 204, 204, 204),
+    ("DELETE", "/api/v1/me/sessions/<uuid:pk>"): Answers(401, 404, 204, 404, 404),
+    ("GET", "/api/v1/me/tokens"): Answers(401, 200, 200, 200, 200),
+    ("POST", "/api/v1/me/tokens"): Answers(401, 201, 201, 403, 201),
+    ("DELETE", "/api/v1/me/tokens/<uuid:pk>"): Answers(401, 404, 204, 403, 204),
     ("GET", "/api/v1/audit"): Answers(401, 403, 403, 200, 200),
     # --- API: models and subscriptions ---
     ("GET", "/api/v1/models"): Answers(401, 200, 200, 200, 200),
@@ -118,7 +134,9 @@ DOING = Answers(401, 403, 403, 403, 302)
 # Every table, with the verbs for a row, whether they are for many rows too, and what its list offers besides.
 ADMIN_TABLES: Final[dict[str, tuple[tuple[str, ...], bool, tuple[str, ...]]]] = {
     "accounts/auditevent": ((), False, ()),
+    "accounts/browsersession": (("end",), False, ()),
     "accounts/failedsignin": ((), False, ()),
+    "accounts/personaltoken": (("revoke",), False, ()),
     "accounts/refreshfamily": ((), False, ()),
     "accounts/user": (("retry",), True, ("add",)),
     "apikeys/apikey": (("block", "retry", "revoke", "unblock"), True, ()),

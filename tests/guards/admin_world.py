@@ -44,6 +44,7 @@ def _row(path: str) -> Any:
         "approve": {"status": "pending"},
         "block": {"name": "notebook"},
         "deny": {"status": "pending"},
+        "end": {"digest": "ada-elsewhere"},
         "open": {"restricted": True},
         "restrict": {"restricted": False},
         "unblock": {"status": "blocked"},

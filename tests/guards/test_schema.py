@@ -69,7 +69,9 @@ def test_the_schema_says_how_to_be_known(schema: dict[str, Any]) -> None:
         "scheme": "bearer",
         "bearerFormat": "JWT",
     }
-    assert schema["paths"]["/api/v1/me"]["get"]["security"] == [{"accessToken": []}, {"cookieAuth": []}]
+    assert schema["components"]["securitySchemes"]["personalToken"]["bearerFormat"] == "lmp_…"
+    ways: list[dict[str, list[str]]] = [{"personalToken": []}, {"accessToken": []}, {"cookieAuth": []}]
+    assert schema["paths"]["/api/v1/me"]["get"]["security"] == ways
 
 
 def _bodies(schema: dict[str, Any]) -> dict[tuple[str, str], list[str]]:
@@ -90,7 +92,7 @@ def test_no_body_breaks_anything(ann: User, models: list[Model], schema: dict[st
     client.force_authenticate(ann)
     create_subscription(ann, model="gpt-4o")
     bodies = _bodies(schema)
-    assert len(bodies) == 16
+    assert len(bodies) == 17
     for (method, path), fields in bodies.items():
         body = st.fixed_dictionaries({}, optional=dict.fromkeys(fields, PLAUSIBLE | ANY_JSON))
 

@@ -13,7 +13,7 @@ from django.db import connection
 from django.test import Client
 from rest_framework.test import APIClient
 
-from accounts.models import AuditEvent, User
+from accounts.models import AuditEvent, PersonalToken, User
 from apikeys.models import ApiKey, ApiKeySecret
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.push import push
@@ -48,7 +48,7 @@ def written() -> Iterator[io.StringIO]:
 
 
 def dump() -> str:
-    """Every row of every table, the job queue's too, as text; sessions are keys themselves and named so."""
+    """Every row of every table, the job queue's too, as text."""
     parts = []
     with connection.cursor() as cursor:
         for model in apps.get_models(include_auto_created=True):
@@ -74,13 +74,18 @@ def tour(ada: User, client: APIClient, page: Client) -> list[str]:
     changes = {"name": "renamed", "rpm_limit": 7, "key": second, "secret": second}
     assert client.patch(f"/api/v1/api-keys/{first['id']}", changes).status_code == 200
     assert client.post(f"/api/v1/api-keys/{first['id']}/revoke").status_code == 200
+    script = client.post("/api/v1/me/tokens", {"name": "api", "scope": "read"}).json()["secret"]
+    wish = {"name": "page", "scope": "read", "days": "7", "ticket": new_ticket(ada.pk)}
+    other = page.post("/profile/tokens/create", wish).context["secret"]
+    assert client.get("/api/v1/me", HTTP_AUTHORIZATION=f"Bearer {script}").status_code == 200
     # Secrets that are sent where they do not belong.
     client.post("/api/v1/api-keys", {"name": "x", "models": ["gpt-4o"], "key": second, "password": PASSWORD})
     client.post("/api/v1/api-keys", {"name": "y", "models": [second], "description": "d"})
     client.get("/api/v1/me", HTTP_AUTHORIZATION=f"Bearer {newer['refresh']}")
     client.get(f"/api/v1/nowhere?token={newer['access']}&api_key={second}")
     assert client.post("/api/v1/auth/token/refresh", {"refresh": pair["refresh"]}).status_code == 401
-    tokens = [pair["access"], pair["refresh"], newer["access"], newer["refresh"]]
+    session = page.cookies["sessionid"].value
+    tokens = [pair["access"], pair["refresh"], newer["access"], newer["refresh"], script, other, session]
     return [PASSWORD, WRONG, MASTER_KEY, first["secret"], second, *tokens]
 
 
@@ -114,6 +119,7 @@ def everything_shown(page: Client, ann: User) -> str:
     for route in routes():
         path = route.path.replace("<path:pk>", model.pk).replace("<path:model_id>", model.pk)
         path = path.replace("<uuid:key_id>", str(key.pk)).replace("<uuid:subscription_id>", str(subscription.pk))
+        path = path.replace("<uuid:token_id>", str(PersonalToken.objects.get(name="page").pk))
         path = path.replace("<uuid:pk>", str(key.pk if "api-keys" in path else subscription.pk))
         for reader in (page, admin):
             response = reader.get(path)

@@ -3,9 +3,9 @@
 from typing import Final
 
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-from django.contrib.sessions.backends.db import SessionStore
 
 from accounts.models import User
+from accounts.session_store import SessionStore
 from accounts.tokens import generate_token_pair
 from tests.performance import data
 

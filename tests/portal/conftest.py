@@ -17,7 +17,10 @@ from subscriptions.models import Subscription
 from usage.services import Fact, replace_day
 
 Browser = Callable[[User | None], Client]
-PAGES = ("home", "models", "subscriptions", "api-keys", "api-key-create", "usage", "profile", "profile-activity")
+PAGES = (
+    *("home", "models", "subscriptions", "api-keys", "api-key-create", "usage"),
+    *("profile", "profile-activity", "profile-sessions", "profile-tokens", "profile-token-create"),
+)
 
 
 @pytest.fixture

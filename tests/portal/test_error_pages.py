@@ -6,13 +6,13 @@ from html import unescape
 from typing import Any
 
 import pytest
-from django.contrib.sessions.backends.db import SessionStore
 from django.db import OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 
 from accounts.models import User
+from accounts.session_store import SessionStore
 from litemaas.foundation import errors
 from litemaas.portal import views
 from tests.portal.conftest import Browser

@@ -6,14 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.sessions.models import Session
 from django.contrib.staticfiles import finders
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import BrowserSession, User
 from apikeys.models import ApiKey
 from litellm_sync.models import Upstream
 from litemaas.portal import context
@@ -80,7 +79,7 @@ def test_asking_for_it_costs_one_look_up_and_pages_for_nobody_nothing(browser: B
 def test_a_session_that_ended_here_is_said_once(browser: Browser, ada: User) -> None:
     client = browser(ada)
     assert client.get("/usage").status_code == 200
-    Session.objects.all().delete()
+    BrowserSession.objects.all().delete()
     response = client.get("/usage?days=7")
     assert response["Location"] == "/sign-in?next=%2Fusage%3Fdays%3D7"
     assert ENDED in body(client.get(response["Location"]))

@@ -115,8 +115,10 @@ def happened(action: str) -> Any:
 
 @register.filter
 def subject(event: AuditEvent) -> str:
-    """What an entry of the audit log is about: of a subscription that is the model."""
+    """What an entry of the audit log is about: of a subscription that is the model, of a token its name."""
     details: dict[str, Any] = event.details
+    if event.category == "token":
+        return str(details.get("token") or event.target_name)
     return str(details.get("model") or event.target_name) if event.target_type == "subscription" else event.target_name
 
 
