@@ -39,9 +39,12 @@ class Permission(enum.StrEnum):
     TEAMS_READ = "teams.read"
     USAGE_READ = "usage.read"
     USERS_CREATE = "users.create"
+    USERS_DEACTIVATE = "users.deactivate"
     USERS_GRANT = "users.grant"
     USERS_LINK = "users.link"
+    USERS_OFFBOARD = "users.offboard"
     USERS_READ = "users.read"
+    USERS_UPDATE = "users.update"
 
 
 class Scope(enum.IntEnum):
