@@ -130,6 +130,12 @@ def set_roles(actor: User, *, user_id: UUID | str, roles: Iterable[str]) -> User
     return user
 
 
+def take_all_roles(actor: User, user: User) -> None:
+    """Leave somebody, who is locked, no role of either source; the provider's come back with the next sign-in."""
+    rbac.require(actor, rbac.Permission.USERS_GRANT)
+    _set_roles(actor, user, hand=[], given=[], source="hand")
+
+
 class LastAdmin(Conflict):
     """Without an administrator nobody could make one."""
 

@@ -61,9 +61,13 @@ class UserQuerySet(models.QuerySet["User"]):
         query = beginnings(text)
         return self.alias(words=USER_WORDS).filter(words=query) if query else self.none()
 
+    def with_role(self, role: str) -> Self:
+        """Those who have a role, the strongest or not."""
+        return self.filter(roles__contains=[role])
+
     def admins(self) -> Self:
         """Those on whom one can rely: a deactivated administrator is none."""
-        return self.filter(is_active=True, roles__contains=[Role.ADMIN.value])
+        return self.with_role(Role.ADMIN.value).filter(is_active=True)
 
 
 class UserManager(BaseUserManager.from_queryset(UserQuerySet)):  # type: ignore[misc]  # a class that is made by a call

@@ -108,6 +108,12 @@ def role_of(actor: Actor) -> Role | None:
     return next((role for role in PRECEDENCE if role.value in actor.roles), None)
 
 
+def strongest(roles: Iterable[str]) -> Role:
+    """The role that counts of several, whether the person may use it at the moment or not."""
+    given = set(roles)
+    return next((role for role in PRECEDENCE if role.value in given), Role.USER)
+
+
 def effective_roles(by_hand: Iterable[str], by_provider: Iterable[str]) -> list[str]:
     """What somebody is by both sources, the strongest first; who was given nothing is a user."""
     given = {*by_hand, *by_provider}

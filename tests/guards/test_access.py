@@ -157,6 +157,7 @@ class World:
         wished = {"approve": self.waiting, "deny": self.waiting, "request-review": self.denied, "review": self.denied}
         subscription = wished.get(path.rpartition("/")[2], self.spare)
         thing = key.pk if api_key else self.run.pk if "/runs/" in path else subscription.pk
+        thing = subscription.user_id if "/users/" in path else thing
         for name in ("<uuid:pk>", "<uuid:key_id>", "<uuid:subscription_id>"):
             path = path.replace(name, str(thing))
         path = path.replace("<slug:name>", "company")
@@ -191,6 +192,10 @@ class World:
             "/api/v1/subscriptions/<uuid:pk>/deny": {"reason": "r"},
             "/api/v1/subscriptions/<uuid:pk>/request-review": {"message": "m"},
             "/api/v1/subscriptions/bulk": {"action": "approve", "ids": [str(self.waiting.pk)]},
+            "/api/v1/users": {"username": "newcomer"},
+            "/api/v1/users/<uuid:pk>": {"roles": ["adminReadonly"], "is_active": False, "rpm_limit": 5},
+            "/api/v1/users/<uuid:pk>/offboard": {"reason": "r"},
+            "/api/v1/users/bulk-limits": {"ids": [str(self.key.user_id)], "max_budget": "5"},
         }
         return bodies.get(path, {})
 

@@ -116,23 +116,22 @@ def test_trap_20_a_deactivation_while_litellm_is_away_is_carried_out_later(
     assert call(upstream, key) == 401
 
 
-def test_hundreds_of_keys_are_blocked_by_and_by(
-    ada: User, ann: User, key: IssuedKey, upstream: Emulator, work: Work
+def test_what_is_not_among_the_first_jobs_is_queued_by_the_periodic_task(
+    ada: User, ann: User, key: IssuedKey, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is not among the first jobs is queued by the periodic task."""
-    secret = ApiKeySecret.objects.get()
-    others = [
-        ApiKeySecret(key=key.key, digest=f"{n:064}", last4="0000", sync_status="synced", valid_until=None)
-        for n in range(state.FIRST_JOBS + 20)
-    ]
-    ApiKeySecret.objects.bulk_create(others)
+    monkeypatch.setattr("litellm_sync.state.FIRST_JOBS", 5)
+    work()
+    for n in range(11):
+        create_api_key(ada, name=f"key {n}", models=["gpt-4o"])
+    work()
     people.deactivate_user(ann, user_id=ada.pk)
-    assert work() == state.FIRST_JOBS
+    assert work() == 5
+    blocked = [found.blocked for found in LiteLLM(5).get_keys()]
+    assert sorted(blocked) == [False] * 7 + [True] * 5
     integration.tick(timezone.now())
-    assert work() >= 20
-    secret.refresh_from_db()
-    assert secret.sync_status == SyncStatus.SYNCED
-    assert call(upstream, key) == 401
+    assert work() >= 7
+    assert all(found.blocked for found in LiteLLM(5).get_keys())
+    assert all_synced()
 
 
 # --- Limits ----------------------------------------------------------------------------------------------------------
@@ -167,6 +166,7 @@ def test_a_used_up_budget_of_a_person_stops_the_keys_and_a_higher_one_lets_them_
 def team(upstream: Emulator, ada: User, models: list[Model], work: Work) -> Team:
     """A team that a group gives ada."""
     made: Team = Team.objects.create(name="Research")
+    state.request_push(made, immediately=False)
     set_provider_teams(ada, ["Research"])
     for model in models:
         create_subscription(ada, model=model.id)
