@@ -17,6 +17,7 @@ from django.contrib.admin.utils import quote
 from django.utils import timezone
 
 from accounts.models import FailedSignIn, RefreshFamily, User
+from accounts.people import deactivate_user
 from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.policy import update_policy
 from apikeys.services import create_api_key, revoke_api_key
@@ -25,6 +26,7 @@ from litellm_sync.catalogue import sync_models
 from litellm_sync.client import LiteLLM
 from litellm_sync.models import SyncRun
 from litemaas import demo
+from litemaas.people.offboarding import offboard_user
 from subscriptions.models import Model, Subscription
 from subscriptions.services import create_subscription
 from teams.models import Membership, Team
@@ -248,7 +250,18 @@ def _operations(people: People) -> None:
     research = Team.objects.create(name="Research", description="Long experiments.", **refused)
     Membership.objects.create(team=research, user=people["emma"], **refused)
     User.objects.filter(username="emma").update(**refused)
+    _leavers(people)
     User.objects.filter(username="hiro").update(max_budget=Decimal(50), budget_duration="1mo", spend=Decimal("44.10"))
+
+
+def _leavers(people: People) -> None:
+    """Somebody who is away for a while, and somebody who has left for good."""
+    admin = people["admin"]
+    for name, full_name in (("priya", "Priya Patel"), ("tomas", "Tomás Torres")):
+        _subscribe(person := provision_user(None, username=name, full_name=full_name), "gpt-4o")
+        create_api_key(person, name="Notebook", models=["gpt-4o"])
+    deactivate_user(admin, user_id=User.objects.get(username="priya").pk, reason="Sabbatical until March.")
+    offboard_user(admin, user_id=User.objects.get(username="tomas").pk, reason="Has left the company.")
 
 
 # Table and verb of the admin portal -> a row that fits; of other tables any row does.
@@ -262,6 +275,7 @@ FITTING: Final[dict[str, dict[str, Any]]] = {
     "subscriptions/subscription/approve": {"status": "pending"},
     "subscriptions/subscription/deny": {"status": "pending"},
     "accounts/user": {"username": "alice"},
+    "accounts/user/reactivate": {"username": "priya"},
     "accounts/user/retry": {"username": "emma"},
     "teams/membership/retry": {"team__name": "Research"},
     "teams/team/retry": {"name": "Research"},
@@ -280,4 +294,4 @@ def _rows() -> dict[str, str]:
             row = rows.filter(**FITTING.get(name, {})).first()
             assert row is not None, name
             found[name] = quote(str(row.pk))
-    return found
+    return found | {"accounts/user/tomas": str(User.objects.get(username="tomas").pk)}
