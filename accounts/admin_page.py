@@ -282,7 +282,7 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         self, request: HttpRequest, verb: Verb, carry_out: Callable[..., Any], rows: list[Any], back: str
     ) -> HttpResponse:
         initial = dict(verb.initial(rows[0])) if rows else {}
-        form: Any = verb.form(request.POST or None, initial=initial)
+        form: Any = verb.form(request.POST if request.method == "POST" else None, initial=initial)
         if request.method == "POST" and (form.is_valid() or not form.fields):
             perform(form, carry_out, **getattr(form, "cleaned_data", {}))
             if not form.errors:
