@@ -179,8 +179,8 @@ def _is_id(text: str) -> bool:
 def _given(membership: Any) -> Any:
     """Where a membership comes from."""
     if membership.by_hand and membership.by_provider:
-        return _("by hand and by a group")
-    return _("by hand") if membership.by_hand else _("by a group of the sign-in service")
+        return _("here and by a group")
+    return _("here") if membership.by_hand else _("by a group of the sign-in service")
 
 
 def _known_as(row: User) -> Section:

@@ -7,7 +7,6 @@ import structlog
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from accounts import audit, rbac
 from accounts.claims import Claims
@@ -123,8 +122,8 @@ def set_roles(actor: User, *, user_id: UUID | str, roles: Iterable[str]) -> User
             message = _("The sign-in service gives this role: %(roles)s. Take the person out of the group there.")
             names = ", ".join(str(Role(one).label) for one in sorted(kept))
             raise Conflict(message % {"roles": names}, code="role_from_provider", field="roles", roles=sorted(kept))
-        if Role.ADMIN not in wanted and is_last_admin(user):
-            raise LastAdmin
+        if Role.ADMIN.value not in wanted:
+            require_another_admin(user)
         hand = [one for one in wanted if one in user.hand_roles or one not in given]
         _set_roles(actor, user, hand=hand, given=given, source="hand")
     return user
@@ -136,11 +135,11 @@ def take_all_roles(actor: User, user: User) -> None:
     _set_roles(actor, user, hand=[], given=[], source="hand")
 
 
-class LastAdmin(Conflict):
-    """Without an administrator nobody could make one."""
-
-    code = "last_admin"
-    default_message = gettext_lazy("This is the last administrator. Make somebody else an administrator first.")
+def require_another_admin(user: User) -> None:
+    """Raise Conflict (last_admin) for the last administrator: without one nobody could make one."""
+    if is_last_admin(user):
+        message = _("This is the last administrator. Make somebody else an administrator first.")
+        raise Conflict(message, code="last_admin")
 
 
 def locked_person(user_id: UUID | str) -> User:

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts import audit, identities, rbac
-from accounts.identities import LastAdmin, is_last_admin, locked_person
+from accounts.identities import locked_person, require_another_admin
 from accounts.models import User
 from accounts.sign_ins import end_sign_ins
 from litellm_sync import state
@@ -148,8 +148,7 @@ def require_dispensable(actor: User, user: User) -> None:
     if user.pk == actor.pk:
         message = _("This is your own account. Another administrator can deactivate it.")
         raise Conflict(message, code="own_account")
-    if is_last_admin(user):
-        raise LastAdmin
+    require_another_admin(user)
 
 
 def reactivate_user(actor: User, *, user_id: UUID | str, reason: str = "") -> User:

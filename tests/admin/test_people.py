@@ -50,7 +50,6 @@ def test_the_page_says_who_somebody_is_and_by_what(filled: ApiKey, ada: User, ro
         "What this person did",
         "notebook",
         "Default Team",
-        "by hand",
     ):
         assert words in text, words
 
