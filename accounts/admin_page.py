@@ -304,7 +304,7 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         chosen = list(rows[: MOST_AT_ONCE + 1])
         if len(chosen) > MOST_AT_ONCE:
             raise Conflict(_("At most %(number)s at once.") % {"number": MOST_AT_ONCE})
-        form = (verb.many_form or verb.form)(request.POST if "confirmed" in request.POST else None)
+        form: Any = (verb.many_form or verb.form)(request.POST if "confirmed" in request.POST else None)
         if "confirmed" in request.POST and (form.is_valid() or not form.fields):
             carry_out = self._together if verb.many else self._each
             perform(form, carry_out, request, verb, chosen, getattr(form, "cleaned_data", {}))

@@ -137,7 +137,7 @@ def _roles_now(_actor: User, row: User) -> Iterable[Text]:
 
 def _what_ends(_actor: User, row: User) -> Iterable[Text]:
     """Keys are rows of an upper app, reached as data."""
-    keys: Any = row.api_keys.alive()  # type: ignore[attr-defined]  # the reverse of a foreign key of an upper app
+    keys: Any = row.api_keys.alive()
     number, ends = keys.filter(status="active").count(), count_sign_ins(row)
     yield ngettext("%(number)s key is blocked.", "%(number)s keys are blocked.", number) % {"number": number}
     yield ngettext("%(number)s sign-in ends.", "%(number)s sign-ins end.", ends) % {"number": ends}

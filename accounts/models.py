@@ -70,8 +70,20 @@ class UserQuerySet(models.QuerySet["User"]):
         return self.with_role(Role.ADMIN.value).filter(is_active=True)
 
 
-class UserManager(BaseUserManager.from_queryset(UserQuerySet)):  # type: ignore[misc]  # a class that is made by a call
+class UserManager(BaseUserManager["User"]):
     """Users are made by teams.services.provision_user alone, so there is no create_user here."""
+
+    def get_queryset(self) -> UserQuerySet:
+        """With the selections of people."""
+        return UserQuerySet(self.model, using=self._db)
+
+    def search(self, text: str) -> UserQuerySet:
+        """As UserQuerySet.search()."""
+        return self.get_queryset().search(text)
+
+    def admins(self) -> UserQuerySet:
+        """As UserQuerySet.admins()."""
+        return self.get_queryset().admins()
 
     def get_by_natural_key(self, username: str | None) -> "User":
         """Names are unique whatever their case, so signing in does not ask for it either."""

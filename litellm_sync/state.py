@@ -6,7 +6,7 @@ It imports no app, so that every app may mix it in; the push itself is found by 
 from collections.abc import Iterable
 from datetime import timedelta
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import structlog
 from django.apps import apps
@@ -59,7 +59,7 @@ class Synced(models.Model):
 
     class Meta:
         abstract = True
-        indexes = (
+        indexes: ClassVar[tuple[models.Index, ...]] = (
             models.Index(
                 fields=["sync_next_at"], condition=Q(sync_status=SyncStatus.PENDING), name="%(app_label)s_%(class)s_due"
             ),

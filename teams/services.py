@@ -113,8 +113,8 @@ def set_provider_teams(user: User, names: Iterable[str]) -> None:
 
 def _join(user: User, team: Team) -> None:
     membership = Membership.objects.create(team=team, user=user, by_hand=False, by_provider=True)
-    facts = {"team": str(team.pk), "user": str(user.pk), "source": "provider"}
-    audit.record(None, audit.Action.MEMBERSHIP_ADDED, membership, **facts)
+    added = audit.Action.MEMBERSHIP_ADDED
+    audit.record(None, added, membership, team=str(team.pk), user=str(user.pk), source="provider")
     state.request_push(membership, immediately=False)
     # Keys that were charged to the team when the person was in it before work again.
     state.request_pushes_behind(membership)

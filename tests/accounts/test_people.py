@@ -151,9 +151,13 @@ def test_trap_12_the_last_admin_is_neither_demoted_nor_deactivated(ann: User) ->
     """Bob is an administrator when the verb begins, and none any more when it looks."""
     bob = make_person("bob", Role.ADMIN)
     User.objects.filter(pk=bob.pk).update(is_active=False)
-    for verb, wish in ((identities.set_roles, {"roles": ["user"]}), (people.deactivate_user, {})):
+    verbs: list[tuple[Any, dict[str, Any]]] = [
+        (identities.set_roles, {"roles": ["user"]}),
+        (people.deactivate_user, {}),
+    ]
+    for verb, wish in verbs:
         with pytest.raises(Conflict) as refused:
-            verb(bob, user_id=ann.pk, **wish)  # type: ignore[operator]  # one of two verbs
+            verb(bob, user_id=ann.pk, **wish)
         assert refused.value.code == "last_admin"
     assert (fresh(ann).roles, fresh(ann).is_active) == (["admin"], True)
 
@@ -229,10 +233,10 @@ def test_trap_44_the_same_limits_change_nothing(ada: User, ann: User) -> None:
 )
 def test_limits_that_cannot_be_are_refused(ada: User, ann: User, name: str, value: Any) -> None:
     with pytest.raises(Invalid) as refused:
-        people.set_limits(ann, user_id=ada.pk, **{name: value})  # type: ignore[arg-type]  # a wrong value of each kind
+        people.set_limits(ann, user_id=ada.pk, **{name: value})
     assert refused.value.details["field"] == name
     with pytest.raises(Invalid):
-        people.set_limits_of_many(ann, ids=[ada.pk], **{name: value})  # type: ignore[arg-type]  # as above
+        people.set_limits_of_many(ann, ids=[ada.pk], **{name: value})
     assert not AuditEvent.objects.filter(action="user.limits_changed").exists()
 
 

@@ -117,7 +117,7 @@ def test_limits_of_many_leave_alone_what_is_left_empty(ada: User, eve: User, ann
     )
     assert "2 of 2" in said[0]
     one, other = fresh(ada), fresh(eve)
-    assert (one.max_budget, one.tpm_limit, one.rpm_limit) == (5, 100, None)
+    assert (one.max_budget, one.tpm_limit, one.rpm_limit) == (Decimal(5), 100, None)
     assert (other.max_budget, other.tpm_limit, other.rpm_limit) == (None, 100, None)
     nothing = browser(ann).post(listing(User), chosen("limits", ada, eve))
     assert nothing.status_code == 422

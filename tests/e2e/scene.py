@@ -275,6 +275,7 @@ FITTING: Final[dict[str, dict[str, Any]]] = {
     "subscriptions/subscription/approve": {"status": "pending"},
     "subscriptions/subscription/deny": {"status": "pending"},
     "accounts/user": {"username": "alice"},
+    **{f"accounts/user/{verb}": {"username": "carla"} for verb in ("deactivate", "limits", "offboard", "roles")},
     "accounts/user/reactivate": {"username": "priya"},
     "accounts/user/retry": {"username": "emma"},
     "teams/membership/retry": {"team__name": "Research"},

@@ -145,7 +145,7 @@ def test_trap_23_limits_arrive_and_are_really_cleared(ada: User, ann: User, key:
     assert people.set_limits(ann, user_id=ada.pk, **wish).sync_status == SyncStatus.SYNCED
     found = there()
     assert {name: getattr(found, name) for name in wish} == wish
-    people.set_limits(ann, user_id=ada.pk, **dict.fromkeys(wish))  # type: ignore[arg-type]  # None clears each
+    people.set_limits(ann, user_id=ada.pk, **dict.fromkeys(wish))
     found = there()
     assert (found.max_budget, found.tpm_limit, found.rpm_limit) == (None, None, None)
 

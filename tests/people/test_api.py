@@ -163,12 +163,12 @@ def test_the_last_admin_and_the_own_account_are_protected(ann: User, api: Api) -
     address = f"{USERS}/{ann.pk}"
     assert problem_of(api(ann).patch(address, {"roles": ["user"]}), 409)["code"] == "last_admin"
     make_person("bob", Role.ADMIN)
-    for send in (
-        lambda: api(ann).patch(address, {"is_active": False}),
-        lambda: api(ann).post(f"{address}/offboard"),
-        lambda: api(ann).post(f"{address}/offboard", {"dry_run": True}),
+    for answer in (
+        api(ann).patch(address, {"is_active": False}),
+        api(ann).post(f"{address}/offboard"),
+        api(ann).post(f"{address}/offboard", {"dry_run": True}),
     ):
-        assert problem_of(send(), 409)["code"] == "own_account"
+        assert problem_of(answer, 409)["code"] == "own_account"
 
 
 def test_limits_of_many_answer_row_by_row(ada: User, eve: User, ann: User, api: Api) -> None:
