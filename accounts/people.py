@@ -16,7 +16,7 @@ from accounts.models import User
 from accounts.sign_ins import end_sign_ins
 from litellm_sync import state
 from litemaas.foundation import validators
-from litemaas.foundation.errors import Conflict, Invalid
+from litemaas.foundation.errors import Conflict, Invalid, NotFound
 
 LONGEST_REASON: Final = 500
 MOST_AT_ONCE: Final = 1000
@@ -86,7 +86,7 @@ def set_limits_of_many(actor: User, *, ids: Iterable[UUID | str], **limits: Unpa
 def _outcome(user_id: str, found: set[str]) -> Outcome:
     if user_id in found:
         return Outcome(user_id, ok=True)
-    return Outcome(user_id, ok=False, code="not_found", message=_("There is nobody with this id."))
+    return Outcome(user_id, ok=False, code=NotFound.code, message=_("There is nobody with this id."))
 
 
 def _change_limits(actor: User, people: list[User], wanted: Mapping[str, Any]) -> list[UUID]:

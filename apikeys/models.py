@@ -1,4 +1,4 @@
-"""API keys, their secrets, the models that they may use, and the policy, as data."""
+"""API keys, their secrets and the models that they may use, as data; the policy is beside it."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -13,12 +13,15 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import rbac
 from accounts.models import User
+from apikeys.key_policy import KeyPolicy
 from litellm_sync.state import Synced, SyncStatus
 from litemaas.foundation import validators
 from litemaas.foundation.crypto import EncryptedTextField, mask_secret
 from litemaas.foundation.limits import Limited
 from subscriptions.models import Availability, Model, Subscription, SubscriptionStatus
 from teams.models import DEFAULT_TEAM_ID, Membership, Team
+
+__all__ = ["ApiKey", "ApiKeySecret", "KeyModel", "KeyPolicy", "KeyStatus"]
 
 
 class KeyStatus(models.TextChoices):
@@ -292,43 +295,3 @@ class ApiKeySecret(Synced):
     def alias(self) -> str:
         """The name in LiteLLM, where aliases must be unique; nothing that somebody typed goes there."""
         return f"litemaas-{self.key_id}-{self.digest[:8]}"
-
-
-class KeyPolicy(models.Model):
-    """What keys get when a limit is left out, and what they may have at most. One row; null is no bound."""
-
-    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
-    default_max_budget = models.DecimalField(
-        max_digits=20, decimal_places=10, null=True, blank=True, validators=[validators.validate_budget]
-    )
-    default_budget_duration = models.CharField(
-        max_length=10, blank=True, validators=[validators.validate_budget_duration]
-    )
-    default_tpm_limit = models.BigIntegerField(null=True, blank=True, validators=[validators.validate_rate_limit])
-    default_rpm_limit = models.BigIntegerField(null=True, blank=True, validators=[validators.validate_rate_limit])
-    default_max_parallel_requests = models.BigIntegerField(
-        null=True, blank=True, validators=[validators.validate_rate_limit]
-    )
-    default_expires_days = models.PositiveIntegerField(null=True, blank=True)
-    maximum_max_budget = models.DecimalField(
-        max_digits=20, decimal_places=10, null=True, blank=True, validators=[validators.validate_budget]
-    )
-    maximum_tpm_limit = models.BigIntegerField(null=True, blank=True, validators=[validators.validate_rate_limit])
-    maximum_rpm_limit = models.BigIntegerField(null=True, blank=True, validators=[validators.validate_rate_limit])
-    maximum_max_parallel_requests = models.BigIntegerField(
-        null=True, blank=True, validators=[validators.validate_rate_limit]
-    )
-    maximum_expires_days = models.PositiveIntegerField(null=True, blank=True)
-    # 7d and 30d are always allowed, so this may be shorter but not longer than a week.
-    minimum_budget_duration = models.CharField(
-        max_length=10, default="1d", validators=[validators.validate_budget_duration]
-    )
-    keys_per_user = models.PositiveIntegerField(default=50)
-    creations_per_hour = models.PositiveIntegerField(default=60)
-    updated_at = models.DateTimeField(auto_now=True)
-
-    class Meta:
-        constraints = (models.CheckConstraint(condition=Q(id=1), name="key_policy_one_row"),)
-
-    def __str__(self) -> str:
-        return "key policy"
