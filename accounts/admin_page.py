@@ -197,7 +197,7 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
     ) -> HttpResponse:
         """Everything about one row, to read, with what can be done to it."""
         row = self._row(request, object_id)
-        sections = list(self.sections(request, row))
+        sections = [*self.admin_site.sections_for(row), *self.sections(request, row)]
         if self.audited:
             sections.append(self._audit_section(row))
         context = {
@@ -282,7 +282,7 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         self, request: HttpRequest, verb: Verb, carry_out: Callable[..., Any], rows: list[Any], back: str
     ) -> HttpResponse:
         initial = dict(verb.initial(rows[0])) if rows else {}
-        form: Any = verb.form(request.POST or None, initial=initial)
+        form: Any = verb.form(request.POST if request.method == "POST" else None, initial=initial)
         if request.method == "POST" and (form.is_valid() or not form.fields):
             perform(form, carry_out, **getattr(form, "cleaned_data", {}))
             if not form.errors:
@@ -294,6 +294,7 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
             "verb": verb,
             "form": form,
             "names": [self.name_of(row) for row in rows],
+            "preview": list(verb.preview(request.user, rows[0])) if rows else [],
             "back": back,
         }
         return self.render(request, "admin/verb.html", context, status=422 if form.errors else 200)
@@ -303,15 +304,18 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         chosen = list(rows[: MOST_AT_ONCE + 1])
         if len(chosen) > MOST_AT_ONCE:
             raise Conflict(_("At most %(number)s at once.") % {"number": MOST_AT_ONCE})
-        form = verb.form(request.POST if "confirmed" in request.POST else None)
+        form: Any = (verb.many_form or verb.form)(request.POST if "confirmed" in request.POST else None)
         if "confirmed" in request.POST and (form.is_valid() or not form.fields):
-            self._each(request, verb, chosen, getattr(form, "cleaned_data", {}))
-            return None
+            carry_out = self._together if verb.many else self._each
+            perform(form, carry_out, request, verb, chosen, getattr(form, "cleaned_data", {}))
+            if not form.errors:
+                return None
         context = {
             "page_title": verb.label,
             "verb": verb,
             "form": form,
             "names": [self.name_of(row) for row in chosen],
+            "explain": verb.many_explain,
             "selected": [str(row.pk) for row in chosen],
             "back": self.address("changelist"),
         }
@@ -326,9 +330,17 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
                 messages.error(request, _("%(name)s: %(reason)s") % {"name": row, "reason": error.message})
             else:
                 done += 1
-        if done:
-            words = _("“%(verb)s” was carried out for %(done)s of %(all)s.")
-            messages.success(request, words % {"verb": verb.label, "done": done, "all": len(rows)})
+        _say_done(request, verb, done, len(rows))
+
+    def _together(self, request: HttpRequest, verb: Verb, rows: list[Any], data: dict[str, Any]) -> None:
+        names = {str(row.pk): row for row in rows}
+        outcomes = list(verb.many(request.user, rows, **data)) if verb.many else []
+        for outcome in outcomes:
+            if not outcome.ok:
+                messages.error(
+                    request, _("%(name)s: %(reason)s") % {"name": names[outcome.id], "reason": outcome.message}
+                )
+        _say_done(request, verb, sum(outcome.ok for outcome in outcomes), len(rows))
 
     def render(self, request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
         """One of our pages in the portal's frame."""
@@ -345,6 +357,12 @@ def _outcome(event: AuditEvent) -> SafeString:
     if event.success:
         return label("good", "circle-check", _("Succeeded"))
     return label("bad", "circle-x", _("Failed"))
+
+
+def _say_done(request: HttpRequest, verb: Verb, done: int, number: int) -> None:
+    if done:
+        words = _("“%(verb)s” was carried out for %(done)s of %(all)s.")
+        messages.success(request, words % {"verb": verb.label, "done": done, "all": number})
 
 
 def _many(verb: Verb) -> Callable[..., Any]:

@@ -1,6 +1,6 @@
 """What pages of the admin portal are declared with: verbs, sections, the words of columns."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -45,12 +45,19 @@ def always(row: Any) -> bool:
     return True
 
 
+def nothing(actor: Any, row: Any) -> Iterable[Text]:
+    """A verb about which everything is said already."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Verb:
     """Something that can be done from a page: who may, what it says, and the service function that does it.
 
     ``perform`` gets the actor, the row (not for verbs of a whole list) and the form's cleaned data by keyword.
-    ``done`` is said afterwards and may name the row by ``%(name)s``.
+    ``done`` is said afterwards and may name the row by ``%(name)s``. ``preview`` says, line by line, what it means for
+    this row. For many rows ``perform`` is called for each, unless ``many`` does it to all at once and returns what
+    became of each (``id``, ``ok``, ``message``), after another form where ``many_form`` names one.
     """
 
     name: str
@@ -63,8 +70,12 @@ class Verb:
     fits: Callable[[Any], bool] = always
     form: type[forms.BaseForm] = forms.Form
     initial: Callable[[Any], Mapping[str, Any]] = no_fields
+    preview: Callable[[Any, Any], Iterable[Text]] = nothing
     danger: bool = False
     bulk: bool = False
+    many: Callable[..., Iterable[Any]] | None = None
+    many_form: type[forms.BaseForm] | None = None
+    many_explain: Text = ""
 
 
 @dataclass(frozen=True)

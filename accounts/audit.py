@@ -1,6 +1,7 @@
 """The only way into the audit log."""
 
 import enum
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -25,6 +26,7 @@ class Action(enum.StrEnum):
     IDENTITY_LINKED = "identity.linked"
     KEY_POLICY_CHANGED = "key_policy.changed"
     MEMBERSHIP_ADDED = "membership.added"
+    MEMBERSHIP_REMOVED = "membership.removed"
     MODEL_CHANGED = "model.changed"
     MODELS_SYNCED = "models.synced"
     PROFILE_CHANGED = "profile.changed"
@@ -44,7 +46,11 @@ class Action(enum.StrEnum):
     TOKEN_REFUSED = "token.refused"  # noqa: S105 -- the name of an action
     TOKEN_REVOKED = "token.revoked"  # noqa: S105 -- the name of an action
     USER_CREATED = "user.created"
+    USER_DEACTIVATED = "user.deactivated"
     USER_EMAIL_CHANGED = "user.email_changed"
+    USER_LIMITS_CHANGED = "user.limits_changed"
+    USER_OFFBOARDED = "user.offboarded"
+    USER_REACTIVATED = "user.reactivated"
     USER_ROLES_CHANGED = "user.roles_changed"
 
 
@@ -61,9 +67,30 @@ def record(
 
     ``actor`` None is the system itself. Request id and address come from the request that is being served, if any.
     """
+    event = _entry(actor, action, target, details, success=success, actor_name=actor_name)
+    event.save(force_insert=True)
+    return event
+
+
+def record_many(
+    actor: User | None, action: Action, targets: Iterable[tuple[models.Model, Mapping[str, Any]]]
+) -> list[AuditEvent]:
+    """One entry for each target with its details, however many there are, in one statement."""
+    return AuditEvent.objects.bulk_create(_entry(actor, action, target, details) for target, details in targets)
+
+
+def _entry(
+    actor: User | AnonymousUser | None,
+    action: Action,
+    target: models.Model | None,
+    details: Mapping[str, Any],
+    *,
+    success: bool = True,
+    actor_name: str = "",
+) -> AuditEvent:
     context = structlog.contextvars.get_contextvars()
     known = actor if isinstance(actor, User) else None
-    return AuditEvent.objects.create(
+    return AuditEvent(
         actor_id=known.id if known else None,
         actor_name=known.username if known else actor_name or SYSTEM,
         action=action.value,
@@ -71,7 +98,7 @@ def record(
         target_type=target._meta.model_name or "" if target else "",
         target_id=str(target.pk) if target else "",
         target_name=str(target)[:255] if target else "",
-        details=details,
+        details=dict(details),
         success=success,
         request_id=str(context.get("request_id", ""))[:64],
         address=str(context.get("address", ""))[:64],

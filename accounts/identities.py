@@ -1,6 +1,7 @@
 """The verbs about how people are known to providers, and about the two sources of their roles."""
 
 from collections.abc import Iterable
+from uuid import UUID
 
 import structlog
 from django.db import transaction
@@ -11,7 +12,7 @@ from accounts import audit, rbac
 from accounts.claims import Claims
 from accounts.models import Identity, Role, User
 from litellm_sync import state
-from litemaas.foundation.errors import Conflict
+from litemaas.foundation.errors import Conflict, Invalid, NotFound
 from litemaas.foundation.locks import advisory_lock
 
 log = structlog.get_logger(__name__)
@@ -95,15 +96,71 @@ def grant(actor: User | None, user: User, role: Role) -> None:
     """Give somebody a role by hand; ``actor`` None is the system (a command, the list of initial administrators)."""
     if actor is not None:
         rbac.require(actor, rbac.Permission.USERS_GRANT)
-    hand = [one.value for one in rbac.PRECEDENCE if one.value in {*user.hand_roles, role.value}]
-    _set_roles(actor, user, hand=hand, given=user.provider_roles, source="hand")
+    with transaction.atomic():
+        _catch_up(user)
+        hand = [one.value for one in rbac.PRECEDENCE if one.value in {*user.hand_roles, role.value}]
+        _set_roles(actor, user, hand=hand, given=user.provider_roles, source="hand")
+
+
+def set_roles(actor: User, *, user_id: UUID | str, roles: Iterable[str]) -> User:
+    """Let somebody have exactly these roles; what the provider does not give is given by hand. No role is "user".
+
+    The roles that somebody has already change nothing. Raises NotFound, Invalid (unknown_role), Conflict
+    (role_from_provider) for a role to be taken away that the provider gives, and (last_admin).
+    """
+    rbac.require(actor, rbac.Permission.USERS_GRANT)
+    wanted = rbac.effective_roles(roles, ())
+    if unknown := set(roles) - set(Role.values):
+        message = _("There is no such role: %(roles)s.") % {"roles": ", ".join(sorted(unknown))}
+        raise Invalid(message, code="unknown_role", field="roles")
+    with transaction.atomic():
+        user = locked_person(user_id)
+        given = user.provider_roles
+        if wanted == user.roles == rbac.effective_roles(user.hand_roles, given):
+            return user
+        if kept := set(given) - set(wanted) - {Role.USER.value}:
+            message = _("The sign-in service gives this role: %(roles)s. Take the person out of the group there.")
+            names = ", ".join(str(Role(one).label) for one in sorted(kept))
+            raise Conflict(message % {"roles": names}, code="role_from_provider", field="roles", roles=sorted(kept))
+        if Role.ADMIN.value not in wanted:
+            require_another_admin(user)
+        hand = [one for one in wanted if one in user.hand_roles or one not in given]
+        _set_roles(actor, user, hand=hand, given=given, source="hand")
+    return user
+
+
+def take_all_roles(actor: User, user: User) -> None:
+    """Leave somebody, who is locked, no role of either source; the provider's come back with the next sign-in."""
+    rbac.require(actor, rbac.Permission.USERS_GRANT)
+    _set_roles(actor, user, hand=[], given=[], source="hand")
+
+
+def require_another_admin(user: User) -> None:
+    """Raise Conflict (last_admin) for the last administrator: without one nobody could make one."""
+    if is_last_admin(user):
+        message = _("This is the last administrator. Make somebody else an administrator first.")
+        raise Conflict(message, code="last_admin")
+
+
+def locked_person(user_id: UUID | str) -> User:
+    """The person as it stands now, locked for the caller's transaction. Raises NotFound."""
+    user = User.objects.select_for_update(no_key=True).filter(pk=user_id).first()
+    if user is None:
+        raise NotFound
+    return user
+
+
+def _catch_up(user: User) -> None:
+    """Somebody may have changed the roles since ``user`` was read; from now on nobody can."""
+    now = locked_person(user.pk)
+    user.roles, user.hand_roles, user.provider_roles = now.roles, now.hand_roles, now.provider_roles
 
 
 def _set_roles(actor: User | None, user: User, *, hand: list[str], given: list[str], source: str) -> None:
     """Change the sources and what follows from them. The last administrator stays one, until there is another."""
     with transaction.atomic():
         roles = rbac.effective_roles(hand, given)
-        if Role.ADMIN in user.roles and Role.ADMIN.value not in roles and _is_last_admin(user):
+        if Role.ADMIN.value not in roles and is_last_admin(user):
             log.warning("last_admin_kept", user=str(user.pk), source=source)
             roles = rbac.effective_roles([*hand, Role.ADMIN.value], given)
         if (roles, hand, given) == (user.roles, user.hand_roles, user.provider_roles):
@@ -123,8 +180,9 @@ def _set_roles(actor: User | None, user: User, *, hand: list[str], given: list[s
         )
 
 
-def _is_last_admin(user: User) -> bool:
-    """Whether nobody else is an administrator; asked under a lock, so that two cannot leave at once."""
+def is_last_admin(user: User) -> bool:
+    """Whether somebody is an administrator and nobody else is; asked under a lock, so that two cannot leave at once."""
+    if Role.ADMIN.value not in user.roles or not user.is_active:
+        return False
     advisory_lock("administrators")
-    others = User.objects.filter(is_active=True, roles__contains=[Role.ADMIN.value]).exclude(pk=user.pk)
-    return not others.exists()
+    return not User.objects.admins().exclude(pk=user.pk).exists()

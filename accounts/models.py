@@ -39,8 +39,55 @@ def default_roles() -> list[str]:
     return [Role.USER.value]
 
 
+class IndexedWords(models.Func):
+    """The words in columns of text, as PostgreSQL indexes them: ``apikey.created`` is two, whatever their case."""
+
+    template = "to_tsvector('simple'::regconfig, translate(%(expressions)s, '.-_@/:+', '       '))"
+    arg_joiner = " || ' ' || "
+    output_field = SearchVectorField()
+
+
+# An index and a search meet only if they are about the same expression.
+USER_WORDS: Final = IndexedWords("username", "full_name", "email")
+
+
+def beginnings(text: str) -> SearchQuery | None:
+    """What asks indexed words for those that begin with every word of ``text``; None if there is no word in it."""
+    words = [f"{word}:*" for word in re.findall(r"[^\W_]+", text)]
+    return SearchQuery(" & ".join(words), config="simple", search_type="raw") if words else None
+
+
+class UserQuerySet(models.QuerySet["User"]):
+    """Selections of people."""
+
+    def search(self, text: str) -> Self:
+        """People in whose names or address words begin with every word of ``text``."""
+        query = beginnings(text)
+        return self.alias(words=USER_WORDS).filter(words=query) if query else self.none()
+
+    def with_role(self, role: str) -> Self:
+        """Those who have a role, the strongest or not."""
+        return self.filter(roles__contains=[role])
+
+    def admins(self) -> Self:
+        """Those on whom one can rely: a deactivated administrator is none."""
+        return self.with_role(Role.ADMIN.value).filter(is_active=True)
+
+
 class UserManager(BaseUserManager["User"]):
     """Users are made by teams.services.provision_user alone, so there is no create_user here."""
+
+    def get_queryset(self) -> UserQuerySet:
+        """With the selections of people."""
+        return UserQuerySet(self.model, using=self._db)
+
+    def search(self, text: str) -> UserQuerySet:
+        """As UserQuerySet.search()."""
+        return self.get_queryset().search(text)
+
+    def admins(self) -> UserQuerySet:
+        """As UserQuerySet.admins()."""
+        return self.get_queryset().admins()
 
     def get_by_natural_key(self, username: str | None) -> "User":
         """Names are unique whatever their case, so signing in does not ask for it either."""
@@ -85,6 +132,7 @@ class User(AbstractBaseUser, Limited, Synced):
             ),
             models.UniqueConstraint(Lower("username"), name="user_username_once", violation_error_code="unique"),
         )
+        indexes = (*Synced.Meta.indexes, GinIndex(USER_WORDS, name="user_words"))
 
     def __str__(self) -> str:
         return self.username
@@ -132,15 +180,10 @@ class ProviderDocument(models.Model):
         return self.url
 
 
-class AuditWords(models.Func):
-    """The words in columns of text, as PostgreSQL indexes them: ``apikey.created`` is two, whatever their case."""
-
-    template = "to_tsvector('simple'::regconfig, translate(%(expressions)s, '.-_@/:+', '       '))"
-    arg_joiner = " || ' ' || "
-    output_field = SearchVectorField()
+class AuditWords(IndexedWords):
+    """Those of the audit log; its migration knows them by this name."""
 
 
-# An index and a search meet only if they are about the same expression.
 AUDIT_WORDS: Final = AuditWords("actor_name", "target_name", "action")
 
 
@@ -149,11 +192,8 @@ class AuditQuerySet(models.QuerySet["AuditEvent"]):
 
     def search(self, text: str) -> Self:
         """Entries in whose names or action words begin with every word of ``text``."""
-        beginnings = [f"{word}:*" for word in re.findall(r"[^\W_]+", text)]
-        if not beginnings:
-            return self.none()
-        query = SearchQuery(" & ".join(beginnings), config="simple", search_type="raw")
-        return self.alias(words=AUDIT_WORDS).filter(words=query)
+        query = beginnings(text)
+        return self.alias(words=AUDIT_WORDS).filter(words=query) if query else self.none()
 
     def about(self, user: User) -> Self:
         """What a person did and what was done to the person."""

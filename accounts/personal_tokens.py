@@ -131,6 +131,21 @@ def revoke_personal_token(actor: User, *, token_id: UUID | str) -> PersonalToken
     return found
 
 
+def count_personal_tokens(user: User) -> int:
+    """How many tokens of somebody have not ended."""
+    return PersonalToken.objects.alive(timezone.now()).filter(user=user).count()
+
+
+def revoke_personal_tokens(actor: User, user: User) -> int:
+    """Revoke all tokens of somebody, in the caller's transaction. Returns how many."""
+    rbac.require(actor, rbac.Permission.TOKENS_REVOKE, user)
+    living = list(PersonalToken.objects.alive(timezone.now()).filter(user=user).select_for_update())
+    PersonalToken.objects.filter(pk__in=[one.pk for one in living]).update(revoked_at=timezone.now())
+    details = [(user, {"token": one.name, "id": str(one.pk)}) for one in living]
+    audit.record_many(actor, audit.Action.TOKEN_REVOKED, details)
+    return len(living)
+
+
 # --- Recognising one -------------------------------------------------------------------------------------------------
 
 

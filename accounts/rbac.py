@@ -43,9 +43,12 @@ class Permission(enum.StrEnum):
     TOKENS_REVOKE = "tokens.revoke"
     USAGE_READ = "usage.read"
     USERS_CREATE = "users.create"
+    USERS_DEACTIVATE = "users.deactivate"
     USERS_GRANT = "users.grant"
     USERS_LINK = "users.link"
+    USERS_OFFBOARD = "users.offboard"
     USERS_READ = "users.read"
+    USERS_UPDATE = "users.update"
 
 
 class Scope(enum.IntEnum):
@@ -112,6 +115,12 @@ def role_of(actor: Actor) -> Role | None:
     if not isinstance(actor, User) or not actor.is_active:
         return None
     return next((role for role in PRECEDENCE if role.value in actor.roles), None)
+
+
+def strongest(roles: Iterable[str]) -> Role:
+    """The role that counts of several, whether the person may use it at the moment or not."""
+    given = set(roles)
+    return next((role for role in PRECEDENCE if role.value in given), Role.USER)
 
 
 def effective_roles(by_hand: Iterable[str], by_provider: Iterable[str]) -> list[str]:

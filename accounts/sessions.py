@@ -127,6 +127,11 @@ def end_other_sign_ins(actor: User, *, current: UUID | None) -> int:
     return ended
 
 
+def count_sign_ins(user: User) -> int:
+    """How many sessions and programs are signed in as this person at this moment."""
+    return len(sign_ins_of(user))
+
+
 def end_all_sign_ins(actor: User, user: User) -> int:
     """End every sign-in of somebody, sessions and tokens of programs, at once; personal access tokens stay.
 

@@ -32,6 +32,7 @@ ACTIONS: Final[dict[str, Any]] = {
     "identity.linked": _("Account linked to a sign-in service"),
     "key_policy.changed": _("Key policy changed"),
     "membership.added": _("Joined a team"),
+    "membership.removed": _("Left a team"),
     "model.changed": _("Model changed"),
     "models.synced": _("Models synchronised"),
     "profile.changed": _("Profile changed"),
@@ -51,7 +52,11 @@ ACTIONS: Final[dict[str, Any]] = {
     "token.refused": _("Access token refused"),
     "token.revoked": _("Access token ended"),
     "user.created": _("Account created"),
+    "user.deactivated": _("Account deactivated"),
     "user.email_changed": _("E-mail address changed"),
+    "user.limits_changed": _("Limits changed"),
+    "user.offboarded": _("Off-boarded"),
+    "user.reactivated": _("Account reactivated"),
     "user.roles_changed": _("Roles changed"),
 }
 
@@ -83,9 +88,12 @@ PERMISSIONS: Final[dict[str, Any]] = {
     "tokens.revoke": _("revoke access tokens"),
     "usage.read": _("see usage and cost"),
     "users.create": _("add people"),
+    "users.deactivate": _("deactivate and reactivate people"),
     "users.grant": _("give people roles"),
     "users.link": _("link people to a sign-in service"),
+    "users.offboard": _("off-board people"),
     "users.read": _("see people"),
+    "users.update": _("change people's limits"),
 }
 
 

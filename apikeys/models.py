@@ -1,24 +1,27 @@
-"""API keys, their secrets, the models that they may use, and the policy, as data."""
+"""API keys, their secrets and the models that they may use, as data; the policy is beside it."""
 
 import uuid
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Exists, F, OuterRef, Prefetch, Q, Subquery
+from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Prefetch, Q, Subquery
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts import rbac
 from accounts.models import User
+from apikeys.key_policy import KeyPolicy
 from litellm_sync.state import Synced, SyncStatus
 from litemaas.foundation import validators
 from litemaas.foundation.crypto import EncryptedTextField, mask_secret
 from litemaas.foundation.limits import Limited
 from subscriptions.models import Availability, Model, Subscription, SubscriptionStatus
-from teams.models import Team
+from teams.models import DEFAULT_TEAM_ID, Membership, Team
+
+__all__ = ["ApiKey", "ApiKeySecret", "KeyModel", "KeyPolicy", "KeyStatus"]
 
 
 class KeyStatus(models.TextChoices):
@@ -57,7 +60,10 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
             return self.filter(expires_at__lte=now).exclude(status=KeyStatus.REVOKED)
         if status == KeyStatus.REVOKED:
             return self.filter(status=status)
-        return self.filter(Q(expires_at=None) | Q(expires_at__gt=now), status=status)
+        in_time = self.filter(Q(expires_at=None) | Q(expires_at__gt=now))
+        if status == KeyStatus.ACTIVE:
+            return in_time.filter(status=status, user__is_active=True)
+        return in_time.filter(Q(status=status) | Q(status=KeyStatus.ACTIVE, user__is_active=False))
 
     def with_sync_status(self, status: str) -> Self:
         """Keys that show this state of synchronisation: the worst of their secrets."""
@@ -84,7 +90,8 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def for_answer(self) -> Self:
         """With what the API says of a key: of people and teams the ids alone, of secrets no more than it shows."""
         shown = ApiKeySecret.objects.only("key", "digest", "last4", "created_at", "sync_status")
-        return self.prefetch_related("links", Prefetch("secrets", queryset=shown))
+        owned = self.annotate(owner_is_active=F("user__is_active"))
+        return owned.prefetch_related("links", Prefetch("secrets", queryset=shown))
 
 
 class ApiKey(Limited):
@@ -108,6 +115,9 @@ class ApiKey(Limited):
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = ApiKeyQuerySet.as_manager()
+
+    # Annotated by for_answer(), which reads no people; None where the person has to be asked.
+    owner_is_active: bool | None = None
 
     class Meta(Limited.Meta):
         abstract = False
@@ -137,10 +147,19 @@ class ApiKey(Limited):
         return self.user_id
 
     def status_at(self, now: datetime) -> KeyStatus:
-        """What the key is at a moment; a revoked key stays revoked after its expiry."""
+        """What the key is at a moment; a revoked key stays revoked after its expiry.
+
+        That its owner is deactivated blocks it without being stored: it works again when the person is back.
+        """
         if self.status != KeyStatus.REVOKED and self.expires_at and self.expires_at <= now:
             return KeyStatus.EXPIRED
-        return KeyStatus(self.status)
+        return KeyStatus.BLOCKED if self.is_owner_gone else KeyStatus(self.status)
+
+    @property
+    def is_owner_gone(self) -> bool:
+        """Whether an active key is blocked only because its owner is deactivated."""
+        known = self.owner_is_active
+        return self.status == KeyStatus.ACTIVE and not (self.user.is_active if known is None else known)
 
     @property
     def current_status(self) -> KeyStatus:
@@ -178,6 +197,12 @@ class OneElementArray(models.Func):
     output_field = ArrayField(models.CharField(max_length=255))
 
 
+def in_team(user: Any, team: Any) -> Q:
+    """A key is charged only to a team that its owner belongs to; to the default team everybody does."""
+    member = Membership.objects.filter(user=user, team=team)
+    return Q(key__team=DEFAULT_TEAM_ID) | Q(Exists(member))
+
+
 class KeyModelQuerySet(models.QuerySet["KeyModel"]):
     """Selections of the links between keys and models."""
 
@@ -186,16 +211,20 @@ class KeyModelQuerySet(models.QuerySet["KeyModel"]):
         return self.filter(key__in=ApiKey.objects.alive())
 
     def effective(self) -> Self:
-        """What a key may really use: wished, actively subscribed by its owner, available, allowed to its team."""
+        """What a key may really use: wished, actively subscribed by its owner, available, allowed to its team, of
+        which its owner is a member."""
         active = Subscription.objects.active().filter(user=OuterRef("key__user"), model=OuterRef("model"))
         any_model = Q(key__team__allowed_models=[])
         this_model = Q(key__team__allowed_models__contains=OneElementArray("model_id"))
-        return self.filter(Exists(active), any_model | this_model, model__availability=Availability.AVAILABLE)
+        allowed = Q(any_model | this_model, model__availability=Availability.AVAILABLE)
+        return self.filter(Exists(active), allowed, in_team(OuterRef("key__user"), OuterRef("key__team")))
 
     def with_subscription(self) -> Self:
         """Each link with what ``hindrance`` looks at, in one statement."""
         theirs = Subscription.objects.filter(user=OuterRef("key__user"), model=OuterRef("model"))
         rows = self.select_related("model", "key__team").order_by("model")
+        member = ExpressionWrapper(in_team(OuterRef("key__user"), OuterRef("key__team")), BooleanField())
+        rows = rows.annotate(is_member=member)
         return rows.annotate(subscription_status=Subquery(theirs.values("status")))
 
 
@@ -219,6 +248,8 @@ class KeyModel(models.Model):
         status: str | None = self.subscription_status  # type: ignore[attr-defined]  # annotated by with_subscription()
         if not self.model.is_available:
             return "unavailable"
+        if not self.is_member:  # type: ignore[attr-defined]  # annotated by with_subscription()
+            return "not_in_team"
         if self.model_id in (self.key.team.allowed_models or [self.model_id]):
             return "" if status == SubscriptionStatus.ACTIVE else status or "not_subscribed"
         return "not_for_team"
@@ -246,47 +277,21 @@ class ApiKeySecret(Synced):
     def __str__(self) -> str:
         return mask_secret(self.last4)
 
+    @classmethod
+    def behind(cls, target: models.Model) -> "models.QuerySet[ApiKeySecret] | None":
+        """A person who comes or goes unblocks or blocks the own keys; joining or leaving a team those charged to it.
+
+        What has ended for good stays as it is.
+        """
+        living = cls.objects.filter(key__deleted_at=None).exclude(key__status=KeyStatus.REVOKED)
+        living = living.exclude(valid_until__lte=timezone.now())
+        if isinstance(target, User):
+            return living.filter(key__user=target)
+        if isinstance(target, Membership):
+            return living.filter(key__user=target.user_id, key__team=target.team_id)
+        return None
+
     @property
     def alias(self) -> str:
         """The name in LiteLLM, where aliases must be unique; nothing that somebody typed goes there."""
         return f"litemaas-{self.key_id}-{self.digest[:8]}"
-
-
-class KeyPolicy(models.Model):
-    """What keys get when a limit is left out, and what they may have at most. One row; null is no bound."""
-
-    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
-    default_max_budget = models.DecimalField(
-        max_digits=20, decimal_places=10, null=True, blank=True, validators=[validators.validate_budget]
-    )
-    default_budget_duration = models.CharField(
-        max_length=10, blank=True, validators=[validators.validate_budget_duration]
-    )
-    default_tpm_limit = models.BigIntegerField(null=True, blank=True, validators=[validators.validate_rate_limit])
-    default_rpm_limit = models.BigIntegerField(null=True, blank=True, validators=[validators.validate_rate_limit])
-    default_max_parallel_requests = models.BigIntegerField(
-        null=True, blank=True, validators=[validators.validate_rate_limit]
-    )
-    default_expires_days = models.PositiveIntegerField(null=True, blank=True)
-    maximum_max_budget = models.DecimalField(
-        max_digits=20, decimal_places=10, null=True, blank=True, validators=[validators.validate_budget]
-    )
-    maximum_tpm_limit = models.BigIntegerField(null=True, blank=True, validators=[validators.validate_rate_limit])
-    maximum_rpm_limit = models.BigIntegerField(null=True, blank=True, validators=[validators.validate_rate_limit])
-    maximum_max_parallel_requests = models.BigIntegerField(
-        null=True, blank=True, validators=[validators.validate_rate_limit]
-    )
-    maximum_expires_days = models.PositiveIntegerField(null=True, blank=True)
-    # 7d and 30d are always allowed, so this may be shorter but not longer than a week.
-    minimum_budget_duration = models.CharField(
-        max_length=10, default="1d", validators=[validators.validate_budget_duration]
-    )
-    keys_per_user = models.PositiveIntegerField(default=50)
-    creations_per_hour = models.PositiveIntegerField(default=60)
-    updated_at = models.DateTimeField(auto_now=True)
-
-    class Meta:
-        constraints = (models.CheckConstraint(condition=Q(id=1), name="key_policy_one_row"),)
-
-    def __str__(self) -> str:
-        return "key policy"

@@ -69,7 +69,8 @@ def create_api_key(
     secret = crypto.new_api_key_secret()
     with transaction.atomic():
         # The owner's row is the lock under which keys are counted: twenty at once must not pass a limit of ten.
-        User.objects.select_for_update(no_key=True).get(pk=actor.pk)
+        owner = User.objects.select_for_update(no_key=True).get(pk=actor.pk)
+        rbac.require(owner, rbac.Permission.APIKEYS_CREATE)  # who was deactivated meanwhile gets no key any more
         _require_slow_making(actor, policy)
         _require_room(actor, policy)
         _require_models(models)

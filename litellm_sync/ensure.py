@@ -2,11 +2,15 @@
 
 from decimal import Decimal
 from typing import Any, TypeVar
+from uuid import UUID
 
 import structlog
 from django.conf import settings
+from django.db.models import QuerySet
 
 from accounts.models import User
+from apikeys.models import ApiKey, KeyStatus
+from litellm_sync import state
 from litellm_sync.client import SENTINEL, LiteLLM, TeamInfo, UserInfo
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
 from litemaas.foundation.limits import Limited
@@ -158,6 +162,38 @@ def make_membership_equal(membership: Membership, litellm: LiteLLM) -> bool:
         except UpstreamRejected as error:
             if not _exists_already(error, "already in team"):
                 raise
+    return True
+
+
+def leave_former_teams(user: User, found: UserInfo, litellm: LiteLLM) -> None:
+    """LiteLLM takes the person out of those of our teams that the person is no longer a member of.
+
+    LiteLLM deletes the person's keys of the team by that, and nobody has their secrets any more: while there are living
+    ones (they are blocked), the person stays listed, so that they can work again after a return.
+    """
+    ours = Team.objects.filter(pk__in=[team for team in found.teams if _is_id(team)])
+    former = ours.exclude(memberships__user=user).exclude(pk=DEFAULT_TEAM_ID)
+    for team in former.exclude(pk__in=_teams_of_living_keys(user)):
+        try:
+            litellm.remove_team_member(str(team.pk), str(user.pk))
+        except UpstreamRejected as error:
+            if "User not found in team" not in error.text:
+                raise
+        # Somebody who came back at this very moment is listed again.
+        back = Membership.objects.filter(user=user, team=team)
+        state.request_pushes(Membership, back.values_list("pk", flat=True))
+
+
+def _teams_of_living_keys(user: User) -> QuerySet[Any]:
+    living = ApiKey.objects.filter(user=user, deleted_at=None).exclude(status=KeyStatus.REVOKED)
+    return living.order_by().values("team")
+
+
+def _is_id(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
     return True
 
 

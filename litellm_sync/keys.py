@@ -59,10 +59,13 @@ def is_resting(secret: ApiKeySecret, now: datetime) -> bool:
 
 
 def _let_rest(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
-    """LiteLLM refuses what has expired; blocking also stops a key whose last expiry never arrived there."""
+    """LiteLLM refuses what has expired; blocking also stops a key whose last expiry never arrived there.
+
+    A secret that LiteLLM never got is kept, encrypted, as long as the expiry can be moved: only so the key can begin.
+    """
     found = litellm.get_key_info(secret.digest)
     if found is None:
-        _delete(secret, litellm)
+        _await_lost_offer(secret)
         return None
     if not found.blocked:
         litellm.block_key(secret.digest)
@@ -81,10 +84,15 @@ def _delete(secret: ApiKeySecret, litellm: LiteLLM) -> None:
     litellm.delete_key(secret.digest)
     if litellm.get_key_info(secret.digest) is not None:
         raise UpstreamUnavailable(reason="still_there")
+    _await_lost_offer(secret)
+    ApiKeySecret.objects.filter(pk=secret.pk).update(pending_secret=None)
+
+
+def _await_lost_offer(secret: ApiKeySecret) -> None:
+    """Raise Unsettled while an offer without an answer may still be carried out."""
     lost = secret.attempted_at
     if lost is not None and timezone.now() - lost < OFFER_MAY_ARRIVE:
         raise Unsettled(reason="offer_may_arrive")
-    ApiKeySecret.objects.filter(pk=secret.pk).update(pending_secret=None)
 
 
 def _create(secret: ApiKeySecret, models: list[str], litellm: LiteLLM) -> KeyInfo:

@@ -34,6 +34,7 @@ def _team(team: Team, litellm: LiteLLM) -> dict[str, Any]:
 def _user(user: User, litellm: LiteLLM) -> dict[str, Any]:
     ensure_default_team_exists(litellm)
     found = ensure.make_user_equal(user, litellm)
+    ensure.leave_former_teams(user, found, litellm)
     return {"spend": found.spend, "budget_resets_at": found.budget_reset_at}
 
 

@@ -6,7 +6,7 @@ It imports no app, so that every app may mix it in; the push itself is found by 
 from collections.abc import Iterable
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import structlog
 from django.apps import apps
@@ -27,6 +27,8 @@ PUSH_TASK = "litellm_sync.push"
 LEASE = timedelta(seconds=30)
 # The job waits a moment, so that the immediate try in the web process goes first and the person sees "active".
 JOB_DELAY = timedelta(seconds=5)
+# Of rows that are asked for together, so many are queued at once.
+FIRST_JOBS = 200
 FIRST_BACK_OFF, SECOND_BACK_OFF = 2.0, 5.0
 # Everything that waits is pushed within a minute of LiteLLM answering, also when only one of its routes was broken.
 LONGEST_BACK_OFF = timedelta(minutes=1)
@@ -57,11 +59,16 @@ class Synced(models.Model):
 
     class Meta:
         abstract = True
-        indexes = (
+        indexes: ClassVar[tuple[models.Index, ...]] = (
             models.Index(
                 fields=["sync_next_at"], condition=Q(sync_status=SyncStatus.PENDING), name="%(app_label)s_%(class)s_due"
             ),
         )
+
+    @classmethod
+    def behind(cls, target: models.Model) -> models.QuerySet[Self] | None:  # noqa: ARG003 -- tables that follow use it
+        """The rows of this table whose state in LiteLLM follows from ``target``; None where that cannot be."""
+        return None
 
 
 def kind_of(model: type[models.Model] | models.Model) -> str:
@@ -94,6 +101,20 @@ def request_push(target: models.Model, *, immediately: bool = True) -> None:
     _defer(kind, object_id, delay=JOB_DELAY if immediately else timedelta())
     if immediately:
         transaction.on_commit(partial(_try_now, kind, object_id))
+
+
+def request_pushes_behind(target: models.Model) -> int:
+    """Ask for all rows that follow from ``target``, in SQL, however many; call it where ``target`` is changed.
+
+    The first jobs are queued in the same transaction, the periodic task queues the others. Returns how many rows.
+    """
+    count = 0
+    for model in synced_models():
+        rows = model.behind(target)
+        ids = list(rows.values_list("pk", flat=True)) if rows is not None else []
+        count += _mark_pending(kind_of(model), ids) if ids else 0
+        _queue(model, ids[:FIRST_JOBS])
+    return count
 
 
 def request_pushes(model: type[Synced], ids: Iterable[Any]) -> int:
@@ -214,13 +235,17 @@ def defer_due(limit: int = 500) -> int:
     for model in synced_models():
         due = model._base_manager.filter(sync_status=SyncStatus.PENDING, sync_next_at__lte=now)
         ids = list(due.order_by("sync_next_at").values_list("pk", flat=True)[:limit])
-        if ids:
-            model._base_manager.filter(pk__in=ids).update(sync_next_at=now + LEASE)
-            kind = kind_of(model)
-            payloads: list[dict[str, Any]] = [{"kind": kind, "object_id": str(pk)} for pk in ids]
-            job(PUSH_TASK).batch_defer(*payloads)
-            count += len(ids)
+        count += _queue(model, ids)
     return count
+
+
+def _queue(model: type[Synced], ids: list[Any]) -> int:
+    """Jobs for these rows, which are not due again before a lease has passed."""
+    if ids:
+        model._base_manager.filter(pk__in=ids).update(sync_next_at=timezone.now() + LEASE)
+        payloads: list[dict[str, Any]] = [{"kind": kind_of(model), "object_id": str(pk)} for pk in ids]
+        job(PUSH_TASK).batch_defer(*payloads)
+    return len(ids)
 
 
 def wake_all() -> int:

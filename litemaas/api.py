@@ -16,6 +16,7 @@ from accounts import me_api
 from apikeys import api as apikeys
 from litellm_sync import api as litellm_sync
 from litemaas.foundation.access import SIGNED_IN, access
+from litemaas.people import api as people
 from subscriptions import api as subscriptions
 from usage import api as usage
 
@@ -66,6 +67,7 @@ router.register("audit", accounts.AuditViewSet, basename="api-audit")
 router.register("integration/runs", litellm_sync.SyncRunViewSet, basename="api-sync-run")
 router.register("subscriptions", subscriptions.SubscriptionViewSet, basename="api-subscription")
 router.register("usage", usage.UsageViewSet, basename="api-usage")
+router.register("users", people.UserViewSet, basename="api-user")
 
 urlpatterns = [
     path("auth/token", accounts.TokenView.as_view(), name="api-token"),

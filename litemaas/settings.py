@@ -311,9 +311,13 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     # Its own views would be open to everybody whatever they are marked with.
     "SERVE_PERMISSIONS": ["accounts.enforcement.AccessPermission"],
     "SCHEMA_PATH_PREFIX": "/api/v1",
-    "ENUM_NAME_OVERRIDES": {"PersonalTokenStatusEnum": ["active", "expired", "revoked"]},
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    # Choices that several fields have, or that are like those of another.
+    "ENUM_NAME_OVERRIDES": {
+        "PersonalTokenStatusEnum": ["active", "expired", "revoked"],
+        "RoleEnum": "accounts.models.Role",
+    },
 }
 
 # --- Jobs and logs ---------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from accounts.oidc import Proof
 from litemaas.foundation.errors import Conflict, DomainError, NotFound, PermissionDenied
 from litemaas.foundation.locks import advisory_lock
 from litemaas.foundation.providers import OPENSHIFT, Provider
-from teams.services import join_teams, provision_user
+from teams.services import provision_user, set_provider_teams
 
 
 def provider_called(name: str) -> Provider:
@@ -81,7 +81,7 @@ def sign_in_through(provider: Provider, claims: Claims) -> User:
             identities.grant(None, user, Role.ADMIN)
         given = {role for group, role in provider.roles.items() if group in claims.groups}
         identities.set_provider_roles(user, given, provider=provider.name)
-        join_teams(user, {team for group, team in provider.teams.items() if group in claims.groups})
+        set_provider_teams(user, {team for group, team in provider.teams.items() if group in claims.groups})
         audit.record(user, audit.Action.SIGN_IN_SUCCEEDED, user, method=provider.kind, provider=provider.name)
     return user
 

@@ -5,6 +5,7 @@ from typing import Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts import rbac
@@ -57,13 +58,16 @@ class Membership(Limited, Synced):
     """Somebody belongs to a team.
 
     ``listed`` says whether LiteLLM lists the person as a member too: it lists few people of the default team, because
-    a long list makes every call with one of its keys slow.
+    a long list makes every call with one of its keys slow. By hand, by the groups of a provider, or by both: leaving a
+    group ends only what the group alone gave.
     """
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=MembershipRole, default=MembershipRole.MEMBER)
     listed = models.BooleanField(default=False, editable=False)
+    by_hand = models.BooleanField(default=True, editable=False)
+    by_provider = models.BooleanField(default=False, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta(Limited.Meta, Synced.Meta):
@@ -71,6 +75,7 @@ class Membership(Limited, Synced):
         constraints = (
             *Limited.Meta.constraints,
             models.UniqueConstraint(fields=["team", "user"], name="membership_once"),
+            models.CheckConstraint(condition=Q(by_hand=True) | Q(by_provider=True), name="membership_has_a_source"),
         )
 
     def __str__(self) -> str:

@@ -63,6 +63,8 @@ def provision_user(
     """
     if actor is not None:
         rbac.require(actor, rbac.Permission.USERS_CREATE)
+        if set(roles or ()) - {Role.USER}:
+            rbac.require(actor, rbac.Permission.USERS_GRANT)
     team = ensure_default_team()
     fields: dict[str, Any] = {"username": username, "email": email, "full_name": full_name}
     fields["email_verified"] = bool(email) and email_verified
@@ -88,23 +90,50 @@ def provision_user(
     return user
 
 
-def join_teams(user: User, names: Iterable[str]) -> list[Membership]:
-    """Make somebody a member of the teams of these names, as a provider's groups say. Returns the new memberships.
+def set_provider_teams(user: User, names: Iterable[str]) -> None:
+    """Make somebody a member of the teams of these names, as a provider's groups say, and of no other by groups.
 
-    A team that does not exist is no reason to refuse a sign-in: it is logged.
+    A team that does not exist is no reason to refuse a sign-in: it is logged. What was given by hand stays.
     """
     wanted = set(names)
-    teams = list(Team.objects.filter(name__in=wanted).exclude(memberships__user=user))
-    if unknown := wanted - set(Team.objects.filter(name__in=wanted).values_list("name", flat=True)):
-        log.warning("teams_of_groups_unknown", teams=sorted(unknown))
-    joined = []
     with transaction.atomic():
+        teams = list(Team.objects.filter(name__in=wanted))
+        if unknown := wanted - {team.name for team in teams}:
+            log.warning("teams_of_groups_unknown", teams=sorted(unknown))
+        mine = {membership.team_id: membership for membership in user.memberships.select_related("team")}
         for team in teams:
-            membership = Membership.objects.create(team=team, user=user)
-            audit.record(None, audit.Action.MEMBERSHIP_ADDED, membership, team=str(team.pk), user=str(user.pk))
-            state.request_push(membership, immediately=False)
-            joined.append(membership)
-    return joined
+            if team.pk not in mine:
+                _join(user, team)
+        given = [membership.pk for membership in mine.values() if membership.team in teams]
+        user.memberships.filter(pk__in=given, by_provider=False).update(by_provider=True)
+        gone = [one for one in mine.values() if one.by_provider and one.team not in teams]
+        user.memberships.filter(pk__in=[one.pk for one in gone], by_hand=True).update(by_provider=False)
+        remove_memberships(None, user, [one for one in gone if not one.by_hand])
+
+
+def _join(user: User, team: Team) -> None:
+    membership = Membership.objects.create(team=team, user=user, by_hand=False, by_provider=True)
+    added = audit.Action.MEMBERSHIP_ADDED
+    audit.record(None, added, membership, team=str(team.pk), user=str(user.pk), source="provider")
+    state.request_push(membership, immediately=False)
+    # Keys that were charged to the team when the person was in it before work again.
+    state.request_pushes_behind(membership)
+
+
+def remove_memberships(actor: User | None, user: User, memberships: list[Membership]) -> None:
+    """Let somebody leave teams, in the caller's transaction; keys that are charged to them are blocked.
+
+    The default team is never left. LiteLLM follows by the person's push, which looks at all teams.
+    """
+    leaving = [one for one in memberships if one.team_id != DEFAULT_TEAM_ID]
+    if not leaving:
+        return
+    details = [(one, {"team": str(one.team_id), "user": str(user.pk)}) for one in leaving]
+    audit.record_many(actor, audit.Action.MEMBERSHIP_REMOVED, details)
+    Membership.objects.filter(pk__in=[one.pk for one in leaving]).delete()
+    for one in leaving:
+        state.request_pushes_behind(one)
+    state.request_push(user, immediately=False)
 
 
 def get_user_primary_team(user: User) -> Team:

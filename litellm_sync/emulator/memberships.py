@@ -130,7 +130,7 @@ def _already_in(team: Row, asked: Row | list[Row]) -> Exception:
 
 
 def remove_member(call: Call) -> Row:
-    """`/team/member_delete`: take a member out, found by id or e-mail."""
+    """`/team/member_delete`: take a member, found by id or e-mail, and the member's keys out of the team."""
     call.check_types()
     call.require("team_id")
     team = _team(call)
@@ -142,6 +142,9 @@ def remove_member(call: Call) -> Row:
     ]
     if not found:
         raise detail(400, "User not found in team")
+    for key in call.state.keys.where("team_id", team["team_id"]):
+        if key["user_id"] == found[0]:
+            keys.bury(call, key["token"])
     leave(call, team["team_id"], found[0])
     return team_shown(call, call.state.teams.rows[team["team_id"]])
 

@@ -14,9 +14,10 @@ from django.views.decorators.http import require_http_methods
 from unfold.sites import UnfoldAdminSite
 
 from accounts.admin_page import READING, AdminPage
-from accounts.admin_parts import Verb
+from accounts.admin_parts import Section, Verb
 from accounts.rbac import Permission, check_permission, require
 from litemaas.administration import dashboard, views
+from litemaas.administration.people import sections_of
 from litemaas.administration.verbs import list_verbs, row_verbs
 from litemaas.foundation.access import access
 from litemaas.portal.context import THEMES, theme_of
@@ -100,6 +101,10 @@ class AdminSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold ships no types
     def list_verbs_for(self, model: type[Model]) -> tuple[Verb, ...]:
         """The verbs of a list that the model's own app cannot know."""
         return list_verbs(model)
+
+    def sections_for(self, row: Model) -> list[Section]:
+        """What belongs to a row that its own app cannot know."""
+        return sections_of(row)
 
     # --- Looks -------------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from accounts.rbac import Permission
 from apikeys.models import ApiKey, ApiKeySecret
 from litellm_sync import integration, state
 from litellm_sync.state import Synced, SyncStatus
+from litemaas.administration.people import OFFBOARD
 from teams.services import provision_user
 
 
@@ -94,6 +95,8 @@ def row_verbs(model: type[Model]) -> tuple[Verb, ...]:
     """What can be done to a row besides what its own app offers."""
     if model is ApiKey:
         return (RETRY_KEY,)
+    if model is User:
+        return (OFFBOARD, RETRY)
     return (RETRY,) if issubclass(model, Synced) else ()
 
 

@@ -54,7 +54,7 @@ def test_nothing_of_a_newcomer_remains_when_a_part_fails(monkeypatch: pytest.Mon
     def fail(*_args: Any, **_more: Any) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("litemaas.sign_in.join_teams", fail)
+    monkeypatch.setattr("litemaas.sign_in.set_provider_teams", fail)
     with pytest.raises(RuntimeError):
         sign_in_through(COMPANY, LEA)
     assert not User.objects.exists()

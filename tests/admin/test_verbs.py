@@ -178,7 +178,7 @@ def test_failed_rows_are_tried_again_one_by_one(key: ApiKey, ada: User, ann: Use
 def test_what_agrees_is_not_offered_to_be_tried_again(ada: User, ann: User, browser: Browser) -> None:
     User.objects.update(sync_status="synced")
     shown: Any = browser(ann).get(page(ada)).context
-    assert shown["buttons"] == []
+    assert "retry" not in {button["verb"].name for button in shown["buttons"]}
     assert browser(ann).post(page(ada, "retry"), HTTP_REFERER="").status_code in {302, 409}
     assert User.objects.get(pk=ada.pk).sync_status == "synced"
 

@@ -320,6 +320,19 @@ class TestRemoveMember:
         assert members(litellm, team_id) == {"default_user_id": "admin"}
         assert litellm.user(user_id)["teams"] == []
 
+    def test_takes_the_members_keys_of_this_team_along(self, litellm: Proxy) -> None:
+        teams = [litellm.new_team(), litellm.new_team()]
+        user_id, other = litellm.new_user(teams=teams), litellm.new_user(teams=teams)
+        key, elsewhere = (litellm.new_key(user_id=user_id, team_id=team) for team in teams)
+        colleague = litellm.new_key(user_id=other, team_id=teams[0])
+        assert litellm.chat(key).status == 200
+        litellm.done("/team/member_delete", {"team_id": teams[0], "user_id": user_id})
+        left = {row["token"] for row in litellm.read("/user/info", user_id=user_id)["keys"]}
+        assert left == {elsewhere.token}
+        info = litellm.get("/key/info", key=key.secret)
+        assert info.status == 404 or info.body["info"]["status"] == "deleted"
+        assert [litellm.chat(one).status for one in (elsewhere, colleague)] == [200, 200]
+
     @pytest.mark.parametrize("known", [True, False])
     def test_of_a_stranger_or_an_unknown_team_is_a_bad_request(self, litellm: Proxy, known: bool) -> None:  # noqa: FBT001
         team_id = litellm.new_team() if known else "nowhere"

@@ -107,6 +107,12 @@ def _wrong_time_zone(page: Page) -> None:
     page.locator("[aria-invalid=true]").first.wait_for()
 
 
+def _wrong_period(page: Page) -> None:
+    page.get_by_label("Budget period").fill("weekly")
+    page.get_by_role("button", name="Set limits").click()
+    page.locator("[aria-invalid=true]").first.wait_for()
+
+
 def _admin_states() -> Iterator["State"]:
     """The admin portal: its dashboard, and for each table the list, one row and each verb."""
     yield State("admin", "/admin/", "admin", "What needs you")
@@ -324,6 +330,22 @@ STATES: Final = (
     ),
     State("menu-language", "/", "alice", "Deutsch", act=_open("Language")),
     *_admin_states(),
+    State(
+        "admin-user-off-boarded",
+        "/admin/accounts/user/<path:object_id>/change/",
+        "admin",
+        "Keys revoked for ever",
+        path="/admin/accounts/user/{row[accounts/user/tomas]}/change/",
+    ),
+    State(
+        "admin-user-limits-wrong",
+        "/admin/accounts/user/<path:object_id>/limits/",
+        "admin",
+        "Nothing was changed",
+        path="/admin/accounts/user/{row[accounts/user]}/limits/",
+        status=422,
+        act=_wrong_period,
+    ),
     # --- What goes wrong ---
     State("error-403", NOWHERE, "ro", "Not allowed", path="/api-keys/create", status=403),
     State("error-404", NOWHERE, "alice", "Not found", path="/nothing-here", status=404),

@@ -17,6 +17,7 @@ from django.contrib.admin.utils import quote
 from django.utils import timezone
 
 from accounts.models import BrowserSession, FailedSignIn, PersonalToken, RefreshFamily, User
+from accounts.people import deactivate_user
 from accounts.personal_tokens import create_personal_token, revoke_personal_token
 from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.policy import update_policy
@@ -26,6 +27,7 @@ from litellm_sync.catalogue import sync_models
 from litellm_sync.client import LiteLLM
 from litellm_sync.models import SyncRun
 from litemaas import demo
+from litemaas.people.offboarding import offboard_user
 from subscriptions.models import Model, Subscription
 from subscriptions.services import create_subscription
 from teams.models import Membership, Team
@@ -254,6 +256,7 @@ def _operations(people: People) -> None:
     research = Team.objects.create(name="Research", description="Long experiments.", **refused)
     Membership.objects.create(team=research, user=people["emma"], **refused)
     User.objects.filter(username="emma").update(**refused)
+    _leavers(people)
     User.objects.filter(username="hiro").update(max_budget=Decimal(50), budget_duration="1mo", spend=Decimal("44.10"))
 
 
@@ -276,6 +279,16 @@ def _tokens(user: User) -> None:
     mine.filter(name="Trial").update(created_at=long_ago, expires_at=long_ago + timedelta(days=7))
 
 
+def _leavers(people: People) -> None:
+    """Somebody who is away for a while, and somebody who has left for good."""
+    admin = people["admin"]
+    for name, full_name in (("priya", "Priya Patel"), ("tomas", "Tomás Torres")):
+        _subscribe(person := provision_user(None, username=name, full_name=full_name), "gpt-4o")
+        create_api_key(person, name="Notebook", models=["gpt-4o"])
+    deactivate_user(admin, user_id=User.objects.get(username="priya").pk, reason="Sabbatical until March.")
+    offboard_user(admin, user_id=User.objects.get(username="tomas").pk, reason="Has left the company.")
+
+
 # Table and verb of the admin portal -> a row that fits; of other tables any row does.
 FITTING: Final[dict[str, dict[str, Any]]] = {
     "apikeys/apikey/block": {"name": "Spare"},
@@ -291,6 +304,8 @@ FITTING: Final[dict[str, dict[str, Any]]] = {
     "accounts/personaltoken": {"name": "Nightly report"},
     "accounts/personaltoken/revoke": {"name": "Nightly report"},
     "accounts/user": {"username": "alice"},
+    **{f"accounts/user/{verb}": {"username": "carla"} for verb in ("deactivate", "limits", "offboard", "roles")},
+    "accounts/user/reactivate": {"username": "priya"},
     "accounts/user/retry": {"username": "emma"},
     "teams/membership/retry": {"team__name": "Research"},
     "teams/team/retry": {"name": "Research"},
@@ -309,4 +324,4 @@ def _rows() -> dict[str, str]:
             row = rows.filter(**FITTING.get(name, {})).first()
             assert row is not None, name
             found[name] = quote(str(row.pk))
-    return found
+    return found | {"accounts/user/tomas": str(User.objects.get(username="tomas").pk)}

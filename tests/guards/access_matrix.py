@@ -115,6 +115,13 @@ MATRIX: Final[dict[tuple[str, str], Answers]] = {
     ("GET", "/api/v1/usage/export"): Answers(401, 200, 200, 200, 200),
     ("GET", "/api/v1/usage/summary"): Answers(401, 200, 200, 200, 200),
     ("GET", "/api/v1/usage/timeseries"): Answers(401, 200, 200, 200, 200),
+    # --- API: people ---
+    ("GET", "/api/v1/users"): Answers(401, 403, 403, 200, 200),
+    ("POST", "/api/v1/users"): Answers(401, 403, 403, 403, 201),
+    ("GET", "/api/v1/users/<uuid:pk>"): Answers(401, 403, 403, 200, 200),
+    ("PATCH", "/api/v1/users/<uuid:pk>"): Answers(401, 403, 403, 403, 200),
+    ("POST", "/api/v1/users/<uuid:pk>/offboard"): Answers(401, 403, 403, 403, 200),
+    ("POST", "/api/v1/users/bulk-limits"): Answers(401, 403, 403, 403, 200),
     # --- API: LiteLLM ---
     ("GET", "/api/v1/integration/health"): Answers(401, 403, 403, 200, 200),
     ("GET", "/api/v1/integration/runs"): Answers(401, 403, 403, 200, 200),
@@ -138,7 +145,7 @@ ADMIN_TABLES: Final[dict[str, tuple[tuple[str, ...], bool, tuple[str, ...]]]] = 
     "accounts/failedsignin": ((), False, ()),
     "accounts/personaltoken": (("revoke",), False, ()),
     "accounts/refreshfamily": ((), False, ()),
-    "accounts/user": (("retry",), True, ("add",)),
+    "accounts/user": (("deactivate", "limits", "offboard", "reactivate", "retry", "roles"), True, ("add",)),
     "apikeys/apikey": (("block", "retry", "revoke", "unblock"), True, ()),
     "apikeys/keypolicy": (("edit",), False, ()),
     "litellm_sync/syncrun": ((), False, ("start",)),

@@ -12,6 +12,7 @@ from apikeys.models import ApiKey
 from apikeys.services import create_api_key
 from subscriptions.models import Model, Subscription
 from teams.models import Membership
+from teams.services import provision_user
 from usage.services import Fact, replace_day
 
 BULK = {
@@ -31,6 +32,8 @@ def furnish(ada: User, key: ApiKey) -> None:
     blocked = create_api_key(ada, name="blocked", models=["gpt-4o"]).key
     ApiKey.objects.filter(pk=blocked.pk).update(status="blocked")
     Membership.objects.filter(user=ada).update(sync_status="failed")
+    provision_user(None, username="gone")
+    User.objects.filter(username="gone").update(is_active=False)
     FailedSignIn.objects.create(account="ada", address="10.0.0.1")
     RefreshFamily.objects.create(user=ada, current="x", expires_at=timezone.now() + timedelta(days=1))
     replace_day(datetime.now(UTC).date(), [Fact(key.secrets.get().digest, "gpt-4o", 1, 1)])
@@ -44,8 +47,13 @@ def _row(path: str) -> Any:
         "approve": {"status": "pending"},
         "block": {"name": "notebook"},
         "deny": {"status": "pending"},
+        "deactivate": {"username": "ada"},
         "end": {"digest": "ada-elsewhere"},
+        "limits": {"username": "ada"},
+        "offboard": {"username": "ada"},
         "open": {"restricted": True},
+        "reactivate": {"is_active": False},
+        "roles": {"username": "ada"},
         "restrict": {"restricted": False},
         "unblock": {"status": "blocked"},
     }
@@ -68,6 +76,8 @@ def body(path: str) -> dict[str, Any]:
         return {**chosen, "reason": "because"}
     bodies: dict[str, dict[str, Any]] = {
         "/admin/accounts/user/add/": {"username": "newcomer", "role": "user"},
+        "/admin/accounts/user/<path:object_id>/limits/": {"max_budget": "5"},
+        "/admin/accounts/user/<path:object_id>/roles/": {"roles": ["adminReadonly"]},
         "/admin/litellm_sync/syncrun/start/": {"what": "usage"},
         "/admin/apikeys/keypolicy/<path:object_id>/edit/": {
             "keys_per_user": 7,

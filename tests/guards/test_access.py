@@ -170,6 +170,7 @@ class World:
         thing = key.pk if api_key else self.run.pk if "/runs/" in path else subscription.pk
         thing = self.session.pk if "/me/sessions/" in path else self.token.pk if "/me/tokens/" in path else thing
         path = path.replace("<uuid:sign_in_id>", str(self.session.pk)).replace("<uuid:token_id>", str(self.token.pk))
+        thing = subscription.user_id if "/users/" in path else thing
         for name in ("<uuid:pk>", "<uuid:key_id>", "<uuid:subscription_id>"):
             path = path.replace(name, str(thing))
         path = path.replace("<slug:name>", "company")
@@ -211,6 +212,10 @@ class World:
             "/api/v1/subscriptions/<uuid:pk>/deny": {"reason": "r"},
             "/api/v1/subscriptions/<uuid:pk>/request-review": {"message": "m"},
             "/api/v1/subscriptions/bulk": {"action": "approve", "ids": [str(self.waiting.pk)]},
+            "/api/v1/users": {"username": "newcomer"},
+            "/api/v1/users/<uuid:pk>": {"roles": ["adminReadonly"], "is_active": False, "rpm_limit": 5},
+            "/api/v1/users/<uuid:pk>/offboard": {"reason": "r"},
+            "/api/v1/users/bulk-limits": {"ids": [str(self.key.user_id)], "max_budget": "5"},
         }
         return bodies.get(path, {})
 

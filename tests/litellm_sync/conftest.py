@@ -9,6 +9,9 @@ from procrastinate.contrib.django import app as jobs
 from litellm_sync.client import transport
 from litellm_sync.emulator.server import Emulator
 from tests.cast import MASTER_KEY
+from tests.races import real_transactions
+
+__all__ = ["old_litellm", "real_transactions", "work"]
 
 
 @pytest.fixture

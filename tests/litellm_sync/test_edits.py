@@ -15,6 +15,7 @@ from litellm_sync.client import KeyInfo, LiteLLM
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.keys import EXPIRY_TOLERANCE
 from litellm_sync.push import push
+from litemaas.foundation.crypto import secret_digest
 from subscriptions.models import Model
 from subscriptions.services import create_subscription
 
@@ -135,7 +136,9 @@ def test_an_expired_key_that_was_pushed_can_still_come_back(ann: User, ada: User
     assert LiteLLM(5).get_key_info(ApiKeySecret.objects.get().digest) is None
 
 
-def test_a_key_that_expired_before_litellm_heard_of_it_stays_away(ada: User, key: ApiKey, upstream: Emulator) -> None:
+def test_a_key_that_expired_before_litellm_heard_of_it_stays_away_and_can_still_begin(
+    ada: User, key: ApiKey, upstream: Emulator
+) -> None:
     upstream.faults.add("down")
     late = create_api_key(ada, name="late", models=["gpt-4o"]).key
     ApiKeySecret.objects.filter(key=late).update(attempted_at=None)
@@ -144,8 +147,25 @@ def test_a_key_that_expired_before_litellm_heard_of_it_stays_away(ada: User, key
     secret = ApiKeySecret.objects.get(key=late)
     push(KIND, str(secret.pk), limit=5)
     secret.refresh_from_db()
-    assert (secret.sync_status, secret.pending_secret) == ("synced", None)
+    assert (secret.sync_status, secret_digest(secret.pending_secret or "")) == ("synced", secret.digest)
     assert LiteLLM(5).get_key_info(secret.digest) is None
+    back = update_api_key(ada, key_id=late.pk, expires_at=LATER)
+    assert (back.current_status, back.sync_status) == ("active", "synced")
+    assert not there(late).blocked
+    assert ApiKeySecret.objects.get(key=late).pending_secret is None
+
+
+def test_the_secret_of_a_key_that_never_began_is_dropped_with_the_key(
+    ada: User, key: ApiKey, upstream: Emulator
+) -> None:
+    upstream.faults.add("down")
+    late = create_api_key(ada, name="late", models=["gpt-4o"]).key
+    ApiKeySecret.objects.filter(key=late).update(attempted_at=None)
+    ApiKey.objects.filter(pk=late.pk).update(expires_at=timezone.now() - timedelta(minutes=1))
+    upstream.faults.clear()
+    revoke_api_key(ada, key_id=late.pk)
+    secret = ApiKeySecret.objects.get(key=late)
+    assert (secret.sync_status, secret.pending_secret) == ("synced", None)
 
 
 def test_blocking_and_unblocking_arrive(ann: User, key: ApiKey) -> None:

@@ -9,9 +9,10 @@ from django.db import IntegrityError, transaction
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from accounts.models import AuditEvent, Role, User
+from accounts.rbac import SCOPES, Permission
 from litemaas.foundation.errors import Conflict, PermissionDenied
 from teams.models import DEFAULT_TEAM_ID, Membership, MembershipRole, Team
-from teams.services import ensure_default_team, get_user_primary_team, provision_user
+from teams.services import ensure_default_team, get_user_primary_team, provision_user, set_provider_teams
 from tests.races import at_once, real_transactions
 
 __all__ = ["real_transactions"]
@@ -137,3 +138,59 @@ def test_the_database_refuses_what_makes_no_sense(ada: User) -> None:
             User.objects.update(roles=roles)
     with pytest.raises(IntegrityError), transaction.atomic():
         Membership.objects.create(team_id=DEFAULT_TEAM_ID, user=ada)
+
+
+# --- Teams by groups -------------------------------------------------------------------------------------------------
+
+
+def teams_of(user: User) -> dict[str, tuple[bool, bool]]:
+    """Team -> whether it was given by hand, and by a provider."""
+    rows = Membership.objects.filter(user=user).values_list("team__name", "by_hand", "by_provider")
+    return {name: (by_hand, by_provider) for name, by_hand, by_provider in rows}
+
+
+def test_leaving_a_group_ends_what_the_group_gave_and_nothing_else(ada: User) -> None:
+    for name in ("Research", "Support", "By hand"):
+        Team.objects.create(name=name)
+    Membership.objects.create(team=Team.objects.get(name="By hand"), user=ada)
+    Membership.objects.create(team=Team.objects.get(name="Support"), user=ada)
+    set_provider_teams(ada, ["Research", "Support", "No Such Team"])
+    default = ensure_default_team().name
+    assert teams_of(ada) == {
+        default: (True, False),
+        "By hand": (True, False),
+        "Research": (False, True),
+        "Support": (True, True),
+    }
+    set_provider_teams(ada, [])
+    assert teams_of(ada) == {default: (True, False), "By hand": (True, False), "Support": (True, False)}
+    removed = AuditEvent.objects.get(action="membership.removed")
+    assert removed.target_name == "ada in Research"
+    assert removed.details == {"team": str(Team.objects.get(name="Research").pk), "user": str(ada.pk)}
+
+
+def test_the_same_groups_again_change_nothing(ada: User) -> None:
+    Team.objects.create(name="Research")
+    set_provider_teams(ada, ["Research"])
+    User.objects.update(sync_status="synced")
+    before = AuditEvent.objects.count()
+    set_provider_teams(ada, ["Research"])
+    assert AuditEvent.objects.count() == before
+    assert User.objects.get().sync_status == "synced"
+
+
+def test_the_default_team_is_never_left(ada: User) -> None:
+    name = ensure_default_team().name
+    set_provider_teams(ada, [name])
+    Membership.objects.update(by_hand=False)
+    set_provider_teams(ada, [])
+    assert list(teams_of(ada)) == [name]
+
+
+def test_an_administrator_is_added_only_by_who_may_give_roles(ann: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    allowed = {**SCOPES[Role.ADMIN]}
+    del allowed[Permission.USERS_GRANT]
+    monkeypatch.setitem(SCOPES, Role.ADMIN, allowed)
+    assert provision_user(ann, username="lea", roles=[Role.USER]).roles == ["user"]
+    with pytest.raises(PermissionDenied):
+        provision_user(ann, username="leo", roles=[Role.ADMIN])

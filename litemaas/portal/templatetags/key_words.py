@@ -32,6 +32,7 @@ HINDRANCES: Final = {
     "denied": gettext_lazy("The subscription was denied."),
     "expired": gettext_lazy("The subscription has expired."),
     "not_for_team": gettext_lazy("The team of the key may not use it."),
+    "not_in_team": gettext_lazy("The owner of the key is no longer in its team."),
     "not_subscribed": gettext_lazy("There is no subscription to it any more."),
     "pending": gettext_lazy("The subscription waits for approval."),
     "suspended": gettext_lazy("The subscription is suspended."),

@@ -43,6 +43,7 @@ STATES: Final[dict[str, tuple[str, str, Any]]] = {
     "near_budget": ("warn", "triangle-alert", gettext_lazy("Over 80 % of budget")),
     "pending": ("warn", "clock", gettext_lazy("Pending approval")),
     "restricted": ("quiet", "lock", gettext_lazy("Restricted")),
+    "owner_gone": ("bad", "user-x", gettext_lazy("Owner deactivated")),
     "revoked": ("quiet", "shield-off", gettext_lazy("Revoked")),
     "suspended": ("bad", "circle-pause", gettext_lazy("Suspended")),
     "sync_failed": ("bad", "circle-alert", gettext_lazy("Sync failed")),
@@ -84,6 +85,8 @@ def states(key: ApiKey) -> list[str]:
         found = _worries(key, now)
     synced = {SyncStatus.PENDING: ["syncing"], SyncStatus.FAILED: ["sync_failed"]}.get(key.sync_status, [])
     main = [] if current is KeyStatus.ACTIVE and (synced or found) else [str(current.value)]
+    if current is KeyStatus.BLOCKED and key.is_owner_gone:
+        main = ["owner_gone", *main]
     return main + synced + found
 
 

@@ -1,0 +1,1 @@
+"""What administrators do with people that touches several apps: the API's face, and off-boarding."""

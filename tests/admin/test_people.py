@@ -1,0 +1,190 @@
+"""People in the admin portal: what their pages say, and the verbs behind the buttons."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts import people
+from accounts.models import AuditEvent, Identity, User
+from apikeys.models import ApiKey, ApiKeySecret
+from litemaas.people.offboarding import offboard_user
+from tests.admin.conftest import listing, page
+from tests.cast import make_person
+
+pytestmark = pytest.mark.django_db
+
+Browser = Callable[[User | None], Client]
+
+
+def messages(answer: Any) -> list[str]:
+    """What is said on the page that one is led to."""
+    return [str(message) for message in answer.context["messages"]]
+
+
+def fresh(user: User) -> User:
+    return User.objects.get(pk=user.pk)
+
+
+def chosen(verb: str, *rows: User, **typed: Any) -> dict[str, Any]:
+    """A verb for many rows, asked for in the list and confirmed."""
+    return {"action": verb, "_selected_action": [str(row.pk) for row in rows], "index": "0", "confirmed": "1", **typed}
+
+
+# --- Pages -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_says_who_somebody_is_and_by_what(filled: ApiKey, ada: User, ro: User, browser: Browser) -> None:
+    User.objects.filter(pk=ada.pk).update(
+        roles=["admin", "adminReadonly", "user"], hand_roles=["admin", "user"], provider_roles=["adminReadonly"]
+    )
+    Identity.objects.create(user=ada, provider="company", issuer="https://idp.test", subject="s-77")
+    text = browser(ro).get(page(ada)).content.decode()
+    for words in (
+        "Administrator (by hand)",
+        "Administrator, read only (by the sign-in service)",
+        "s-77",
+        "https://idp.test",
+        "What this person did",
+        "notebook",
+        "Default Team",
+    ):
+        assert words in text, words
+
+
+def test_people_are_found_by_words_and_by_id(ada: User, eve: User, ann: User, browser: Browser) -> None:
+    User.objects.filter(pk=eve.pk).update(full_name="Eve Lang")
+
+    def found(text: str) -> set[str]:
+        context: Any = browser(ann).get(listing(User), {"q": text}).context
+        return {str(row) for row in context["cl"].result_list}
+
+    assert found("lang EV") == {"eve"}
+    assert found(str(ada.pk)) == {"ada"}
+    assert found("nobody") == found("'--") == set()
+    assert found(" ") == {"ada", "eve", "ann"}
+
+
+# --- Verbs -----------------------------------------------------------------------------------------------------------
+
+
+def test_roles_are_ticked_and_changed(ada: User, ann: User, browser: Browser) -> None:
+    asked: Any = browser(ann).get(page(ada, "roles"))
+    assert asked.context["form"].initial == {"roles": ["user"]}
+    browser(ann).post(page(ada, "roles"), {"roles": ["user", "adminReadonly"]})
+    assert fresh(ada).roles == ["adminReadonly", "user"]
+    User.objects.filter(pk=ada.pk).update(provider_roles=["adminReadonly"], hand_roles=[], roles=["adminReadonly"])
+    assert "The sign-in service gives" in browser(ann).get(page(ada, "roles")).content.decode()
+    refused = browser(ann).post(page(ada, "roles"), {"roles": []})
+    assert refused.status_code == 422
+    assert "Take the person out of the group there." in refused.content.decode()
+
+
+def test_trap_12_the_last_administrator_stays_one(ann: User, browser: Browser) -> None:
+    refused = browser(ann).post(page(ann, "roles"), {"roles": ["user"]})
+    assert refused.status_code == 422
+    assert "This is the last administrator." in refused.content.decode()
+    make_person("other")
+    own = browser(ann).post(page(ann, "deactivate"), {})
+    assert own.status_code == 422
+    assert "This is your own account." in own.content.decode()
+    assert (fresh(ann).roles, fresh(ann).is_active) == (["admin"], True)
+
+
+def test_trap_44_limits_that_are_sent_unchanged_change_nothing(ada: User, ann: User, browser: Browser) -> None:
+    people.set_limits(ann, user_id=ada.pk, max_budget=Decimal("12.5"), budget_duration="14d", rpm_limit=5)
+    form: Any = browser(ann).get(page(ada, "limits")).context
+    shown = {bound.name: bound.value() or "" for bound in form["form"]}
+    assert shown == {"max_budget": "12.5", "budget_duration": "14d", "tpm_limit": "", "rpm_limit": 5}
+    before = AuditEvent.objects.count()
+    browser(ann).post(page(ada, "limits"), shown)
+    assert AuditEvent.objects.count() == before
+    browser(ann).post(page(ada, "limits"), {"tpm_limit": "100"})
+    now = fresh(ada)
+    assert (now.max_budget, now.budget_duration, now.tpm_limit, now.rpm_limit) == (None, "", 100, None)
+    assert browser(ann).post(page(ada, "limits"), {"budget_duration": "weekly"}).status_code == 422
+
+
+def test_limits_of_many_leave_alone_what_is_left_empty(ada: User, eve: User, ann: User, browser: Browser) -> None:
+    people.set_limits(ann, user_id=ada.pk, max_budget=Decimal(5), rpm_limit=7)
+    people.set_limits(ann, user_id=eve.pk, tpm_limit=9, rpm_limit=8)
+    asked = browser(ann).post(listing(User), chosen("limits", ada, eve) | {"confirmed": ""})
+    assert "What you leave empty stays" in asked.content.decode() or asked.status_code == 422
+    said = messages(
+        browser(ann).post(listing(User), chosen("limits", ada, eve, tpm_limit="100", clear=["rpm_limit"]), follow=True)
+    )
+    assert "2 of 2" in said[0]
+    one, other = fresh(ada), fresh(eve)
+    assert (one.max_budget, one.tpm_limit, one.rpm_limit) == (Decimal(5), 100, None)
+    assert (other.max_budget, other.tpm_limit, other.rpm_limit) == (None, 100, None)
+    nothing = browser(ann).post(listing(User), chosen("limits", ada, eve))
+    assert nothing.status_code == 422
+    assert "Say which limits are to change." in nothing.content.decode()
+
+
+def test_deactivation_says_before_what_it_means_and_reactivation_undoes_it(
+    filled: ApiKey, ada: User, ann: User, browser: Browser
+) -> None:
+    asked = browser(ann).get(page(ada, "deactivate")).content.decode()
+    assert "1 key is blocked." in asked
+    assert "1 sign-in ends." in asked
+    browser(ann).post(page(ada, "deactivate"), {"reason": "away"})
+    assert not fresh(ada).is_active
+    shown: Any = browser(ann).get(page(ada)).context
+    assert [button["verb"].name for button in shown["buttons"]][:3] == ["roles", "limits", "reactivate"]
+    assert shown["refreshes"], "LiteLLM has not heard of it"
+    ApiKeySecret.objects.update(sync_status="synced")
+    context: Any = browser(ann).get(page(ada)).context
+    assert not context["refreshes"]
+    browser(ann).post(page(ada, "reactivate"), {})
+    assert fresh(ada).is_active
+
+
+def test_many_are_deactivated_and_who_cannot_be_is_named(ada: User, eve: User, ann: User, browser: Browser) -> None:
+    said = " ".join(messages(browser(ann).post(listing(User), chosen("deactivate", ada, eve, ann), follow=True)))
+    assert "2 of 3" in said
+    assert "ann: This is your own account." in said
+    assert [fresh(one).is_active for one in (ada, eve, ann)] == [False, False, True]
+
+
+def test_off_boarding_lists_what_it_will_do_and_then_what_it_has_done(
+    filled: ApiKey, ada: User, ann: User, ro: User, browser: Browser
+) -> None:
+    asked = browser(ann).get(page(ada, "offboard")).content.decode()
+    for words in ("Keys revoked for ever: notebook", "Subscriptions cancelled: claude-sonnet", "Sign-ins ended: 1"):
+        assert words in asked, words
+    assert fresh(ada).is_active, "asking changes nothing"
+    browser(ann).post(page(ada, "offboard"), {"reason": "left"})
+    assert ApiKey.objects.get().status == "revoked"
+    for reader in (ann, ro):
+        text = browser(reader).get(page(ada)).content.decode()
+        for words in ("Keys revoked for ever", "notebook", "1 key, the person&#x27;s limits", "left", "ann"):
+            assert words in text, words
+    assert "There is nothing left to do." in browser(ann).get(page(ada, "offboard")).content.decode()
+    ApiKeySecret.objects.update(sync_status="synced")
+    User.objects.update(sync_status="synced")
+    assert "LiteLLM agrees with everything" in browser(ann).get(page(ada)).content.decode()
+
+
+def test_off_boarding_oneself_is_refused_with_a_page(ann: User, browser: Browser) -> None:
+    make_person("other")
+    answer = browser(ann).get(page(ann, "offboard"))
+    assert answer.status_code == 409
+    assert "This is your own account." in answer.content.decode()
+
+
+def test_the_names_of_many_keys_are_cut_and_counted(filled: ApiKey, ada: User, ann: User, browser: Browser) -> None:
+    ApiKey.objects.bulk_create(ApiKey(user=ada, team=filled.team, name=f"key {n}") for n in range(60))
+    offboard_user(ann, user_id=ada.pk)
+    assert "and 11 more" in browser(ann).get(page(ada)).content.decode()
+
+
+def test_trap_09_who_only_reads_changes_nothing_by_forged_posts(ada: User, ro: User, browser: Browser) -> None:
+    before = User.objects.filter(pk=ada.pk).values().get()
+    for verb in ("deactivate", "limits", "offboard", "reactivate", "roles"):
+        assert browser(ro).get(page(ada, verb)).status_code == 403
+        assert browser(ro).post(page(ada, verb), {"roles": ["admin"], "max_budget": "1"}).status_code == 403
+        assert browser(ro).post(listing(User), chosen(verb, ada)).status_code == 403
+    assert User.objects.filter(pk=ada.pk).values().get() == before
