@@ -62,11 +62,40 @@ def database() -> Iterator[str]:
             admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
+class Program:
+    """One of the product's processes, and where it writes."""
+
+    def __init__(self, command: list[str], env: dict[str, str], log: Path) -> None:
+        self._command, self._env, self._log = command, env, log
+        self._process = self._start()
+
+    def stop(self) -> None:
+        """Tell it to end, and wait for that."""
+        self._process.terminate()
+        self._process.wait(timeout=60)
+
+    def start_again(self) -> None:
+        """What the platform does with a process that ended, whether this one has come to that or not."""
+        self.stop()
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self._log.open("a") as output:
+            return subprocess.Popen(
+                self._command,
+                cwd=ROOT,
+                env=self._env,
+                stdout=output,
+                stderr=output,
+                preexec_fn=end_with_parent(signal.SIGTERM),  # noqa: PLW1509 -- one system call
+            )
+
+
 class Product:
     """A running product and the LiteLLM behind it."""
 
-    def __init__(self, url: str, database_url: str, litellm_url: str, litellm_key: str) -> None:
-        self.url, self.database_url = url, database_url
+    def __init__(self, url: str, database_url: str, litellm_url: str, litellm_key: str, worker: Program) -> None:
+        self.url, self.database_url, self.worker = url, database_url, worker
         self.litellm_url, self.litellm_key = litellm_url, litellm_key
 
     def sign_in(self, name: str) -> "Speaker":
@@ -123,28 +152,19 @@ def running_product(
         web += ["--workers-kill-timeout", "10"]  # told to end while it starts, it could wait for ever
         with (
             _process([*python, *web, "litemaas.wsgi:application"], env, log / "web.log"),
-            _process([*python, "manage.py", "procrastinate", "worker"], env, log / "worker.log"),
+            _process([*python, "manage.py", "procrastinate", "worker"], env, log / "worker.log") as worker,
         ):
             wait_for(lambda: _is_ready(url), what="readiness")
-            yield Product(url, database_url, litellm_url, litellm_key)
+            yield Product(url, database_url, litellm_url, litellm_key, worker)
 
 
 @contextmanager
-def _process(command: list[str], env: dict[str, str], log: Path) -> Iterator[None]:
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=env,
-            stdout=output,
-            stderr=output,
-            preexec_fn=end_with_parent(signal.SIGTERM),  # noqa: PLW1509 -- one system call
-        )
+def _process(command: list[str], env: dict[str, str], log: Path) -> Iterator[Program]:
+    program = Program(command, env, log)
     try:
-        yield
+        yield program
     finally:
-        process.terminate()
-        process.wait(timeout=30)
+        program.stop()
 
 
 def _is_ready(url: str) -> bool:

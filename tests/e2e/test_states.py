@@ -17,7 +17,8 @@ SPOIL: Final = """() => {
   document.body.insertAdjacentHTML("beforeend", '<h1>Another</h1><img src="data:,"><p id="spoilt">Hardly readable</p>');
   const spoilt = document.getElementById("spoilt");
   Object.assign(spoilt.style, { inlineSize: "3000px", color: "#777", backgroundColor: "#888" });
-  spoilt.setAttribute("style", spoilt.getAttribute("style"));
+  document.body.append(Object.assign(document.createElement("script"), { textContent: "window.spoilt = true" }));
+  setTimeout(() => { throw new Error("spoilt on purpose"); });
 }"""
 
 
@@ -81,7 +82,9 @@ def test_longer_words_of_another_language_fit(stage: Stage, chromium: Browser, n
 def test_faults_would_be_found(visitor: Visitor) -> None:
     sign_in = next(state for state in STATES if state.name == "sign-in")
     found = "\n".join(findings(visitor, replace(sign_in, act=lambda page: page.evaluate(SPOIL))))
-    for fault in ("2 first headings", f"too wide at {NARROW}", "light: image-alt"):
+    faults = ("2 first headings", f"too wide at {NARROW}", "light: image-alt")
+    complaints = ("the browser says: spoilt on purpose", "Content Security Policy")
+    for fault in (*faults, *complaints):
         assert fault in found
     for theme in THEMES:
         assert f"{theme}: color-contrast" in found
