@@ -11,11 +11,12 @@ from django.db.models.functions import Cast, Concat
 
 from accounts.models import User
 from accounts.rbac import Actor, Permission, check_permission
-from apikeys.models import NEARLY, ApiKey, ApiKeySecret
+from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.risks import RISKS, risk
 from litellm_sync.models import RunKind, RunStatus, SyncRun, Upstream
 from litellm_sync.reports import STATUS, counts
 from litellm_sync.state import SyncStatus
+from litemaas.foundation.limits import NEARLY_SPENT
 from subscriptions.models import Availability, Subscription, SubscriptionStatus
 from subscriptions.models import Model as CatalogueModel
 from teams.models import Membership, Team
@@ -25,7 +26,6 @@ from usage.models import DailyUsage
 
 ROWS: Final = 5
 CHART_DAYS: Final = 30
-NEARLY_SPENT: Final = Q(max_budget__gt=0, spend__gte=F("max_budget") * NEARLY)
 
 # Table -> its page, and what its rows are called there.
 PUSHED: Final[dict[type[Model], tuple[str, Any]]] = {

@@ -239,6 +239,29 @@ def test_a_denied_person_reads_why_and_asks_again(
     assert "Only a subscription that was denied can be reviewed again." in body(again)
 
 
+@pytest.mark.parametrize(
+    ("who", "name", "wrong", "home"),
+    [
+        ("ann", "subscription-approve", {"reason": "x" * 1001}, "subscription"),
+        ("ada", "subscription-create", {"model": "gpt-4o", "justification": "x" * 1001}, "models"),
+        ("ann", "model-restrict", {"model": "gpt-4o", "restricted": "x"}, "models"),
+        ("ada", "subscription-review", {"message": ""}, "subscription"),
+    ],
+)
+def test_a_refused_form_may_be_reloaded_and_keeps_the_switches_usable(
+    browser: Browser, pending: Subscription, ada: User, ann: User, *, who: str, name: str, wrong: Any, home: str
+) -> None:
+    ids = {"subscription_id": pending.pk}
+    of_one = {"subscription", "subscription-approve", "subscription-review"}
+    url, where = (reverse(one, kwargs=ids if one in of_one else None) for one in (name, home))
+    client = browser({"ada": ada, "ann": ann}[who])
+    assert client.post(url, wrong).status_code in {302, 422}
+    reloaded = client.get(url, follow=True)
+    assert (reloaded.redirect_chain, reloaded.status_code) == ([(where, 302)], 200)
+    switched = client.post("/theme", {"theme": "dark", "next": url}, follow=True)
+    assert (switched.redirect_chain[-1], switched.status_code) == ((where, 302), 200)
+
+
 def test_a_subscription_shows_its_keys_and_who_did_what(
     browser: Browser, ann: User, eve: User, key: ApiKey, subscribed: list[Subscription]
 ) -> None:

@@ -19,8 +19,9 @@ from lucide.templatetags.lucide import lucide
 
 from accounts.models import AuditEvent
 from accounts.wording import ACTIONS
-from apikeys.models import EXPIRES_SOON, NEARLY, ApiKey, KeyStatus
+from apikeys.models import EXPIRES_SOON, ApiKey, KeyStatus
 from litellm_sync.state import SyncStatus
+from litemaas.foundation.limits import NEARLY
 from litemaas.foundation.money import CENT, dollars
 
 register = template.Library()
