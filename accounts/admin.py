@@ -41,7 +41,7 @@ class UserPage(AdminPage):
             ("username", "full_name", "email", "role_names", "state", "last_login_at", "created", "id", "more"),
         ),
         (_("Budget"), ("money", "budget_duration", "budget_resets_at", "tpm_limit", "rpm_limit")),
-        (_("LiteLLM"), ("synced", "synced_at", "sync_error", "sync_attempts")),
+        (_("LiteLLM"), ("synced", "synced_at", "sync_requested_at", "sync_error", "sync_attempts")),
     )
 
     def name_of(self, row: Any) -> str:

@@ -85,13 +85,14 @@ def _approvals() -> dict[str, Any]:
 
 def _pushes() -> dict[str, Any]:
     """What waits for LiteLLM and what it refuses, over all tables."""
-    summary: dict[str, Any] = {"pending": 0, "failed": 0, "tried": 0, "next_at": None}
+    summary: dict[str, Any] = {"pending": 0, "failed": 0, "tried": 0, "next_at": None, "since": None}
     parts = [_summary(table) for table in PUSHED]
     for row in parts[0].union(*parts[1:], all=True):
         summary["pending"] += row["pending"]
         summary["failed"] += row["failed"]
         summary["tried"] = max(summary["tried"], row["tried"] or 0)
-        summary["next_at"] = min(filter(None, (summary["next_at"], row["next_at"])), default=None)
+        for first in ("next_at", "since"):
+            summary[first] = min(filter(None, (summary[first], row[first])), default=None)
     return {**summary, "failures": _failures() if summary["failed"] else []}
 
 
@@ -106,6 +107,7 @@ def _summary(table: type[Model]) -> QuerySet[Any, dict[str, Any]]:
             failed=Count("pk", filter=~waiting),
             tried=Max("sync_attempts", filter=waiting),
             next_at=Min("sync_next_at", filter=waiting),
+            since=Min("sync_requested_at", filter=waiting),
         )
     )
     return found

@@ -62,12 +62,20 @@ def test_what_litellm_refuses_is_shown_with_its_reason_and_what_waits_is_counted
     for table in (User, Team, Membership, ApiKeySecret):
         table._base_manager.update(sync_status="synced", sync_next_at=None)
     due = timezone.now() + timedelta(seconds=30)
-    User.objects.filter(pk=ada.pk).update(sync_status="pending", sync_attempts=4, sync_next_at=due)
+    since = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+    waiting = {"sync_status": "pending", "sync_next_at": due, "sync_requested_at": since}
+    User.objects.filter(pk=ada.pk).update(**waiting, sync_attempts=4)
+    Team.objects.update(
+        **waiting | {"sync_requested_at": since + timedelta(hours=1), "sync_next_at": due + timedelta(hours=1)}
+    )
     ApiKeySecret.objects.update(sync_status="failed", sync_error="budget is wrong")
     Membership.objects.filter(user=ada).update(sync_status="failed", sync_error="no such team")
     context, text = shown(browser, ann)
     pushes = context["pushes"]
-    assert (pushes["failed"], pushes["pending"], pushes["tried"], pushes["next_at"]) == (2, 1, 4, due)
+    assert (pushes["failed"], pushes["pending"], pushes["tried"], pushes["next_at"]) == (2, 2, 4, due)
+    assert pushes["since"] == since
+    assert "The oldest since:" in text
+    assert "2026-01-02 03:04" in text
     assert {(failure.page, failure.name, failure.reason) for failure in pushes["failures"]} == {
         ("apikeys_apikey", "notebook", "budget is wrong"),
         ("teams_membership", "ada · Default Team", "no such team"),
