@@ -27,6 +27,10 @@ Theme = Literal["light", "dark"]
 THEMES: Final[tuple[Theme, ...]] = ("light", "dark")
 TAGS: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 COLOUR_RULES: Final = ["color-contrast", "link-in-text-block"]
+HOW_MUCH_TOO_WIDE: Final = """() => {
+  const boxes = [document.documentElement, ...document.querySelectorAll(".table-box")];
+  return Math.max(...boxes.map(box => box.scrollWidth - box.clientWidth));
+}"""
 ASK_AXE: Final = "options => axe.run(document, options).then(results => results.violations)"
 
 
@@ -157,8 +161,8 @@ def look(page: Page, width: int, theme: Theme) -> None:
 
 
 def sideways(page: Page) -> int:
-    """By how many pixels the page is wider than its window."""
-    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+    """By how many pixels the page is wider than its window, or a list of the portal than its box."""
+    return int(page.evaluate(HOW_MUCH_TOO_WIDE))
 
 
 def axe_findings(page: Page, rules: Rules = Rules.ALL) -> list[str]:

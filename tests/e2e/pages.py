@@ -319,7 +319,24 @@ STATES: Final = (
 )
 
 # Looked at in German too, whose words are longer.
-GERMAN: Final = ("sign-in", "home-regular", "models", "keys", "key-create", "usage", "subscription-denied")
+GERMAN: Final = (
+    "admin",
+    "admin-apikey",
+    "admin-subscription",
+    "home-newcomer",
+    "home-regular",
+    "key",
+    "key-create",
+    "keys",
+    "keys-everybody",
+    "model-restricted",
+    "models",
+    "profile",
+    "sign-in",
+    "subscription-denied",
+    "subscriptions-everybody-waiting",
+    "usage",
+)
 
 # Addresses that answer a GET with something else than a page of ours.
 NOT_PAGES: Final = {

@@ -36,6 +36,14 @@ def visitor(stage: Stage, chromium: Browser) -> Iterator[Visitor]:
     visiting.close()
 
 
+@pytest.fixture(scope="module")
+def german(stage: Stage, chromium: Browser) -> Iterator[Visitor]:
+    """The same in browsers that ask for German."""
+    visiting = Visitor(stage, chromium, locale="de-DE")
+    yield visiting
+    visiting.close()
+
+
 def findings(visitor: Visitor, state: State) -> list[str]:
     """Everything that is wrong with a page in a state: all rules once, what a theme or a width changes in each."""
     page = visitor.open(state)
@@ -77,12 +85,11 @@ def test_page_in_bad_weather_is_accessible_quiet_and_fits(visitor: Visitor, kind
 
 
 @pytest.mark.parametrize("name", GERMAN)
-def test_longer_words_of_another_language_fit(stage: Stage, chromium: Browser, name: str) -> None:
-    visitor = Visitor(stage, chromium, locale="de-DE")
-    page = visitor.open(next(state for state in STATES if state.name == name), in_english=False)
+def test_longer_words_of_another_language_fit(german: Visitor, name: str) -> None:
+    page = german.open(next(state for state in STATES if state.name == name), in_english=False)
     assert page.locator("html").get_attribute("lang") == "de"
     assert too_wide(page) == []
-    visitor.close()
+    page.close()
 
 
 def test_faults_would_be_found(visitor: Visitor) -> None:
