@@ -45,7 +45,7 @@ class UserPage(AdminPage):
             ("username", "full_name", "email", "sources", "state", "last_login_at", "created", "id", "more"),
         ),
         (_("Budget"), ("money", "budget_duration", "budget_resets_at", "tpm_limit", "rpm_limit")),
-        (_("LiteLLM"), ("synced", "synced_at", "sync_error", "sync_attempts")),
+        (_("LiteLLM"), ("synced", "synced_at", "sync_requested_at", "sync_error", "sync_attempts")),
     )
 
     verbs = VERBS

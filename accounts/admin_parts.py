@@ -28,6 +28,7 @@ LABELS: Final[dict[str, Text]] = {
     "soft_budget": gettext_lazy("Warning from, USD"),
     "sync_attempts": gettext_lazy("Attempts"),
     "sync_error": gettext_lazy("Reason"),
+    "sync_requested_at": gettext_lazy("Waiting since"),
     "synced_at": gettext_lazy("Last agreed"),
     "tpm_limit": gettext_lazy("Tokens per minute"),
     "updated_at": gettext_lazy("Last change"),

@@ -2,20 +2,21 @@
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from django import forms
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from apikeys.forms import NEVER as NEVER_EXPIRES
-from apikeys.forms import ON_A_DATE, PERIODS, expiry, expiry_bounds, expiry_presets, figure, period_bounds, periods
+from apikeys.forms import PERIODS, KeyFields, expiry, expiry_bounds, expiry_presets, figure, period_bounds, periods
 from apikeys.models import ApiKey, KeyPolicy
-from apikeys.policy import BOUNDED, LONGEST_DESCRIPTION, MODEL_LIMITS
+from apikeys.policy import BOUNDED, MODEL_LIMITS
 from litemaas.foundation import validators
 from subscriptions.models import Availability, Subscription
 
 AS_IT_IS: Final = "keep"
+WHAT_IS_TAKEN_OFF: Final = _("What you take off stops working with this key at once. Its own limits go with it.")
 # What the verb takes as it stands in the form; None and empty mean "no limit".
 PLAIN: Final = ("name", "description", "models", "budget_duration", *BOUNDED)
 PER_MODEL: Final[dict[str, Any]] = {
@@ -24,50 +25,8 @@ PER_MODEL: Final[dict[str, Any]] = {
 }
 
 
-class EditForm(forms.Form):
+class EditForm(KeyFields):
     """A key as it is. What the page showed is sent along hidden, so that only what was changed on it is changed."""
-
-    name = forms.CharField(
-        label=_("Name"),
-        max_length=validators.NAME_MAX_LENGTH,
-        validators=[validators.validate_key_name],
-        widget=forms.TextInput({"autocomplete": "off"}),
-    )
-    # Several lines: a field of one line would lose their breaks, and so change what nobody touched.
-    description = forms.CharField(
-        label=_("Description"), required=False, max_length=LONGEST_DESCRIPTION, widget=forms.Textarea({"rows": 2})
-    )
-    models = forms.MultipleChoiceField(
-        label=_("Models"),
-        widget=forms.CheckboxSelectMultiple,
-        error_messages={"required": _("Choose at least one model.")},
-        help_text=_("What you take off stops working with this key at once. Its own limits go with it."),
-    )
-    max_budget = forms.DecimalField(
-        label=_("Budget in USD"),
-        required=False,
-        validators=[validators.validate_budget],
-        widget=forms.NumberInput({"min": "0", "step": "any"}),
-    )
-    budget_duration = forms.ChoiceField(label=_("Budget starts again"), required=False)
-    tpm_limit = forms.IntegerField(
-        label=_("Tokens per minute"), required=False, validators=[validators.validate_rate_limit]
-    )
-    rpm_limit = forms.IntegerField(
-        label=_("Requests per minute"), required=False, validators=[validators.validate_rate_limit]
-    )
-    max_parallel_requests = forms.IntegerField(
-        label=_("Requests at the same time"), required=False, validators=[validators.validate_rate_limit]
-    )
-    expires_at = forms.ChoiceField(label=_("Expires"), required=False)
-    expires_on = forms.DateField(
-        label=_("Expiry date"),
-        required=False,
-        widget=forms.DateInput({"type": "date"}),
-        help_text=_("For “On a date”: the key works until the end of this day (UTC)."),
-    )
-
-    LIMITS = (*BOUNDED[:1], "budget_duration", *BOUNDED[1:], "expires_at", "expires_on")
 
     def __init__(self, data: Mapping[str, Any] | None, *, key: ApiKey, policy: KeyPolicy) -> None:
         shown = {name: getattr(key, name) for name in PLAIN if name != "models"}
@@ -75,6 +34,7 @@ class EditForm(forms.Form):
             shown["max_budget"] = f"{key.max_budget.normalize():f}"
         super().__init__(data, initial={**shown, "models": key.model_ids, "expires_at": AS_IT_IS})
         self.key = key
+        self.fields["models"].help_text = WHAT_IS_TAKEN_OFF
         self._offer("models", _model_choices(key))
         self._offer("budget_duration", _period_choices(key, policy))
         self._offer("expires_at", _expiry_choices(key, policy))
@@ -85,9 +45,6 @@ class EditForm(forms.Form):
         self.model_fields = self._add_model_limits()
         for field in self.fields.values():
             field.show_hidden_initial = True
-
-    def _offer(self, name: str, choices: list[tuple[str, Any]]) -> None:
-        cast("forms.ChoiceField", self.fields[name]).choices = choices
 
     def _add_model_limits(self) -> list[tuple[str, dict[str, str]]]:
         """Two fields for each model of the key; returns which."""
@@ -105,11 +62,6 @@ class EditForm(forms.Form):
         return added
 
     @property
-    def limit_fields(self) -> list[forms.BoundField]:
-        """The limits of the whole key."""
-        return [self[name] for name in self.LIMITS]
-
-    @property
     def model_limit_fields(self) -> list[forms.BoundField]:
         """The limits of each model of the key."""
         return [self[name] for _model, names in self.model_fields for name in names.values()]
@@ -118,13 +70,6 @@ class EditForm(forms.Form):
     def model_limits_need_a_look(self) -> bool:
         """Whether a model has a limit of its own, or one is wrong."""
         return any(bound.value() or bound.errors for bound in self.model_limit_fields)
-
-    def clean(self) -> dict[str, Any]:
-        """A date is needed only by those who chose to name one."""
-        cleaned = super().clean() or self.cleaned_data
-        if cleaned.get("expires_at") == ON_A_DATE and not cleaned.get("expires_on") and "expires_on" not in self.errors:
-            self.add_error("expires_on", gettext("Name the date."))
-        return cleaned
 
     def changes(self) -> dict[str, Any]:
         """What the verb takes: only what the person changed; None is "no limit"."""

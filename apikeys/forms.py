@@ -29,6 +29,8 @@ ALWAYS_ALLOWED: Final = ("7d", "30d")
 EXPIRY_DAYS: Final = (30, 90, 365)
 NEVER: Final = "never"
 ON_A_DATE: Final = "date"
+WHAT_NAMES_ARE_FOR: Final = _("What you will recognise it by, such as the program that will use it.")
+WHICH_MODELS: Final = _("Those that you have subscribed to and that are available now.")
 
 
 class RevokeForm(forms.Form):
@@ -47,14 +49,13 @@ class BlockForm(forms.Form):
     )
 
 
-class KeyForm(forms.Form):
-    """A new key. A limit that is left empty is left out, so that the policy's default applies to it."""
+class KeyFields(forms.Form):
+    """What a key has, whether it is made or changed; the two forms say what empty means and what is on offer."""
 
     name = forms.CharField(
         label=_("Name"),
         max_length=validators.NAME_MAX_LENGTH,
         validators=[validators.validate_key_name],
-        help_text=_("What you will recognise it by, such as the program that will use it."),
         widget=forms.TextInput({"autocomplete": "off"}),
     )
     # Several lines: a field of one line would lose their breaks, and so change what nobody touched.
@@ -65,10 +66,6 @@ class KeyForm(forms.Form):
         label=_("Models"),
         widget=forms.CheckboxSelectMultiple,
         error_messages={"required": _("Choose at least one model.")},
-        help_text=_("Those that you have subscribed to and that are available now."),
-    )
-    team = forms.ModelChoiceField(
-        Team.objects.none(), label=_("Team"), required=False, help_text=_("Whose budget the key is charged to.")
     )
     max_budget = forms.DecimalField(
         label=_("Budget in USD"),
@@ -94,19 +91,37 @@ class KeyForm(forms.Form):
         help_text=_("For “On a date”: the key works until the end of this day (UTC)."),
     )
 
-    LIMITS = (
-        "max_budget",
-        "budget_duration",
-        "tpm_limit",
-        "rpm_limit",
-        "max_parallel_requests",
-        "expires_at",
-        "expires_on",
+    LIMITS = (BOUNDED[0], "budget_duration", *BOUNDED[1:], "expires_at", "expires_on")
+
+    def _offer(self, name: str, choices: list[tuple[str, Any]]) -> None:
+        cast("forms.ChoiceField", self.fields[name]).choices = choices
+
+    @property
+    def limit_fields(self) -> list[forms.BoundField]:
+        """What most people leave as it is."""
+        return [self[name] for name in self.LIMITS]
+
+    def clean(self) -> dict[str, Any]:
+        """A date is needed only by those who chose to name one."""
+        cleaned = super().clean() or self.cleaned_data
+        if cleaned.get("expires_at") == ON_A_DATE and not cleaned.get("expires_on") and "expires_on" not in self.errors:
+            self.add_error("expires_on", gettext("Name the date."))
+        return cleaned
+
+
+class KeyForm(KeyFields):
+    """A new key. A limit that is left empty is left out, so that the policy's default applies to it."""
+
+    team = forms.ModelChoiceField(
+        Team.objects.none(), label=_("Team"), required=False, help_text=_("Whose budget the key is charged to.")
     )
+    field_order = ("name", "description", "models", "team")
 
     def __init__(self, *args: Any, user: User, policy: KeyPolicy, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.policy = policy
+        self.fields["name"].help_text = WHAT_NAMES_ARE_FOR
+        self.fields["models"].help_text = WHICH_MODELS
         usable = Subscription.objects.active().filter(user=user, model__availability=Availability.AVAILABLE)
         self._offer("models", [(model, model) for model in usable.order_by("model").values_list("model_id", flat=True)])
         self._offer("budget_duration", _new_periods(policy))
@@ -121,30 +136,15 @@ class KeyForm(forms.Form):
         else:
             del self.fields["team"]
 
-    def _offer(self, name: str, choices: list[tuple[str, Any]]) -> None:
-        cast("forms.ChoiceField", self.fields[name]).choices = choices
-
     @property
     def has_models(self) -> bool:
         """Whether there is anything that a key could be for."""
         return bool(cast("forms.MultipleChoiceField", self.fields["models"]).choices)
 
     @property
-    def limit_fields(self) -> list[forms.BoundField]:
-        """What most people leave as it is."""
-        return [self[name] for name in self.LIMITS]
-
-    @property
     def limits_need_a_look(self) -> bool:
         """Whether something was filled in there or is wrong there."""
         return self.is_bound and any(self.errors.get(name) or self[name].value() for name in self.LIMITS)
-
-    def clean(self) -> dict[str, Any]:
-        """A date is needed only by those who chose to name one."""
-        cleaned = super().clean() or self.cleaned_data
-        if cleaned.get("expires_at") == ON_A_DATE and not cleaned.get("expires_on") and "expires_on" not in self.errors:
-            self.add_error("expires_on", gettext("Name the date."))
-        return cleaned
 
     def wish(self) -> dict[str, Any]:
         """What the verb takes: only the limits that were filled in."""

@@ -2,7 +2,6 @@
 
 import uuid
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, Final, Self
 
 from django.contrib.postgres.fields import ArrayField
@@ -17,7 +16,7 @@ from apikeys.key_policy import KeyPolicy
 from litellm_sync.state import Synced, SyncStatus
 from litemaas.foundation import validators
 from litemaas.foundation.crypto import EncryptedTextField, mask_secret
-from litemaas.foundation.limits import Limited
+from litemaas.foundation.limits import NEARLY_SPENT, Limited
 from subscriptions.models import Availability, Model, Subscription, SubscriptionStatus
 from teams.models import DEFAULT_TEAM_ID, Membership, Team
 
@@ -35,7 +34,6 @@ class KeyStatus(models.TextChoices):
 
 STORED_STATUSES = (KeyStatus.ACTIVE, KeyStatus.BLOCKED, KeyStatus.REVOKED)
 EXPIRES_SOON: Final = timedelta(days=7)  # from then on somebody should look at a key
-NEARLY: Final = Decimal("0.8")
 # What an ApiKey shows is the worst that any of its secrets is in.
 WORST_FIRST = (SyncStatus.FAILED, SyncStatus.PENDING, SyncStatus.SYNCED)
 
@@ -80,8 +78,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         """Living keys that do not work as wished, or soon will not."""
         unsynced = Q(Exists(ApiKeySecret.objects.filter(key=OuterRef("pk")).exclude(sync_status=SyncStatus.SYNCED)))
         ending = Q(expires_at__lte=timezone.now() + EXPIRES_SOON) | Q(status=KeyStatus.BLOCKED)
-        spent = Q(max_budget__isnull=False, spend__gte=F("max_budget") * NEARLY)
-        return self.alive().with_usability().filter(unsynced | ending | spent | Q(has_usable_model=False))
+        return self.alive().with_usability().filter(unsynced | ending | NEARLY_SPENT | Q(has_usable_model=False))
 
     def for_display(self) -> Self:
         """With everything that a list shows, in a constant number of statements."""

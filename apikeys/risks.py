@@ -2,12 +2,13 @@
 
 from typing import Any, Final
 
-from django.db.models import Case, Exists, F, OuterRef, Q, When
+from django.db.models import Case, Exists, OuterRef, Q, When
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from apikeys.models import EXPIRES_SOON, NEARLY, ApiKeyQuerySet, ApiKeySecret, KeyStatus
+from apikeys.models import EXPIRES_SOON, ApiKeyQuerySet, ApiKeySecret, KeyStatus
 from litellm_sync.state import SyncStatus
+from litemaas.foundation.limits import NEARLY_SPENT
 
 RISKS: Final[dict[str, Any]] = {
     "over_80": _("Over 80 % of the budget"),
@@ -20,7 +21,7 @@ RISKS: Final[dict[str, Any]] = {
 def risk(name: str) -> Q:
     """What makes a living key a risk of that name."""
     risks = {
-        "over_80": Q(max_budget__gt=0, spend__gte=F("max_budget") * NEARLY),
+        "over_80": NEARLY_SPENT,
         "expiring": Q(expires_at__lte=timezone.now() + EXPIRES_SOON),
         "unlimited": Q(max_budget=None, expires_at=None),
         "unused": Q(last_used_at=None),

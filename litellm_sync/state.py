@@ -12,7 +12,8 @@ import structlog
 from django.apps import apps
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, models, transaction
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, Value, When
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from procrastinate.contrib.django import app as jobs
@@ -46,6 +47,7 @@ class Synced(models.Model):
     """A row that LiteLLM must agree with.
 
     ``sync_generation`` counts the wishes: a push writes its outcome only where it has not moved.
+    ``sync_requested_at`` is since when a pending row has waited, however often it was changed and tried meanwhile.
     ``push_lease_until`` is the claim of the one push that may talk to LiteLLM about this row.
     """
 
@@ -55,6 +57,7 @@ class Synced(models.Model):
     sync_generation = models.PositiveIntegerField(default=0, editable=False)
     sync_attempts = models.PositiveIntegerField(default=0, editable=False)
     sync_next_at = models.DateTimeField(null=True, editable=False)
+    sync_requested_at = models.DateTimeField(null=True, editable=False)
     push_lease_until = models.DateTimeField(null=True, editable=False)
 
     class Meta:
@@ -123,6 +126,8 @@ def request_pushes(model: type[Synced], ids: Iterable[Any]) -> int:
 
 
 def _mark_pending(kind: str, ids: list[Any]) -> int:
+    now = timezone.now()
+    still = Case(When(sync_status=SyncStatus.PENDING, then=Coalesce("sync_requested_at", Value(now))), default=now)
     return (
         _rows(kind)
         .filter(pk__in=ids)
@@ -131,7 +136,8 @@ def _mark_pending(kind: str, ids: list[Any]) -> int:
             sync_generation=F("sync_generation") + 1,
             sync_attempts=0,
             sync_error="",
-            sync_next_at=timezone.now(),
+            sync_next_at=now,
+            sync_requested_at=still,
         )
     )
 

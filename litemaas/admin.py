@@ -61,7 +61,10 @@ class JobPage(AdminPage):
 
     reads = Permission.INTEGRATION_READ
     title = _("Jobs")
-    intro = _("What the workers have to do, are doing, and could not do. Jobs that are done are removed.")
+    intro = _(
+        "What the workers have to do, are doing, and could not do. Jobs that are done are removed. "
+        "They are only shown: what one is about is tried again by itself, and its own page has a button for that."
+    )
     empty = _("There is nothing to do.")
     audited = False
     list_display = ("number", "task", "state", "arguments", "attempts", "due")

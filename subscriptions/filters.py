@@ -48,8 +48,9 @@ SUBSCRIPTION_SORTS: Final[dict[str, tuple[Any, Order]]] = {
 class Chip:
     """A filter that is active, and the query that is left without it."""
 
+    label: str
     words: str
-    without: str
+    url: str
 
 
 class KnownChoices(forms.MultipleChoiceField):
@@ -90,11 +91,7 @@ class ListFilter(forms.Form):
             for value, words in self._words(name):
                 left = self._chosen()
                 left.setlist(name, [one for one in left.getlist(name) if one != value])
-                found.append(
-                    Chip(
-                        _("%(filter)s: %(value)s") % {"filter": self.fields[name].label, "value": words}, _written(left)
-                    )
-                )
+                found.append(Chip(str(self.fields[name].label), str(words), _written(left)))
         return found
 
     def _words(self, name: str) -> list[tuple[str, Any]]:

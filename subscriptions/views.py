@@ -8,7 +8,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 from django_htmx.http import push_url
 
 from accounts.rbac import Permission, can_access_admin_features, check_permission
@@ -27,6 +27,8 @@ SUBSCRIPTIONS_A_PAGE: Final = 25
 SIBLINGS: Final = 6
 HISTORY_ROWS: Final = 50
 SECRET_PLACEHOLDER: Final = "YOUR_KEY"  # noqa: S105 -- stands in examples where nobody's secret may stand
+# Also where only a form is sent to: a refused one answers there, and who reloads that page must land somewhere.
+METHODS: Final = ["GET", "HEAD", "POST"]
 
 
 def _list_page(request: HttpRequest, template: str, form: ListFilter, context: dict[str, Any]) -> HttpResponse:
@@ -74,10 +76,10 @@ def _model_page(request: SignedInRequest, model_id: str, form: SubscribeForm, st
 
 
 @access(Permission.MODELS_WRITE)
-@require_POST
+@require_http_methods(METHODS)
 def model_restrict(request: SignedInRequest) -> HttpResponse:
     """Say whether new subscriptions need approval, and go back to the model."""
-    form = RestrictForm(request.POST)
+    form = RestrictForm(request.POST if request.method == "POST" else None)
     if not form.is_valid():
         return redirect("models")
     wish = form.cleaned_data
@@ -91,9 +93,11 @@ def model_restrict(request: SignedInRequest) -> HttpResponse:
 
 
 @access(Permission.SUBSCRIPTIONS_CREATE)
-@require_POST
+@require_http_methods(METHODS)
 def subscription_create(request: SignedInRequest) -> HttpResponse:
     """Subscribe, and go back to where the button was."""
+    if request.method != "POST":
+        return redirect("models")
     form = SubscribeForm(request.POST)
     if not form.is_valid():
         return _model_page(request, form.cleaned_data.get("model", ""), form, status=422)
@@ -153,7 +157,7 @@ def _subscription_page(
 
 
 @access(Permission.SUBSCRIPTIONS_CANCEL)
-@require_http_methods(["GET", "POST"])
+@require_http_methods(METHODS)
 def subscription_cancel(request: SignedInRequest, subscription_id: UUID) -> HttpResponse:
     """Ask once, naming the model and the keys that need it; then cancel."""
     found = _visible(request, subscription_id)
@@ -168,12 +172,15 @@ def subscription_cancel(request: SignedInRequest, subscription_id: UUID) -> Http
 
 
 @access(Permission.SUBSCRIPTIONS_APPROVE)
-@require_POST
+@require_http_methods(METHODS)
 def subscription_approve(request: SignedInRequest, subscription_id: UUID) -> HttpResponse:
     """Grant what waits, and go back to where the button was."""
+    found = _visible(request, subscription_id)
+    if request.method != "POST":
+        return redirect("subscription", subscription_id=found.pk)
     form = ApproveForm(request.POST)
     if not form.is_valid():
-        return _deny_page(request, _visible(request, subscription_id), DenyForm(request.POST))
+        return _deny_page(request, found, DenyForm(request.POST))
     made = services.approve_subscription(request.user, subscription_id=subscription_id, **form.cleaned_data)
     names = {"person": made.user.display_name, "model": made.model_id}
     messages.success(request, _("%(person)s can use “%(model)s” now.") % names)
@@ -181,7 +188,7 @@ def subscription_approve(request: SignedInRequest, subscription_id: UUID) -> Htt
 
 
 @access(Permission.SUBSCRIPTIONS_APPROVE)
-@require_http_methods(["GET", "POST"])
+@require_http_methods(METHODS)
 def subscription_deny(request: SignedInRequest, subscription_id: UUID) -> HttpResponse:
     """Refuse what waits, saying why, and go back to where the button was."""
     found = _visible(request, subscription_id)
@@ -201,10 +208,12 @@ def _deny_page(request: SignedInRequest, found: Subscription, form: DenyForm) ->
 
 
 @access(Permission.SUBSCRIPTIONS_CREATE)
-@require_POST
+@require_http_methods(METHODS)
 def subscription_review(request: SignedInRequest, subscription_id: UUID) -> HttpResponse:
     """Ask again after a denial."""
     found = _visible(request, subscription_id)
+    if request.method != "POST":
+        return redirect("subscription", subscription_id=found.pk)
     form = ReviewForm(request.POST)
     if not form.is_valid():
         return _subscription_page(request, found, form, status=422)

@@ -18,7 +18,7 @@ from accounts.rbac import Permission
 from teams.models import Membership, MembershipRole, Team
 
 LIMITS: Final = (_("Budget"), ("money", "budget_duration", "budget_resets_at", "tpm_limit", "rpm_limit"))
-LITELLM: Final = (_("LiteLLM"), ("synced", "synced_at", "sync_error", "sync_attempts"))
+LITELLM: Final = (_("LiteLLM"), ("synced", "synced_at", "sync_requested_at", "sync_error", "sync_attempts"))
 
 
 class ByTeam(About):

@@ -11,11 +11,12 @@ from django.db.models.functions import Cast, Concat
 
 from accounts.models import User
 from accounts.rbac import Actor, Permission, check_permission
-from apikeys.models import NEARLY, ApiKey, ApiKeySecret
+from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.risks import RISKS, risk
 from litellm_sync.models import RunKind, RunStatus, SyncRun, Upstream
 from litellm_sync.reports import STATUS, counts
 from litellm_sync.state import SyncStatus
+from litemaas.foundation.limits import NEARLY_SPENT
 from subscriptions.models import Availability, Subscription, SubscriptionStatus
 from subscriptions.models import Model as CatalogueModel
 from teams.models import Membership, Team
@@ -25,7 +26,6 @@ from usage.models import DailyUsage
 
 ROWS: Final = 5
 CHART_DAYS: Final = 30
-NEARLY_SPENT: Final = Q(max_budget__gt=0, spend__gte=F("max_budget") * NEARLY)
 
 # Table -> its page, and what its rows are called there.
 PUSHED: Final[dict[type[Model], tuple[str, Any]]] = {
@@ -85,13 +85,14 @@ def _approvals() -> dict[str, Any]:
 
 def _pushes() -> dict[str, Any]:
     """What waits for LiteLLM and what it refuses, over all tables."""
-    summary: dict[str, Any] = {"pending": 0, "failed": 0, "tried": 0, "next_at": None}
+    summary: dict[str, Any] = {"pending": 0, "failed": 0, "tried": 0, "next_at": None, "since": None}
     parts = [_summary(table) for table in PUSHED]
     for row in parts[0].union(*parts[1:], all=True):
         summary["pending"] += row["pending"]
         summary["failed"] += row["failed"]
         summary["tried"] = max(summary["tried"], row["tried"] or 0)
-        summary["next_at"] = min(filter(None, (summary["next_at"], row["next_at"])), default=None)
+        for first in ("next_at", "since"):
+            summary[first] = min(filter(None, (summary[first], row[first])), default=None)
     return {**summary, "failures": _failures() if summary["failed"] else []}
 
 
@@ -106,6 +107,7 @@ def _summary(table: type[Model]) -> QuerySet[Any, dict[str, Any]]:
             failed=Count("pk", filter=~waiting),
             tried=Max("sync_attempts", filter=waiting),
             next_at=Min("sync_next_at", filter=waiting),
+            since=Min("sync_requested_at", filter=waiting),
         )
     )
     return found

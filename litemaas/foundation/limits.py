@@ -1,12 +1,18 @@
 """The columns that everything with a budget shares, so that they mean the same everywhere."""
 
-from typing import ClassVar
+from decimal import Decimal
+from typing import ClassVar, Final
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from litemaas.foundation import validators
+
+# From this share of a budget on somebody should look. A budget of nothing is used up before anything was spent:
+# LiteLLM refuses every call, so it counts; no budget at all never does.
+NEARLY: Final = Decimal("0.8")
+NEARLY_SPENT: Final = Q(spend__gte=F("max_budget") * NEARLY)
 
 
 class Limited(models.Model):

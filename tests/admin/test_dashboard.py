@@ -62,12 +62,20 @@ def test_what_litellm_refuses_is_shown_with_its_reason_and_what_waits_is_counted
     for table in (User, Team, Membership, ApiKeySecret):
         table._base_manager.update(sync_status="synced", sync_next_at=None)
     due = timezone.now() + timedelta(seconds=30)
-    User.objects.filter(pk=ada.pk).update(sync_status="pending", sync_attempts=4, sync_next_at=due)
+    since = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+    waiting = {"sync_status": "pending", "sync_next_at": due, "sync_requested_at": since}
+    User.objects.filter(pk=ada.pk).update(**waiting, sync_attempts=4)
+    Team.objects.update(
+        **waiting | {"sync_requested_at": since + timedelta(hours=1), "sync_next_at": due + timedelta(hours=1)}
+    )
     ApiKeySecret.objects.update(sync_status="failed", sync_error="budget is wrong")
     Membership.objects.filter(user=ada).update(sync_status="failed", sync_error="no such team")
     context, text = shown(browser, ann)
     pushes = context["pushes"]
-    assert (pushes["failed"], pushes["pending"], pushes["tried"], pushes["next_at"]) == (2, 1, 4, due)
+    assert (pushes["failed"], pushes["pending"], pushes["tried"], pushes["next_at"]) == (2, 2, 4, due)
+    assert pushes["since"] == since
+    assert "The oldest since:" in text
+    assert "2026-01-02 03:04" in text
     assert {(failure.page, failure.name, failure.reason) for failure in pushes["failures"]} == {
         ("apikeys_apikey", "notebook", "budget is wrong"),
         ("teams_membership", "ada · Default Team", "no such team"),
@@ -91,19 +99,22 @@ def test_keys_at_risk_are_counted_by_kind(key: ApiKey, ada: User, ann: User, bro
     made("free", last_used_at=now)
     made("unused", expires_at=now + timedelta(days=90), last_used_at=None)
     made("ended", max_budget=10, spend=10, status="revoked")
+    # A budget of nothing is used up from the beginning: LiteLLM refuses every call.
+    made("nothing", max_budget=0, last_used_at=now)
     made("expired", expires_at=now - timedelta(days=1), last_used_at=None)
     context, text = shown(browser, ann)
-    assert context["keys"] == {"active": 6, "over_80": 1, "expiring": 1, "unlimited": 1, "unused": 1}
-    assert {key.name for key in context["risky"]} == {"at 80", "soon"}
+    assert context["keys"] == {"active": 7, "over_80": 2, "expiring": 1, "unlimited": 1, "unused": 1}
+    assert {key.name for key in context["risky"]} == {"at 80", "nothing", "soon"}
     assert "ended" not in text
 
 
 def test_spenders_are_people_and_teams_over_80_percent(ada: User, eve: User, ann: User, browser: Browser) -> None:
     User.objects.filter(pk=ada.pk).update(max_budget=10, spend=8)
     User.objects.filter(pk=eve.pk).update(max_budget=10, spend=Decimal("7.9"))
+    User.objects.filter(pk=ann.pk).update(max_budget=0)
     Team.objects.update(max_budget=100, spend=99)
     found = {str(entry["row"]) for entry in shown(browser, ann)[0]["spenders"]}
-    assert found == {"ada", "Default Team"}
+    assert found == {"ada", "ann", "Default Team"}
 
 
 def test_figures_are_those_of_the_facts(key: ApiKey, ada: User, ann: User, browser: Browser) -> None:

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 from typing import Any, Final, Literal
 
 from axe_playwright_python.sync_playwright import Axe
@@ -25,8 +26,24 @@ WIDE, NARROW = 1280, 360
 Theme = Literal["light", "dark"]
 THEMES: Final[tuple[Theme, ...]] = ("light", "dark")
 TAGS: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-# What a theme can change; everything else is the same in both.
-COLOURS: Final = ["color-contrast", "link-in-text-block"]
+COLOUR_RULES: Final = ["color-contrast", "link-in-text-block"]
+HOW_MUCH_TOO_WIDE: Final = """() => {
+  const boxes = [document.documentElement, ...document.querySelectorAll(".table-box")];
+  return Math.max(...boxes.map(box => box.scrollWidth - box.clientWidth));
+}"""
+ASK_AXE: Final = "options => axe.run(document, options).then(results => results.violations)"
+
+
+class Rules(Enum):
+    """What axe is asked: everything, or only what another theme or another width can change."""
+
+    ALL = {"runOnly": {"type": "tag", "values": TAGS}}
+    COLOURS = {"runOnly": {"type": "rule", "values": COLOUR_RULES}}
+    # How things are arranged and how large they are; the colours take most of the time, and no width changes them.
+    STRUCTURE = {
+        "runOnly": {"type": "tag", "values": TAGS},
+        "rules": {name: {"enabled": False} for name in COLOUR_RULES},
+    }
 
 
 def chromium_path() -> str | None:
@@ -86,7 +103,7 @@ class Visitor:
         if in_english:
             # Closed menus hold many words too; what is shown is what counts.
             expect(page.locator("body")).to_contain_text(state.shows, use_inner_text=True)
-        page.wait_for_load_state("networkidle")
+        settle(page)
         assert self._status == state.status, f"{state.name}: {self._status}"
         return page
 
@@ -131,26 +148,31 @@ def weather(stage: Stage, kind: Weather) -> Iterator[None]:
         yield
 
 
+def settle(page: Page) -> None:
+    """Wait until everything has arrived: what the page needs, and what htmx asked for."""
+    page.wait_for_load_state("load")
+    expect(page.locator(".htmx-request")).to_have_count(0)
+
+
 def look(page: Page, width: int, theme: Theme) -> None:
-    """Look at an open page in another width and theme."""
+    """Look at an open page in another width and theme, both of which it follows by itself."""
     page.set_viewport_size({"width": width, "height": 800})
     page.emulate_media(color_scheme=theme)
-    if "/admin/" in page.url:
-        page.reload()  # its pages look at the theme when they load
-        page.wait_for_load_state("networkidle")
 
 
 def sideways(page: Page) -> int:
-    """By how many pixels the page is wider than its window."""
-    return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+    """By how many pixels the page is wider than its window, or a list of the portal than its box."""
+    return int(page.evaluate(HOW_MUCH_TOO_WIDE))
 
 
-def axe_findings(page: Page, *, colours_only: bool = False) -> list[str]:
+def axe_findings(page: Page, rules: Rules = Rules.ALL) -> list[str]:
     """What axe finds: rule, number of places, the first of them."""
-    only: dict[str, Any] = {"type": "rule", "values": COLOURS} if colours_only else {"type": "tag", "values": TAGS}
-    found = Axe().run(page, options={"runOnly": only, "resultTypes": ["violations"]})
+    # Half a megabyte of script, once a page.
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(Axe().axe_script)
+    found = page.evaluate(ASK_AXE, {**rules.value, "resultTypes": ["violations"]})
     return [
         f"{violation['id']} ({len(violation['nodes'])}): {violation['nodes'][0]['html'][:300]} "
         f"{violation['nodes'][0].get('failureSummary', '')[:300]}"
-        for violation in found.response["violations"]
+        for violation in found
     ]

@@ -1,5 +1,6 @@
 """The whole product from outside: its own database, a web server, a worker, and a LiteLLM (emulated or real)."""
 
+import atexit
 import os
 import signal
 import socket
@@ -7,9 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, LiteralString
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -28,6 +30,14 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 REAL = [url for url in os.environ.get("LITELLM_REAL_URLS", "").split(",") if url]
+# Plain HTTP, and nobody to sign in elsewhere.
+PLAIN: Final = {
+    "DJANGO_SETTINGS_MODULE": "litemaas.settings",
+    "INSECURE_COOKIES": "1",
+    "LOG_LEVEL": "INFO",
+    "PASSWORD_SIGN_IN": "1",
+    "USAGE_SYNC_SECONDS": "3",
+}
 TARGETS = ["emulator", *(pytest.param(url, marks=pytest.mark.real) for url in REAL)]
 
 
@@ -50,23 +60,82 @@ def free_port() -> int:
 
 @contextmanager
 def database() -> Iterator[str]:
-    """A database of its own on the run's PostgreSQL; dropped afterwards."""
-    base, name = os.environ["DATABASE_URL"], f"e2e_{uuid4().hex[:12]}"
-    parts = urlsplit(base)
-    with psycopg.connect(base, autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE "{name}"')
+    """A database of its own on the run's PostgreSQL, with tables and people; dropped afterwards."""
+    name = _new_name()
+    _on_the_server(f'CREATE DATABASE "{name}" TEMPLATE "{_template()}"')
     try:
-        yield urlunsplit(parts._replace(path=f"/{name}"))
+        yield _address_of(name)
     finally:
-        with psycopg.connect(base, autocommit=True) as admin:
-            admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        _on_the_server(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@cache
+def _template() -> str:
+    """A database that others are copied from, which is quicker than to migrate each; one for a process.
+
+    Nobody in it was pushed: each copy has a LiteLLM of its own that must hear of them.
+    """
+    name = _new_name()
+    _on_the_server(f'CREATE DATABASE "{name}"')
+    atexit.register(_drop_template, name)
+    env = os.environ | PLAIN | {"DATABASE_URL": _address_of(name), "LITELLM_API_URL": ""}
+    for command in ("migrate", "demo_people"):
+        subprocess.run([sys.executable, "manage.py", command], cwd=ROOT, env=env, check=True, capture_output=True)
+    return name
+
+
+def _drop_template(name: str) -> None:
+    with suppress(psycopg.OperationalError):  # the run's server may be gone already, and everything with it
+        _on_the_server(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def _new_name() -> str:
+    return f"e2e_{uuid4().hex[:12]}"
+
+
+def _address_of(name: str) -> str:
+    return urlunsplit(urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}"))
+
+
+def _on_the_server(statement: LiteralString) -> None:
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as admin:
+        admin.execute(statement)
+
+
+class Program:
+    """One of the product's processes, and where it writes."""
+
+    def __init__(self, command: list[str], env: dict[str, str], log: Path) -> None:
+        self._command, self._env, self._log = command, env, log
+        self._process = self._start()
+
+    def stop(self) -> None:
+        """Tell it to end, and wait for that."""
+        self._process.terminate()
+        self._process.wait(timeout=60)
+
+    def start_again(self) -> None:
+        """What the platform does with a process that ended, whether this one has come to that or not."""
+        self.stop()
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self._log.open("a") as output:
+            return subprocess.Popen(
+                self._command,
+                cwd=ROOT,
+                env=self._env,
+                stdout=output,
+                stderr=output,
+                preexec_fn=end_with_parent(signal.SIGTERM),  # noqa: PLW1509 -- one system call
+            )
 
 
 class Product:
     """A running product and the LiteLLM behind it."""
 
-    def __init__(self, url: str, database_url: str, litellm_url: str, litellm_key: str) -> None:
-        self.url, self.database_url = url, database_url
+    def __init__(self, url: str, database_url: str, litellm_url: str, litellm_key: str, worker: Program) -> None:
+        self.url, self.database_url, self.worker = url, database_url, worker
         self.litellm_url, self.litellm_key = litellm_url, litellm_key
 
     def sign_in(self, name: str) -> "Speaker":
@@ -110,41 +179,28 @@ def running_product(
     """
     port, python = free_port(), [sys.executable]
     url = f"http://127.0.0.1:{port}"
-    chosen = {"DJANGO_SETTINGS_MODULE": "litemaas.settings", "USAGE_SYNC_SECONDS": "3", "LOG_LEVEL": "INFO"}
-    chosen |= {"PASSWORD_SIGN_IN": "1", "INSECURE_COOKIES": "1"}  # plain HTTP, and nobody to sign in elsewhere
     with database() as database_url:
         litellm = {"LITELLM_API_URL": litellm_url, "LITELLM_API_KEY": litellm_key}
-        env = os.environ | chosen | litellm | {"DATABASE_URL": database_url} | dict(settings or {})
-        for command in ("migrate", "demo_people"):
-            subprocess.run([*python, "manage.py", command], cwd=ROOT, env=env, check=True, capture_output=True)
+        env = os.environ | PLAIN | litellm | {"DATABASE_URL": database_url} | dict(settings or {})
         if prepare:
             prepare(env)
         web = ["-m", "granian", "--interface", "wsgi", "--port", str(port), "--blocking-threads", "16"]
         web += ["--workers-kill-timeout", "10"]  # told to end while it starts, it could wait for ever
         with (
             _process([*python, *web, "litemaas.wsgi:application"], env, log / "web.log"),
-            _process([*python, "manage.py", "procrastinate", "worker"], env, log / "worker.log"),
+            _process([*python, "manage.py", "procrastinate", "worker"], env, log / "worker.log") as worker,
         ):
             wait_for(lambda: _is_ready(url), what="readiness")
-            yield Product(url, database_url, litellm_url, litellm_key)
+            yield Product(url, database_url, litellm_url, litellm_key, worker)
 
 
 @contextmanager
-def _process(command: list[str], env: dict[str, str], log: Path) -> Iterator[None]:
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=env,
-            stdout=output,
-            stderr=output,
-            preexec_fn=end_with_parent(signal.SIGTERM),  # noqa: PLW1509 -- one system call
-        )
+def _process(command: list[str], env: dict[str, str], log: Path) -> Iterator[Program]:
+    program = Program(command, env, log)
     try:
-        yield
+        yield program
     finally:
-        process.terminate()
-        process.wait(timeout=30)
+        program.stop()
 
 
 def _is_ready(url: str) -> bool:

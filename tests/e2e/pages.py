@@ -183,8 +183,15 @@ STATES: Final = (
     State("subscriptions", "/subscriptions", "alice", "Suspended until"),
     State("subscriptions-empty", "/subscriptions", "nora", "No subscriptions yet"),
     State("subscriptions-nothing", "/subscriptions", "alice", "No subscription fits", path="/subscriptions?q=zzz"),
-    State("subscriptions-everybody", "/subscriptions", "admin", "Carla Costa", path="/subscriptions?of=everybody"),
-    State("subscriptions-readonly", "/subscriptions", "ro", "Carla Costa", path="/subscriptions?of=everybody"),
+    # The oldest first: what the flows make on the same stage comes after the scene's own.
+    *(
+        State(f"subscriptions-{name}", "/subscriptions", who, "Carla Costa", path=f"/subscriptions?of=everybody{query}")
+        for name, who, query in (
+            ("everybody", "admin", "&sort=created"),
+            ("everybody-waiting", "admin", "&status=pending&q=carla"),
+            ("readonly", "ro", "&sort=created"),
+        )
+    ),
     State(
         "subscription-cancel",
         "/subscriptions/<uuid:subscription_id>/cancel",
@@ -364,7 +371,24 @@ STATES: Final = (
 )
 
 # Looked at in German too, whose words are longer.
-GERMAN: Final = ("sign-in", "home-regular", "models", "keys", "key-create", "usage", "subscription-denied")
+GERMAN: Final = (
+    "admin",
+    "admin-apikey",
+    "admin-subscription",
+    "home-newcomer",
+    "home-regular",
+    "key",
+    "key-create",
+    "keys",
+    "keys-everybody",
+    "model-restricted",
+    "models",
+    "profile",
+    "sign-in",
+    "subscription-denied",
+    "subscriptions-everybody-waiting",
+    "usage",
+)
 
 # Addresses that answer a GET with something else than a page of ours.
 NOT_PAGES: Final = {
@@ -375,6 +399,10 @@ NOT_PAGES: Final = {
     "/metrics": "for Prometheus",
     "/sign-in/<slug:name>": "the way to a provider; test_sign_in looks at what such people see",
     "/sign-in/<slug:name>/callback": "the way back from there; a failure's page is looked at in test_sign_in",
+    "/subscriptions/<uuid:subscription_id>/approve": "leads to the subscription",
+    "/subscriptions/<uuid:subscription_id>/review": "leads to the subscription",
+    "/subscriptions/create": "leads to the models",
+    "/subscriptions/restrict": "leads to the models",
     "/signed-out": "only after a provider; looked at in test_sign_in",
 }
 

@@ -65,7 +65,7 @@ class Stage:
 
     @contextmanager
     def database_away(self) -> Iterator[None]:
-        """PostgreSQL refuses the product."""
+        """PostgreSQL refuses the product. Its worker gives up over that, and is there again afterwards."""
         name = self.product.database_url.rpartition("/")[2].partition("?")[0]
         elsewhere = self.product.database_url.replace(f"/{name}", "/postgres")
         with psycopg.connect(elsewhere, autocommit=True) as admin:
@@ -75,6 +75,7 @@ class Stage:
                 yield
             finally:
                 admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+        self.product.worker.start_again()
         wait_for(lambda: requests.get(f"{self.url}/healthz/ready", timeout=30).ok, what="readiness")
 
     @contextmanager

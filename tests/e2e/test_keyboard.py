@@ -50,7 +50,7 @@ def sign_in_by_keys(page: Page, stage: Stage, name: str) -> None:
 
 
 def test_main_job_by_keyboard(page: Page, stage: Stage) -> None:
-    sign_in_by_keys(page, stage, "actor60")
+    sign_in_by_keys(page, stage, "kim")
     tab_to(page, page.get_by_role("link", name="See the models"))
     page.keyboard.press("Enter")
     page.wait_for_url(f"{stage.url}/models")

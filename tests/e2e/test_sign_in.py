@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from litellm_sync.emulator.server import Emulator
 from tests.cast import MASTER_KEY
-from tests.e2e.browser import NARROW, WIDE, axe_findings, look, open_context, sideways
+from tests.e2e.browser import NARROW, WIDE, Rules, axe_findings, look, open_context, sideways
 from tests.e2e.conftest import Product, running_product
 from tests.identity_providers import CLIENT, SECRET, OpenShiftServer, running
 from tests.openid_package import running_package
@@ -60,10 +60,11 @@ def assert_accessible_and_fits(page: Page) -> None:
     """What test_states asks of every other page."""
     look(page, NARROW, "light")
     assert sideways(page) <= 0
+    assert axe_findings(page, Rules.STRUCTURE) == []
     look(page, WIDE, "light")
     assert axe_findings(page) == []
     look(page, WIDE, "dark")
-    assert axe_findings(page, colours_only=True) == []
+    assert axe_findings(page, Rules.COLOURS) == []
 
 
 @pytest.mark.parametrize("scripts", [True, False])

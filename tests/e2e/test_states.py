@@ -7,17 +7,24 @@ from typing import Final
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.e2e.browser import NARROW, THEMES, WIDE, Visitor, axe_findings, look, sideways, weather
+from tests.e2e.browser import NARROW, THEMES, WIDE, Rules, Visitor, axe_findings, look, sideways, weather
 from tests.e2e.pages import GERMAN, STATES, State, Weather, in_weather
 from tests.e2e.stage import Stage
 
 pytestmark = pytest.mark.e2e
 
+# All rules once, then what a width or a theme can change.
+LOOKS: Final = ((WIDE, "light", Rules.ALL), (NARROW, "light", Rules.STRUCTURE), (WIDE, "dark", Rules.COLOURS))
 SPOIL: Final = """() => {
-  document.body.insertAdjacentHTML("beforeend", '<h1>Another</h1><img src="data:,"><p id="spoilt">Hardly readable</p>');
+  document.body.insertAdjacentHTML("beforeend", `<h1>Another</h1><img src="data:,"><p id="spoilt">Hardly readable</p>
+    <button id="tiny-1">1</button><button id="tiny-2">2</button>`);
+  for (const tiny of document.querySelectorAll("[id^=tiny]")) {
+    Object.assign(tiny.style, { padding: 0, minBlockSize: 0, minInlineSize: 0, blockSize: "9px", inlineSize: "9px" });
+  }
   const spoilt = document.getElementById("spoilt");
   Object.assign(spoilt.style, { inlineSize: "3000px", color: "#777", backgroundColor: "#888" });
-  spoilt.setAttribute("style", spoilt.getAttribute("style"));
+  document.body.append(Object.assign(document.createElement("script"), { textContent: "window.spoilt = true" }));
+  setTimeout(() => { throw new Error("spoilt on purpose"); });
 }"""
 
 
@@ -29,17 +36,25 @@ def visitor(stage: Stage, chromium: Browser) -> Iterator[Visitor]:
     visiting.close()
 
 
+@pytest.fixture(scope="module")
+def german(stage: Stage, chromium: Browser) -> Iterator[Visitor]:
+    """The same in browsers that ask for German."""
+    visiting = Visitor(stage, chromium, locale="de-DE")
+    yield visiting
+    visiting.close()
+
+
 def findings(visitor: Visitor, state: State) -> list[str]:
     """Everything that is wrong with a page in a state: all rules once, what a theme or a width changes in each."""
     page = visitor.open(state)
     found = [f"the browser says: {text}" for text in visitor.complaints]
     if (headings := page.locator("h1:visible").count()) != 1:
         found.append(f"{headings} first headings")
-    found += too_wide(page)
-    look(page, WIDE, "light")
-    found += [f"light: {text}" for text in axe_findings(page)]
-    look(page, WIDE, "dark")
-    found += [f"dark: {text}" for text in axe_findings(page, colours_only=True)]
+    for width, theme, rules in LOOKS:
+        look(page, width, theme)
+        if theme == "light" and (pixels := sideways(page)) > 0:
+            found.append(f"{pixels} px too wide at {width}")
+        found += [f"{theme} at {width}: {text}" for text in axe_findings(page, rules)]
     page.close()
     return found
 
@@ -70,18 +85,19 @@ def test_page_in_bad_weather_is_accessible_quiet_and_fits(visitor: Visitor, kind
 
 
 @pytest.mark.parametrize("name", GERMAN)
-def test_longer_words_of_another_language_fit(stage: Stage, chromium: Browser, name: str) -> None:
-    visitor = Visitor(stage, chromium, locale="de-DE")
-    page = visitor.open(next(state for state in STATES if state.name == name), in_english=False)
+def test_longer_words_of_another_language_fit(german: Visitor, name: str) -> None:
+    page = german.open(next(state for state in STATES if state.name == name), in_english=False)
     assert page.locator("html").get_attribute("lang") == "de"
     assert too_wide(page) == []
-    visitor.close()
+    page.close()
 
 
 def test_faults_would_be_found(visitor: Visitor) -> None:
     sign_in = next(state for state in STATES if state.name == "sign-in")
     found = "\n".join(findings(visitor, replace(sign_in, act=lambda page: page.evaluate(SPOIL))))
-    for fault in ("2 first headings", f"too wide at {NARROW}", "light: image-alt"):
+    faults = ("2 first headings", f"too wide at {NARROW}", "light at 1280: image-alt", "light at 360: target-size")
+    complaints = ("the browser says: spoilt on purpose", "Content Security Policy")
+    for fault in (*faults, *complaints):
         assert fault in found
     for theme in THEMES:
-        assert f"{theme}: color-contrast" in found
+        assert f"{theme} at 1280: color-contrast" in found

@@ -60,15 +60,20 @@ MATRIX: Final[dict[tuple[str, str], Answers]] = {
     ("GET", "/sign-in/<slug:name>/callback"): Answers(400, 400, 400, 400, 400),  # that nobody began
     ("GET", "/signed-out"): Answers(302, 302, 302, 302, 302),
     ("GET", "/subscriptions"): Answers(302, 200, 200, 200, 200),
+    # Where only a form is sent to: whoever reloads its answer is led to the page that it belongs to.
+    ("GET", "/subscriptions/create"): Answers(302, 302, 302, 403, 302),
     ("POST", "/subscriptions/create"): Answers(401, 302, 302, 403, 302),
     ("GET", "/subscriptions/<uuid:subscription_id>"): Answers(302, 404, 200, 200, 200),
+    ("GET", "/subscriptions/<uuid:subscription_id>/approve"): Answers(302, 403, 403, 403, 302),
     ("POST", "/subscriptions/<uuid:subscription_id>/approve"): Answers(401, 403, 403, 403, 302),
     ("GET", "/subscriptions/<uuid:subscription_id>/cancel"): Answers(302, 404, 200, 403, 200),
     ("POST", "/subscriptions/<uuid:subscription_id>/cancel"): Answers(401, 404, 302, 403, 302),
     ("GET", "/subscriptions/<uuid:subscription_id>/deny"): Answers(302, 403, 403, 403, 200),
     ("POST", "/subscriptions/<uuid:subscription_id>/deny"): Answers(401, 403, 403, 403, 302),
+    ("GET", "/subscriptions/<uuid:subscription_id>/review"): Answers(302, 404, 302, 403, 302),
     # Only the owner asks again, so Ann may not either.
     ("POST", "/subscriptions/<uuid:subscription_id>/review"): Answers(401, 404, 302, 403, 403),
+    ("GET", "/subscriptions/restrict"): Answers(302, 403, 403, 403, 302),
     ("POST", "/subscriptions/restrict"): Answers(401, 403, 403, 403, 302),
     ("POST", "/theme"): Answers(302, 302, 302, 302, 302),
     ("GET", "/usage"): Answers(302, 200, 200, 200, 200),

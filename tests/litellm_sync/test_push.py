@@ -102,6 +102,24 @@ def test_the_wait_doubles_up_to_an_hour_and_a_new_wish_starts_anew(key: ApiKey) 
     assert (fresh.sync_attempts, fresh.sync_error) == (0, "")
 
 
+def test_a_row_waits_since_the_first_wish_that_litellm_has_not_followed(key: ApiKey) -> None:
+    first = secret_of(key).sync_requested_at
+    assert first is not None
+    state.postpone(state.claim(KIND, str(secret_of(key).pk)), "timeout")
+    state.request_push(secret_of(key), immediately=False)
+    assert secret_of(key).sync_requested_at == first
+    assert state.settle(state.claim(KIND, str(secret_of(key).pk)))
+    state.request_push(secret_of(key), immediately=False)
+    again = secret_of(key).sync_requested_at
+    assert again is not None
+    assert again > first
+    state.refuse(state.claim(KIND, str(secret_of(key).pk)), "http_400")
+    state.request_pushes(ApiKeySecret, [secret_of(key).pk])
+    latest = secret_of(key).sync_requested_at
+    assert latest is not None
+    assert latest > again
+
+
 def test_a_refused_row_stops_until_somebody_asks_again(key: ApiKey) -> None:
     state.refuse(state.claim(KIND, str(secret_of(key).pk)), "needs_rotation")
     row = secret_of(key)

@@ -84,7 +84,7 @@ def test_the_catalogue_is_narrowed_and_sorted_by_its_address(
 def test_active_filters_are_shown_and_each_can_be_taken_away(browser: Browser, ada: User, varied: list[Model]) -> None:
     client = browser(ada)
     response = client.get("/models?q=&provider=p1&provider=p2&capability=vision&sort=input&page=1")
-    chips = {chip.words: chip.without for chip in response.context["chips"]}
+    chips = {f"{chip.label}: {chip.words}": chip.url for chip in response.context["chips"]}
     assert chips == {
         "Provider: p1": "?provider=p2&capability=vision&sort=input",
         "Provider: p2": "?provider=p1&capability=vision&sort=input",
@@ -239,6 +239,29 @@ def test_a_denied_person_reads_why_and_asks_again(
     assert "Only a subscription that was denied can be reviewed again." in body(again)
 
 
+@pytest.mark.parametrize(
+    ("who", "name", "wrong", "home"),
+    [
+        ("ann", "subscription-approve", {"reason": "x" * 1001}, "subscription"),
+        ("ada", "subscription-create", {"model": "gpt-4o", "justification": "x" * 1001}, "models"),
+        ("ann", "model-restrict", {"model": "gpt-4o", "restricted": "x"}, "models"),
+        ("ada", "subscription-review", {"message": ""}, "subscription"),
+    ],
+)
+def test_a_refused_form_may_be_reloaded_and_keeps_the_switches_usable(
+    browser: Browser, pending: Subscription, ada: User, ann: User, *, who: str, name: str, wrong: Any, home: str
+) -> None:
+    ids = {"subscription_id": pending.pk}
+    of_one = {"subscription", "subscription-approve", "subscription-review"}
+    url, where = (reverse(one, kwargs=ids if one in of_one else None) for one in (name, home))
+    client = browser({"ada": ada, "ann": ann}[who])
+    assert client.post(url, wrong).status_code in {302, 422}
+    reloaded = client.get(url, follow=True)
+    assert (reloaded.redirect_chain, reloaded.status_code) == ([(where, 302)], 200)
+    switched = client.post("/theme", {"theme": "dark", "next": url}, follow=True)
+    assert (switched.redirect_chain[-1], switched.status_code) == ((where, 302), 200)
+
+
 def test_a_subscription_shows_its_keys_and_who_did_what(
     browser: Browser, ann: User, eve: User, key: ApiKey, subscribed: list[Subscription]
 ) -> None:
@@ -281,8 +304,8 @@ def test_subscriptions_are_narrowed_and_sorted(browser: Browser, ann: User, subs
     assert found("provider=anthropic") == ["ada claude-sonnet"]
     assert len(found("provider=x&status=y&sort=z")) == 4
     assert client.get("/subscriptions").context["page"].paginator.count == 0
-    chips = client.get("/subscriptions?of=everybody&status=expired&sort=created").context["chips"]
-    assert [(chip.words, chip.without) for chip in chips] == [("Status: Expired", "?sort=created&of=everybody")]
+    (chip,) = client.get("/subscriptions?of=everybody&status=expired&sort=created").context["chips"]
+    assert (chip.label, chip.words, chip.url) == ("Status", "Expired", "?sort=created&of=everybody")
 
 
 def statements(client: Client, url: str) -> int:

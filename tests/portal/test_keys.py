@@ -177,7 +177,7 @@ def many(ada: User, subscribed: list[Subscription]) -> Team:
     soon = timezone.now() + timedelta(days=2)
     wishes: dict[str, dict[str, Any]] = {
         "blocked": {}, "expiring": {"expires_at": soon}, "failed": {}, "fine": {}, "fine too": {"team": team.pk},
-        "modelless": {"models": ["claude-sonnet"]}, "spent": {"max_budget": 10},
+        "modelless": {"models": ["claude-sonnet"]}, "nothing": {"max_budget": 0}, "spent": {"max_budget": 10},
     }  # fmt: skip
     for name, wish in wishes.items():
         create_api_key(ada, name=name, **{"models": ["gpt-4o"], **wish})
@@ -195,9 +195,9 @@ def test_list_is_filtered_by_everything_that_it_shows(browser: Browser, ada: Use
     def names(**query: Any) -> list[str]:
         return _names(client.get("/api-keys", {"sort": "name", **query}))
 
-    everything = ["blocked", "expiring", "failed", "fine", "fine too", "modelless", "spent"]
+    everything = ["blocked", "expiring", "failed", "fine", "fine too", "modelless", "nothing", "spent"]
     assert names() == everything
-    assert names(status="attention") == ["blocked", "expiring", "failed", "modelless", "spent"]
+    assert names(status="attention") == ["blocked", "expiring", "failed", "modelless", "nothing", "spent"]
     assert names(status="blocked") == ["blocked"]
     assert names(sync="failed") == ["failed"]
     assert names(sync="synced") == [name for name in everything if name != "failed"]

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from django import template
 from django.forms import BoundField
-from django.http import HttpRequest, QueryDict
+from django.http import HttpRequest
+from django.template import RequestContext
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.html import format_html
@@ -19,8 +20,9 @@ from lucide.templatetags.lucide import lucide
 
 from accounts.models import AuditEvent
 from accounts.wording import ACTIONS
-from apikeys.models import EXPIRES_SOON, NEARLY, ApiKey, KeyStatus
+from apikeys.models import EXPIRES_SOON, ApiKey, KeyStatus
 from litellm_sync.state import SyncStatus
+from litemaas.foundation.limits import NEARLY
 from litemaas.foundation.money import CENT, dollars
 
 register = template.Library()
@@ -246,10 +248,10 @@ def iso(value: date) -> str:
 # --- Addresses -------------------------------------------------------------------------------------------------------
 
 
-@register.filter
-def without(query: QueryDict, name: str) -> list[tuple[str, str]]:
-    """The parameters of an address but one, for the hidden fields of a form that replaces this one."""
-    return [(key, value) for key, values in query.lists() if key != name for value in values]
+@register.simple_tag(takes_context=True)
+def parameters_without(context: RequestContext, name: str) -> list[tuple[str, str]]:
+    """The parameters of the address but one, for the hidden fields of a form that replaces this one."""
+    return [(key, value) for key, values in context.request.GET.lists() if key != name for value in values]
 
 
 @register.filter

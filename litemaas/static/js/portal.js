@@ -41,6 +41,15 @@
     if (next) next.value = location.pathname + location.search;
   }, true);
 
+  /* On a phone filters would push the list out of sight, so they are folded until one is wanted or set. */
+  const phone = matchMedia("(max-width: 52rem)");
+  const fold = () => {
+    const isFiltered = document.querySelector(".chip.removable") !== null;
+    document.querySelectorAll("[data-fold-narrow]").forEach((one) => { one.open = !phone.matches || isFiltered; });
+  };
+  phone.addEventListener("change", fold);
+  fold();
+
   /* The theme changes at once; the form would do the same with a reload. */
   document.addEventListener("submit", (event) => {
     const form = event.target;
