@@ -33,6 +33,13 @@ def signed_in(request: HttpRequest | Request) -> User:
     return cast("User", request.user)
 
 
+def enforce_further(request: Request, permission: rbac.Permission) -> None:
+    """For what a body asks beyond the marker of its view: the role, and the scope of a personal token."""
+    rbac.require(signed_in(request), permission)
+    if isinstance(request.auth, personal_tokens.Grant):
+        personal_tokens.require_scope(request.auth, request.method or "", permission)
+
+
 class BrowserSessionAuthentication(SessionAuthentication):
     """The cookie of the portal, for its own pages and for people who try the API out in their browser."""
 

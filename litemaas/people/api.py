@@ -1,7 +1,7 @@
 """The API's face of people, for administrators."""
 
 from dataclasses import asdict
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import django_filters
 from django.db.models import QuerySet
@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 
 from accounts import people
 from accounts.api import validated
-from accounts.enforcement import signed_in
+from accounts.enforcement import enforce_further, signed_in
 from accounts.models import Role, User, UserQuerySet
 from accounts.rbac import Permission
 from litellm_sync.state import SyncStatus
@@ -35,6 +35,9 @@ from litemaas.people.serializers import (
     WholeUserSerializer,
 )
 from teams.services import provision_user
+
+# What PATCH changes besides limits, each with a permission of its own.
+FURTHER: Final = {"roles": Permission.USERS_GRANT, "is_active": Permission.USERS_DEACTIVATE}
 
 
 class UserFilter(django_filters.FilterSet):
@@ -92,6 +95,9 @@ class UserViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gen
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change roles, limits, whether somebody is active: all that is sent, or nothing."""
         data = validated(UserChangesSerializer(data=request.data, partial=True))
+        for name, permission in FURTHER.items():
+            if name in data:
+                enforce_further(request, permission)
         return Response(self.get_serializer(people.update_user(signed_in(request), user_id=pk, **data)).data)
 
     @extend_schema(request=BulkLimitsSerializer, responses=OutcomesSerializer)

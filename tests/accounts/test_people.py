@@ -349,7 +349,7 @@ def test_two_thousand_keys_are_asked_for_in_as_many_statements_as_two(
     assert ApiKeySecret.objects.filter(sync_status=SyncStatus.PENDING).count() == 2001
     key.secrets.exclude(digest__endswith="1").delete()
     people.reactivate_user(ann, user_id=ada.pk)
-    with django_assert_num_queries(11):
+    with django_assert_num_queries(13):
         people.deactivate_user(ann, user_id=ada.pk)
 
 

@@ -129,7 +129,7 @@ def test_deactivation_says_before_what_it_means_and_reactivation_undoes_it(
 ) -> None:
     asked = browser(ann).get(page(ada, "deactivate")).content.decode()
     assert "1 key is blocked." in asked
-    assert "1 sign-in ends." in asked
+    assert "2 sign-ins end." in asked
     browser(ann).post(page(ada, "deactivate"), {"reason": "away"})
     assert not fresh(ada).is_active
     shown: Any = browser(ann).get(page(ada)).context
@@ -153,7 +153,7 @@ def test_off_boarding_lists_what_it_will_do_and_then_what_it_has_done(
     filled: ApiKey, ada: User, ann: User, ro: User, browser: Browser
 ) -> None:
     asked = browser(ann).get(page(ada, "offboard")).content.decode()
-    for words in ("Keys revoked for ever: notebook", "Subscriptions cancelled: claude-sonnet", "Sign-ins ended: 1"):
+    for words in ("Keys revoked for ever: notebook", "Subscriptions cancelled: claude-sonnet", "Sign-ins ended: 2"):
         assert words in asked, words
     assert fresh(ada).is_active, "asking changes nothing"
     browser(ann).post(page(ada, "offboard"), {"reason": "left"})

@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from accounts.models import AuditEvent, Identity, Role, User
+from accounts.personal_tokens import create_personal_token
 from apikeys.services import create_api_key
 from subscriptions.models import Subscription
 from teams.models import DEFAULT_TEAM_ID
@@ -157,6 +158,22 @@ def test_what_cannot_be_is_refused(ada: User, ann: User, api: Api, body: dict[st
     before = User.objects.filter(pk=ada.pk).values().get()
     assert wrong_fields(api(ann).patch(f"{USERS}/{ada.pk}", body | {"full_name": "x"})) == [fields]
     assert User.objects.filter(pk=ada.pk).values().get() == before
+
+
+def test_trap_09_a_script_changes_limits_and_nobodys_roles(ada: User, ann: User) -> None:
+    """A token that leaked must not be able to make an administrator, whichever field it comes in."""
+    secret = create_personal_token(ann, name="script", scope="write").secret
+    script = APIClient(HTTP_AUTHORIZATION=f"Bearer {secret}")
+    refused = problem_of(script.patch(f"{USERS}/{ada.pk}", {"roles": ["admin"], "rpm_limit": 5}), 403)
+    assert refused["code"] == "not_with_a_token"
+    assert (User.objects.get(pk=ada.pk).roles, User.objects.get(pk=ada.pk).rpm_limit) == (["user"], None)
+    assert script.post(USERS, {"username": "lea", "roles": ["admin"]}).status_code == 403
+    assert script.patch(f"{USERS}/{ada.pk}", {"rpm_limit": 5, "is_active": False}).status_code == 200
+    reading = create_personal_token(ann, name="report", scope="read").secret
+    report = APIClient(HTTP_AUTHORIZATION=f"Bearer {reading}")
+    assert report.get(USERS).status_code == 200
+    for address, body in ((f"{USERS}/{ada.pk}", {"is_active": True}), (f"{USERS}/bulk-limits", {"rpm_limit": 1})):
+        assert (report.post if "bulk" in address else report.patch)(address, body).status_code == 403
 
 
 def test_the_last_admin_and_the_own_account_are_protected(ann: User, api: Api) -> None:
