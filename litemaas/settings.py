@@ -108,7 +108,7 @@ MIDDLEWARE = [
     "litemaas.foundation.middleware.RequestIdMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     # It pads what it compresses, so that lengths betray nothing (BREACH).
-    "django.middleware.gzip.GZipMiddleware",
+    "litemaas.foundation.compression.CompressionMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -299,5 +299,5 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 PROCRASTINATE_WORKER_DEFAULTS = {"concurrency": env.int("WORKER_CONCURRENCY", default=8), "delete_jobs": "successful"}
 
 LOGGING: dict[str, Any] = logs.configure(json=LOG_JSON, level=LOG_LEVEL)
-# Procrastinate tells every command, however small, which tasks there are.
-LOGGING["loggers"] |= {f"procrastinate.{name}": {"level": "WARNING"} for name in ("blueprints", "periodic")}
+# Procrastinate tells every command, however small, which tasks there are, and every request in full what it queued.
+LOGGING["loggers"] |= {f"procrastinate.{name}": {"level": "WARNING"} for name in ("blueprints", "jobs", "periodic")}

@@ -78,6 +78,56 @@ class DailyTotal(models.Model):
         return f"{self.date} {self.model}"
 
 
+class WeeklyTotal(models.Model):
+    """What one key did in one week (Monday to Sunday, UTC), over all models: the sums of ``DailyUsage``, ready made.
+
+    Written like ``DailyTotal``. Rows of keys that are not ours have neither key nor owner nor team.
+    """
+
+    # Asked by week alone, whatever else: the indexes that keys to other tables get by themselves would only cost.
+    week = models.DateField(db_index=True)
+    user = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
+    api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
+    team = models.ForeignKey(Team, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
+    requests = models.BigIntegerField()
+    successful_requests = models.BigIntegerField()
+    failed_requests = models.BigIntegerField()
+    prompt_tokens = models.BigIntegerField()
+    completion_tokens = models.BigIntegerField()
+    cached_tokens = models.BigIntegerField()
+    spend = models.DecimalField(max_digits=24, decimal_places=10)
+
+    def __str__(self) -> str:
+        return f"{self.week} {self.api_key_id}"
+
+
+class Span(models.Model):
+    """Weeks and days side by side, a view: ``WeeklyTotal`` with seven ``days``, ``DailyUsage`` with one.
+
+    Whoever reads it chooses spans that do not overlap (``usage.queries.spans``), else everything counts twice.
+    """
+
+    start = models.DateField(primary_key=True)
+    days = models.SmallIntegerField()
+    user = models.ForeignKey(User, null=True, on_delete=models.DO_NOTHING, related_name="+")
+    api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.DO_NOTHING, related_name="+")
+    team = models.ForeignKey(Team, null=True, on_delete=models.DO_NOTHING, related_name="+")
+    requests = models.BigIntegerField()
+    successful_requests = models.BigIntegerField()
+    failed_requests = models.BigIntegerField()
+    prompt_tokens = models.BigIntegerField()
+    completion_tokens = models.BigIntegerField()
+    cached_tokens = models.BigIntegerField()
+    spend = models.DecimalField(max_digits=24, decimal_places=10)
+
+    class Meta:
+        managed = False
+        db_table = "usage_span"
+
+    def __str__(self) -> str:
+        return f"{self.start} {self.days}"
+
+
 class UsageDay(models.Model):
     """A UTC day that was fetched from LiteLLM, with rows or without: what is not here is missing, not zero."""
 

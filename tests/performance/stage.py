@@ -47,6 +47,15 @@ class Stage:
     supervisor: Supervisor
     ports: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def mark(self) -> Path:
+        """A file that says which size lies in a kept folder, as it was loaded; see ``--keep``."""
+        return self.folder / "loaded"
+
+    def holds(self, size: str) -> bool:
+        """Whether the data of that size are there already."""
+        return self.mark.exists() and self.mark.read_text() == size
+
     def start_web(self, name: str, server: str, application: str) -> None:
         """Start a web server and wait until it answers."""
         port = free_port()
@@ -60,6 +69,7 @@ class Stage:
     def start_litellm(self) -> None:
         """Start the emulator, every answer of which takes as long as LiteLLM's did with the original."""
         port_file = self.folder / "litellm-port"
+        port_file.unlink(missing_ok=True)
         words = ["--master-key", MASTER_KEY, "--port-file", str(port_file), "--latency-ms", str(LITELLM_MILLISECONDS)]
         self.supervisor.start(Child("litellm", [sys.executable, "-m", "litellm_sync.emulator", *words]))
         if not self.supervisor.wait_for(lambda: port_file.exists() and port_file.read_text() != "", READY_SECONDS):
@@ -90,13 +100,19 @@ class Stage:
 
 
 @contextlib.contextmanager
-def open_stage(say: Callable[[str], None]) -> Iterator[Stage]:
-    """PostgreSQL with normal durability and the emulator in a temporary folder; everything ends with the block."""
-    folder = Path(tempfile.mkdtemp(prefix="litemaas-bench-"))
-    (folder / "log").mkdir()
+def open_stage(say: Callable[[str], None], keep: Path | None = None, size: str = "") -> Iterator[Stage]:
+    """PostgreSQL with normal durability and the emulator; everything ends with the block.
+
+    The folder is temporary, or one of its own in ``keep``, the data of which stay for the next run about this size.
+    """
+    folder = keep.resolve() / f"bench-{size}" if keep else Path(tempfile.mkdtemp(prefix="litemaas-bench-"))
     supervisor = Supervisor(log_dir=folder / "log", say=say)
+    if keep and not Stage(folder, supervisor).holds(size):
+        shutil.rmtree(folder, ignore_errors=True)
+    (folder / "log").mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as at_the_end:
-        at_the_end.callback(shutil.rmtree, folder, ignore_errors=True)
+        if not keep:
+            at_the_end.callback(shutil.rmtree, folder, ignore_errors=True)
         at_the_end.enter_context(supervisor.listening())
         server = embedded.start(folder)
         at_the_end.callback(server.stop)
