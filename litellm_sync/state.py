@@ -6,7 +6,7 @@ It imports no app, so that every app may mix it in; the push itself is found by 
 from collections.abc import Iterable
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import structlog
 from django.apps import apps
@@ -46,6 +46,9 @@ class Synced(models.Model):
     ``sync_generation`` counts the wishes: a push writes its outcome only where it has not moved.
     ``push_lease_until`` is the claim of the one push that may talk to LiteLLM about this row.
     """
+
+    # What a push reads of other tables, so that it is read together with the row.
+    pushed_with: ClassVar[tuple[str, ...]] = ()
 
     sync_status = models.CharField(max_length=10, choices=SyncStatus, default=SyncStatus.PENDING, editable=False)
     synced_at = models.DateTimeField(null=True, editable=False)
@@ -149,7 +152,7 @@ def claim(kind: str, object_id: str) -> Any:
     rows = _rows(kind).filter(free, pk=object_id, sync_status=SyncStatus.PENDING)
     if not rows.update(push_lease_until=now + LEASE):
         return None
-    return _rows(kind).filter(pk=object_id).first()
+    return _rows(kind).select_related(*apps.get_model(kind).pushed_with).filter(pk=object_id).first()
 
 
 def settle(row: Synced, **facts: Any) -> bool:

@@ -26,6 +26,9 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / ".data"))).resolve()
 INSECURE_COOKIES: bool = env.bool("INSECURE_COOKIES", default=DEBUG)
 TRUSTED_PROXY_COUNT: int = env.int("TRUSTED_PROXY_COUNT", default=0)
+# Measured: docs/adr/0015. Each process runs one thread of Python at a time; threads are for waiting.
+WEB_PROCESSES: int = env.int("WEB_PROCESSES", default=2)
+WEB_THREADS: int = env.int("WEB_THREADS", default=8)
 METRICS_TOKEN: str = env.str("METRICS_TOKEN", default="")
 LOG_LEVEL: str = env.str("LOG_LEVEL", default="INFO").upper()
 LOG_JSON: bool = env.bool("LOG_JSON", default=not DEBUG)
@@ -105,6 +108,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "litemaas.foundation.health.LivenessMiddleware",
     "litemaas.foundation.middleware.RequestIdMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     # It pads what it compresses, so that lengths betray nothing (BREACH).
@@ -165,6 +169,8 @@ TEMPLATES: list[dict[str, Any]] = [
         },
     }
 ]
+
+FORM_RENDERER = "litemaas.foundation.widgets.QuickWidgets"
 
 DATABASES: dict[str, Any] = {
     "default": {

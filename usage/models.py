@@ -29,9 +29,10 @@ class DailyUsage(models.Model):
     token = models.CharField(max_length=64, blank=True)
     model = models.CharField(max_length=255)
     provider = models.CharField(max_length=100, blank=True)
-    user = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
-    api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+")
-    team = models.ForeignKey(Team, null=True, on_delete=models.SET_NULL, related_name="+")
+    # The indexes below begin with them.
+    user = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
+    api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
+    team = models.ForeignKey(Team, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
     requests = models.BigIntegerField(default=0)
     successful_requests = models.BigIntegerField(default=0)
     failed_requests = models.BigIntegerField(default=0)
@@ -48,6 +49,8 @@ class DailyUsage(models.Model):
             models.Index(fields=["user", "date"], name="daily_usage_user"),
             models.Index(fields=["api_key", "date"], name="daily_usage_key"),
             models.Index(fields=["team", "date"], name="daily_usage_team"),
+            # Of the list of all facts, the newest first.
+            models.Index(fields=["-date", "-id"], name="daily_usage_newest"),
         )
 
     def __str__(self) -> str:

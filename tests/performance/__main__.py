@@ -23,7 +23,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--size", default="S", choices=list(SIZES))
     parser.add_argument("--connections", default="1 8 32", help="how many at once (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=3, help="for each question and number of connections")
-    parser.add_argument("--server", default="granian", choices=list(SERVERS), help="how to serve")
+    parser.add_argument("--server", default=stage.DELIVERED, choices=list(SERVERS), help="how to serve")
     parser.add_argument("--only", default="", help="questions whose name contains this")
     parser.add_argument("--faces", default="token session page", help="how to ask (default: %(default)s)")
     parser.add_argument("--keep", type=Path, help="folder in which the loaded data stay for the next run")
