@@ -46,7 +46,7 @@ def make_secret_equal(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
 
 
 def _was_never_offered(secret: ApiKeySecret) -> bool:
-    """Whether there is nothing to look for: a random value that nobody was told. What is read back is compared anyway."""
+    """Whether there is nothing to look for: a random value that nobody was told. What is read back is compared."""
     return secret.pending_secret is not None and secret.attempted_at is None and secret.pushed_at is None
 
 

@@ -232,7 +232,7 @@ def days_of_groups(
     return found
 
 
-def _with_names(rows: QuerySet[Any], by: str) -> QuerySet[Any]:
+def _with_names(rows: Any, by: str) -> Any:
     """Each group with how it is called today; looked up by its id, after the facts have been added up."""
     sources: dict[str, tuple[type[Model], str]] = {"api_key": (ApiKey, "name"), "team": (Team, "name")}
     sources["user"] = (User, "username")

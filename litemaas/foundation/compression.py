@@ -31,7 +31,7 @@ class CompressionMiddleware(GZipMiddleware):
                 response.content = b"".join(self._compressed([response.content]))
                 response.headers["Content-Length"] = str(len(response.content))
                 _mark(response)
-        return super().process_response(request, response)  # type: ignore[arg-type]  # the stubs know no streamed answers
+        return super().process_response(request, response)
 
     def _compressed(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         """Each piece as soon as it is there, behind a name of a length that nobody can foretell."""
