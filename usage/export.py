@@ -117,5 +117,6 @@ def _rows(actor: User, question: Question, columns: str, options: str) -> Iterat
     steps = f"generate_series(0, {len(question.days()) - 1}) step(n)"
     statement = f"COPY (SELECT day.* FROM {steps} CROSS JOIN LATERAL ({day}) day) TO STDOUT ({options})"  # noqa: S608
     # COPY takes no parameters, so the values are written into it, by psycopg.
-    with connection.cursor() as cursor, cursor.copy(connection.ops.compose_sql(statement, values)) as copy:
+    complete = connection.ops.compose_sql(statement, values)  # type: ignore[attr-defined]  # only PostgreSQL's has it
+    with connection.cursor() as cursor, cursor.copy(complete) as copy:
         yield from map(bytes, copy)
