@@ -23,7 +23,8 @@ SPOIL: Final = """() => {
   document.body.insertAdjacentHTML("beforeend", `<h1>Another</h1><img src="data:,"><p id="spoilt">Hardly readable</p>
     <button id="tiny-1">1</button><button id="tiny-2">2</button>`);
   for (const tiny of document.querySelectorAll("[id^=tiny]")) {
-    Object.assign(tiny.style, { padding: 0, minBlockSize: 0, minInlineSize: 0, blockSize: "9px", inlineSize: "9px" });
+    Object.assign(tiny.style, { display: "block", padding: 0, minBlockSize: 0, minInlineSize: 0 });
+    Object.assign(tiny.style, { blockSize: "9px", inlineSize: "9px" });
   }
   const spoilt = document.getElementById("spoilt");
   Object.assign(spoilt.style, { inlineSize: "3000px", color: "#777", backgroundColor: "#888" });
