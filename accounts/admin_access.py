@@ -67,7 +67,7 @@ class BrowserSessionPage(AdminPage):
     search_fields = ("user__username", "=address")
     search_help_text = _("User or address")
     ordering = ("-seen_at",)
-    facts = ((_("Session"), ("person", "state", "where", "began", "used", "agent")),)
+    facts = ((_("Session"), ("person", "state", "where", "began", "used", "program")),)
     verbs = (
         Verb(
             "end",
@@ -117,6 +117,11 @@ class BrowserSessionPage(AdminPage):
         """When it was used last."""
         return cell("moment", value=row.seen_at)
 
+    @admin.display(description=_("What the browser says"))
+    def program(self, row: BrowserSession) -> str:
+        """The whole user agent."""
+        return row.agent
+
     def sections(self, request: HttpRequest, row: Any) -> Iterable[Section]:
         """A session has nothing that belongs to it."""
         return ()
@@ -131,15 +136,15 @@ class PersonalTokenPage(AdminPage):
     intro = _("What people's scripts show to the API. The tokens themselves are kept nowhere.")
     empty = _("Nobody has made an access token.")
     audited = False
-    list_display = ("called", "person", "scope", "state", "used", "until")
+    list_display = ("called", "person", "may", "state", "used", "until")
     list_filter = (ByUser,)
     list_select_related = ("user",)
     search_fields = ("name", "user__username", "=last4")
     search_help_text = _("Name, user or the last four characters")
     ordering = ("-created_at",)
     facts = (
-        (_("Token"), ("name", "person", "scope", "state", "created_at", "until")),
-        (_("Use"), ("used", "last_address", "revoked_at")),
+        (_("Token"), ("name", "person", "may", "state", "created_at", "until")),
+        (_("Use"), ("used", "origin", "revoked_at")),
     )
     verbs = (
         Verb(
@@ -174,6 +179,16 @@ class PersonalTokenPage(AdminPage):
     def used(self, row: PersonalToken) -> SafeString:
         """When it was used last."""
         return cell("moment", value=row.last_used_at)
+
+    @admin.display(description=_("May"), ordering="scope")
+    def may(self, row: PersonalToken) -> str:
+        """Its scope in words."""
+        return str(row.get_scope_display())
+
+    @admin.display(description=_("From"))
+    def origin(self, row: PersonalToken) -> str:
+        """The address of its last use."""
+        return row.last_address
 
     @admin.display(description=_("Good until"), ordering="expires_at")
     def until(self, row: PersonalToken) -> SafeString:

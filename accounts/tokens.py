@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
 from rest_framework_simplejwt.authentication import JWTAuthentication
-from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.exceptions import ExpiredTokenError, InvalidToken, TokenError
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 
 from accounts import audit, sessions
@@ -44,6 +44,15 @@ class AccessTokenAuthentication(JWTAuthentication):
             sessions.note_use(sessions.API, user.family_id, user.family_last_used_at, place_of(request))
         return found
 
+    def get_validated_token(self, raw_token: bytes) -> Token:
+        """Raises NotAuthenticated (token_expired) for one of ours that is over, InvalidToken for any other."""
+        try:
+            return AccessToken(raw_token)  # type: ignore[arg-type]  # it takes the text of a token, as bytes too
+        except ExpiredTokenError as error:
+            raise _expired() from error
+        except TokenError as error:
+            raise InvalidToken from error
+
     def get_user(self, validated_token: Token) -> Any:
         """Raises NotAuthenticated when the sign-in that the token came from, or the person, has been ended."""
         found = User.objects.raw(SIGNED_IN_USER, [validated_token.get(FAMILY), validated_token.get("sub")])
@@ -54,6 +63,10 @@ class AccessTokenAuthentication(JWTAuthentication):
             message = _("Your account is deactivated. Ask an administrator of this portal.")
             raise NotAuthenticated(message, code="user_deactivated")
         return user
+
+
+def _expired() -> NotAuthenticated:
+    return NotAuthenticated(_("This token has expired."), code="token_expired")
 
 
 @dataclass(frozen=True)
@@ -84,6 +97,8 @@ def extract_claims(token: str) -> dict[str, Any]:
     """The payload of a valid refresh token; raises NotAuthenticated for any other."""
     try:
         claims = dict(RefreshToken(token).payload)  # type: ignore[arg-type]  # it takes the text of a token
+    except ExpiredTokenError as error:
+        raise _expired() from error
     except TokenError as error:
         raise NotAuthenticated(_("This refresh token is not valid."), code="token_not_valid") from error
     if FAMILY not in claims:

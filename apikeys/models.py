@@ -258,6 +258,8 @@ class ApiKeySecret(Synced):
     ``attempted_at`` is when an offer last went without an answer: it may arrive late.
     """
 
+    pushed_with = ("key__team", "key__user")
+
     key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="secrets")
     digest = models.CharField(max_length=64, unique=True)
     last4 = models.CharField(max_length=4)

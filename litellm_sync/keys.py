@@ -36,13 +36,18 @@ def make_secret_equal(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
         _delete(secret, litellm)
         return None
     models = sorted(KeyModel.objects.filter(key=secret.key).effective().values_list("model_id", flat=True))
-    found = litellm.get_key_info(secret.digest)
+    found = None if _was_never_offered(secret) else litellm.get_key_info(secret.digest)
     if found is None:
         found = _create(secret, models, litellm)
         _forget_secret(secret)
     elif secret.pending_secret is not None:
         _forget_secret(secret)
     return _update(secret, models, found, litellm)
+
+
+def _was_never_offered(secret: ApiKeySecret) -> bool:
+    """Whether there is nothing to look for: a random value that nobody was told. What is read back is compared."""
+    return secret.pending_secret is not None and secret.attempted_at is None and secret.pushed_at is None
 
 
 def is_alive(secret: ApiKeySecret, now: datetime) -> bool:
@@ -80,12 +85,15 @@ def must_be_blocked(key: ApiKey, models: list[str]) -> bool:
 
 
 def _delete(secret: ApiKeySecret, litellm: LiteLLM) -> None:
-    """Delete and look. An offer that was cut off may be carried out after the deletion, so the look is repeated."""
-    litellm.delete_key(secret.digest)
-    if litellm.get_key_info(secret.digest) is not None:
+    """Delete. LiteLLM names what it deleted; where it did not, or an offer that was cut off may be carried out after
+    the deletion, a look must prove it, again and again."""
+    is_named = litellm.delete_key(secret.digest)
+    is_proved = is_named and secret.attempted_at is None
+    if not is_proved and litellm.get_key_info(secret.digest) is not None:
         raise UpstreamUnavailable(reason="still_there")
     _await_lost_offer(secret)
-    ApiKeySecret.objects.filter(pk=secret.pk).update(pending_secret=None)
+    if secret.pending_secret is not None:
+        ApiKeySecret.objects.filter(pk=secret.pk).update(pending_secret=None)
 
 
 def _await_lost_offer(secret: ApiKeySecret) -> None:
@@ -119,9 +127,6 @@ def _create(secret: ApiKeySecret, models: list[str], litellm: LiteLLM) -> KeyInf
             **wanted,
         }
     )
-    if secret.attempted_at is None:
-        # Answered, and no earlier offer is on its way: nothing can arrive late.
-        this.update(attempted_at=None)
     found = litellm.get_key_info(secret.digest)
     if found is None:
         raise UpstreamUnavailable(reason="not_there_after_creation")
@@ -129,8 +134,13 @@ def _create(secret: ApiKeySecret, models: list[str], litellm: LiteLLM) -> KeyInf
 
 
 def _forget_secret(secret: ApiKeySecret) -> None:
-    """LiteLLM has it: from now on nobody but its owner does."""
-    ApiKeySecret.objects.filter(pk=secret.pk).update(pending_secret=None, pushed_at=timezone.now())
+    """LiteLLM has it: from now on nobody but its owner does.
+
+    ``attempted_at`` becomes what it was before this push: this offer was answered, so it cannot arrive late any more.
+    """
+    ApiKeySecret.objects.filter(pk=secret.pk).update(
+        pending_secret=None, pushed_at=timezone.now(), attempted_at=secret.attempted_at
+    )
 
 
 def _wanted(secret: ApiKeySecret, models: list[str]) -> dict[str, Any]:

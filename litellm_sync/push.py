@@ -44,9 +44,9 @@ def _membership(membership: Membership, litellm: LiteLLM) -> dict[str, Any]:
 
 def _secret(secret: ApiKeySecret, litellm: LiteLLM) -> dict[str, Any]:
     found = make_secret_equal(secret, litellm)
-    if found is not None:
-        key = type(secret.key).objects.filter(pk=secret.key_id)
-        key.update(spend=found.spend, budget_resets_at=found.budget_reset_at)
+    key = secret.key
+    if found is not None and (key.spend, key.budget_resets_at) != (found.spend, found.budget_reset_at):
+        type(key).objects.filter(pk=key.pk).update(spend=found.spend, budget_resets_at=found.budget_reset_at)
     return {}
 
 

@@ -51,6 +51,9 @@ class Synced(models.Model):
     ``push_lease_until`` is the claim of the one push that may talk to LiteLLM about this row.
     """
 
+    # What a push reads of other tables, so that it is read together with the row.
+    pushed_with: ClassVar[tuple[str, ...]] = ()
+
     sync_status = models.CharField(max_length=10, choices=SyncStatus, default=SyncStatus.PENDING, editable=False)
     synced_at = models.DateTimeField(null=True, editable=False)
     sync_error = models.CharField(max_length=300, blank=True, editable=False)
@@ -176,7 +179,7 @@ def claim(kind: str, object_id: str) -> Any:
     rows = _rows(kind).filter(free, pk=object_id, sync_status=SyncStatus.PENDING)
     if not rows.update(push_lease_until=now + LEASE):
         return None
-    return _rows(kind).filter(pk=object_id).first()
+    return _rows(kind).select_related(*apps.get_model(kind).pushed_with).filter(pk=object_id).first()
 
 
 def settle(row: Synced, **facts: Any) -> bool:

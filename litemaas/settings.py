@@ -26,6 +26,9 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / ".data"))).resolve()
 INSECURE_COOKIES: bool = env.bool("INSECURE_COOKIES", default=DEBUG)
 TRUSTED_PROXY_COUNT: int = env.int("TRUSTED_PROXY_COUNT", default=0)
+# Measured: docs/adr/0015. Each process runs one thread of Python at a time; threads are for waiting.
+WEB_PROCESSES: int = env.int("WEB_PROCESSES", default=2)
+WEB_THREADS: int = env.int("WEB_THREADS", default=8)
 METRICS_TOKEN: str = env.str("METRICS_TOKEN", default="")
 LOG_LEVEL: str = env.str("LOG_LEVEL", default="INFO").upper()
 LOG_JSON: bool = env.bool("LOG_JSON", default=not DEBUG)
@@ -118,10 +121,11 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "litemaas.foundation.health.LivenessMiddleware",
     "litemaas.foundation.middleware.RequestIdMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     # It pads what it compresses, so that lengths betray nothing (BREACH).
-    "django.middleware.gzip.GZipMiddleware",
+    "litemaas.foundation.compression.CompressionMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "litemaas.foundation.middleware.HeadersMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -180,6 +184,8 @@ TEMPLATES: list[dict[str, Any]] = [
         },
     }
 ]
+
+FORM_RENDERER = "litemaas.foundation.widgets.QuickWidgets"
 
 DATABASES: dict[str, Any] = {
     "default": {
@@ -325,5 +331,5 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 PROCRASTINATE_WORKER_DEFAULTS = {"concurrency": env.int("WORKER_CONCURRENCY", default=8), "delete_jobs": "successful"}
 
 LOGGING: dict[str, Any] = logs.configure(json=LOG_JSON, level=LOG_LEVEL)
-# Procrastinate tells every command, however small, which tasks there are.
-LOGGING["loggers"] |= {f"procrastinate.{name}": {"level": "WARNING"} for name in ("blueprints", "periodic")}
+# Procrastinate tells every command, however small, which tasks there are, and every request in full what it queued.
+LOGGING["loggers"] |= {f"procrastinate.{name}": {"level": "WARNING"} for name in ("blueprints", "jobs", "periodic")}

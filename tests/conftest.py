@@ -5,9 +5,16 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from litemaas.foundation import logs
 from tests.cast import ada, ann, api, browser, eve, litellm, models, ro, running_emulator, subscribed
 
 __all__ = ["ada", "ann", "api", "browser", "eve", "litellm", "models", "ro", "running_emulator", "subscribed"]
+
+
+@pytest.fixture(autouse=True)
+def _no_request() -> None:
+    """The audit log notes the request that is being served: what another test left would be noted here."""
+    logs.clear()
 
 
 @pytest.fixture(autouse=True)

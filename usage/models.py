@@ -29,9 +29,10 @@ class DailyUsage(models.Model):
     token = models.CharField(max_length=64, blank=True)
     model = models.CharField(max_length=255)
     provider = models.CharField(max_length=100, blank=True)
-    user = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
-    api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+")
-    team = models.ForeignKey(Team, null=True, on_delete=models.SET_NULL, related_name="+")
+    # The indexes below begin with them.
+    user = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
+    api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
+    team = models.ForeignKey(Team, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
     requests = models.BigIntegerField(default=0)
     successful_requests = models.BigIntegerField(default=0)
     failed_requests = models.BigIntegerField(default=0)
@@ -48,6 +49,8 @@ class DailyUsage(models.Model):
             models.Index(fields=["user", "date"], name="daily_usage_user"),
             models.Index(fields=["api_key", "date"], name="daily_usage_key"),
             models.Index(fields=["team", "date"], name="daily_usage_team"),
+            # Of the list of all facts, the newest first.
+            models.Index(fields=["-date", "-id"], name="daily_usage_newest"),
         )
 
     def __str__(self) -> str:
@@ -76,6 +79,56 @@ class DailyTotal(models.Model):
 
     def __str__(self) -> str:
         return f"{self.date} {self.model}"
+
+
+class WeeklyTotal(models.Model):
+    """What one key did in one week (Monday to Sunday, UTC), over all models: the sums of ``DailyUsage``, ready made.
+
+    Written like ``DailyTotal``. Rows of keys that are not ours have neither key nor owner nor team.
+    """
+
+    # Asked by week alone, whatever else: the indexes that keys to other tables get by themselves would only cost.
+    week = models.DateField(db_index=True)
+    user = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
+    api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
+    team = models.ForeignKey(Team, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
+    requests = models.BigIntegerField()
+    successful_requests = models.BigIntegerField()
+    failed_requests = models.BigIntegerField()
+    prompt_tokens = models.BigIntegerField()
+    completion_tokens = models.BigIntegerField()
+    cached_tokens = models.BigIntegerField()
+    spend = models.DecimalField(max_digits=24, decimal_places=10)
+
+    def __str__(self) -> str:
+        return f"{self.week} {self.api_key_id}"
+
+
+class Span(models.Model):
+    """Weeks and days side by side, a view: ``WeeklyTotal`` with seven ``days``, ``DailyUsage`` with one.
+
+    Whoever reads it chooses spans that do not overlap (``usage.queries.spans``), else everything counts twice.
+    """
+
+    start = models.DateField(primary_key=True)
+    days = models.SmallIntegerField()
+    user = models.ForeignKey(User, null=True, on_delete=models.DO_NOTHING, related_name="+")
+    api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.DO_NOTHING, related_name="+")
+    team = models.ForeignKey(Team, null=True, on_delete=models.DO_NOTHING, related_name="+")
+    requests = models.BigIntegerField()
+    successful_requests = models.BigIntegerField()
+    failed_requests = models.BigIntegerField()
+    prompt_tokens = models.BigIntegerField()
+    completion_tokens = models.BigIntegerField()
+    cached_tokens = models.BigIntegerField()
+    spend = models.DecimalField(max_digits=24, decimal_places=10)
+
+    class Meta:
+        managed = False
+        db_table = "usage_span"
+
+    def __str__(self) -> str:
+        return f"{self.start} {self.days}"
 
 
 class UsageDay(models.Model):

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db.models import F, QuerySet, Sum
+from django.db.models import ExpressionWrapper, F, Field, Model, OuterRef, Q, QuerySet, Subquery, Sum
 from django.utils.translation import gettext as _
 
 from accounts import rbac
@@ -15,16 +17,20 @@ from apikeys.models import ApiKey
 from litemaas.foundation import validators
 from litemaas.foundation.errors import Invalid
 from teams.models import Team
-from usage.models import DailyTotal, DailyUsage, UsageDay
+from usage.models import DailyTotal, DailyUsage, Span, UsageDay
 from usage.services import FIGURES
 
 DEFAULT_DAYS = 30
 LONGEST_DAYS = 366
 METRICS = (*FIGURES, "total_tokens")
+COUNTS = FIGURES[:-1]
+# Django would put each sum of each row through converters, which takes longer than PostgreSQL does.
+AS_THEY_COME: "Field[Any, Any]" = Field()
 # Dimension -> the column that it groups by.
 DIMENSIONS = {"model": "model", "api_key": "api_key_id", "team": "team_id", "user": "user_id", "provider": "provider"}
 # What the ready sums of a day do not know.
 WHOSE = frozenset({"api_key", "team", "user"})
+DAYS_A_WEEK = 7
 SOURCE = "litellm"
 
 
@@ -78,30 +84,85 @@ def facts_of(actor: User, question: Question, *dimensions: str | None) -> QueryS
 
     A question about everybody, which names nobody and is not divided by somebody, is answered by ``DailyTotal``.
     """
-    asked = {name for name in DIMENSIONS if getattr(question, name)} | {*dimensions}
-    everybody = rbac.scope(actor, rbac.Permission.USAGE_READ) is rbac.Scope.ALL
     rows: QuerySet[Any] = (
-        DailyTotal.objects.all() if everybody and not asked & WHOSE else DailyUsage.objects.visible_to(actor)
+        DailyTotal.objects.all()
+        if _sees_all(actor) and not _asked(question, *dimensions) & WHOSE
+        else DailyUsage.objects.visible_to(actor)
     )
-    for name, column in DIMENSIONS.items():
-        if wanted := getattr(question, name):
-            rows = rows.filter(**{f"{column}__in": wanted})
-    return rows
+    return _filtered(rows, question)
 
 
 def _facts(actor: User, question: Question, *dimensions: str | None) -> QuerySet[Any]:
     return facts_of(actor, question, *dimensions).filter(date__range=(question.start, question.end))
 
 
+def parts_of(actor: User, question: Question, by: str) -> QuerySet[Any]:
+    """The rows of a question that is divided by something but not by days.
+
+    Where everybody's are divided by key, team or user, whole weeks come ready made, and only the days before and after
+    them from the facts. Who names people, keys or models asks for few facts behind an index.
+    """
+    if by in WHOSE and _sees_all(actor) and _asked(question) <= {"team"}:
+        return _filtered(Span.objects.filter(spans(question.start, question.end)), question)
+    return _facts(actor, question, by)
+
+
+def spans(start: date, end: date) -> Q:
+    """Every day of a range once: whole weeks as such, the days around them one by one."""
+    first, last = start.toordinal(), end.toordinal()
+    monday = first + -(first - 1) % DAYS_A_WEEK  # the first day of the calendar was a Monday
+    sunday = last - last % DAYS_A_WEEK
+    if monday > sunday:
+        return Q(days=1, start__range=(start, end))
+    weeks = Q(days=DAYS_A_WEEK, start__range=(date.fromordinal(monday), date.fromordinal(sunday)))
+    before, after = (first, monday - 1), (sunday + 1, last)
+    edges = [tuple(map(date.fromordinal, edge)) for edge in (before, after) if edge[0] <= edge[1]]
+    return reduce(or_, (Q(days=1, start__range=edge) for edge in edges), weeks)
+
+
+def _sees_all(actor: User) -> bool:
+    return rbac.scope(actor, rbac.Permission.USAGE_READ) is rbac.Scope.ALL
+
+
+def _asked(question: Question, *dimensions: str | None) -> set[str | None]:
+    """What a question filters or divides by."""
+    return {name for name in DIMENSIONS if getattr(question, name)} | {*dimensions}
+
+
+def _filtered(rows: QuerySet[Any], question: Question) -> QuerySet[Any]:
+    for name, column in DIMENSIONS.items():
+        if wanted := getattr(question, name):
+            rows = rows.filter(**{f"{column}__in": wanted})
+    return rows
+
+
+class _WholeSum(Sum):
+    """PostgreSQL adds whole numbers up to a decimal; as a whole number it is read in a fraction of the time."""
+
+    def as_sql(self, *args: Any, **kwargs: Any) -> Any:
+        """What a year's sum is at most, 64 bits hold a thousand times."""
+        sql, params = super().as_sql(*args, **kwargs)
+        return f"({sql})::bigint", params
+
+
 def sums() -> dict[str, Any]:
     """Aggregates may not be called like the columns that they add up, so they carry a prefix until figures()."""
-    return {f"sum_{name}": Sum(name) for name in FIGURES}
+    added: dict[str, Any] = {f"sum_{name}": _WholeSum(name, output_field=AS_THEY_COME) for name in COUNTS}
+    return added | {"sum_spend": Sum("spend", output_field=AS_THEY_COME)}
 
 
 def figures(row: dict[str, Any]) -> dict[str, Any]:
     """The figures of a row that was added up with ``sums()``, under their own names."""
-    found = {name: row[f"sum_{name}"] or 0 for name in FIGURES}
-    return found | {"total_tokens": found["prompt_tokens"] + found["completion_tokens"]}
+    return _figures([row[f"sum_{name}"] for name in FIGURES])
+
+
+def _figures(added: Sequence[Any]) -> dict[str, Any]:
+    """Sums in the order of FIGURES by name; all are whole numbers but the last, the spend."""
+    *counts, spend = added
+    found: dict[str, Any] = {name: count or 0 for name, count in zip(COUNTS, counts, strict=True)}
+    found["spend"] = spend or 0
+    found["total_tokens"] = found["prompt_tokens"] + found["completion_tokens"]
+    return found
 
 
 def freshness(question: Question) -> Freshness:
@@ -150,12 +211,12 @@ def breakdown(
     rbac.require(actor, rbac.Permission.USAGE_READ)
     _known(by, DIMENSIONS, "by")
     _known(order, METRICS, "order")
-    rows: Any = _facts(actor, question, by).values(group=F(DIMENSIONS[by])).annotate(**sums())
-    tokens = F("sum_prompt_tokens") + F("sum_completion_tokens")
+    rows: Any = parts_of(actor, question, by).values(group=F(DIMENSIONS[by])).annotate(**sums())
+    tokens = ExpressionWrapper(F("sum_prompt_tokens") + F("sum_completion_tokens"), output_field=AS_THEY_COME)
     highest = (tokens if order == "total_tokens" else F(f"sum_{order}")).desc()
-    found = list(rows.order_by(highest, "-sum_spend", "-sum_requests", "group")[:limit])
-    names = _names(by, [row["group"] for row in found])
-    return [{by: row["group"], "name": name, **figures(row)} for row, name in zip(found, names, strict=True)]
+    ordered = _with_names(rows, by).order_by(highest, "-sum_spend", "-sum_requests", "group")
+    found = ordered.values_list("group", "name", *(f"sum_{name}" for name in FIGURES))[:limit]
+    return [{by: group, "name": name or "", **_figures(added)} for group, name, *added in found]
 
 
 def days_of_groups(
@@ -171,13 +232,15 @@ def days_of_groups(
     return found
 
 
-def _names(by: str, ids: list[Any]) -> list[str]:
-    sources = {"api_key": (ApiKey, "name"), "team": (Team, "name"), "user": (User, "username")}
+def _with_names(rows: Any, by: str) -> Any:
+    """Each group with how it is called today; looked up by its id, after the facts have been added up."""
+    sources: dict[str, tuple[type[Model], str]] = {"api_key": (ApiKey, "name"), "team": (Team, "name")}
+    sources["user"] = (User, "username")
     if by not in sources:
-        return [str(value) for value in ids]
+        return rows.annotate(name=F("group"))
     table, column = sources[by]
-    known = dict(table._base_manager.filter(pk__in=ids).values_list("pk", column))
-    return [known.get(pk, "") for pk in ids]
+    named = table._base_manager.filter(pk=OuterRef(DIMENSIONS[by])).values(column)
+    return rows.annotate(name=Subquery(named))
 
 
 def _known(value: str | None, allowed: Any, field_name: str) -> None:

@@ -5,7 +5,6 @@ from typing import Any
 from rest_framework import serializers
 
 from litemaas.foundation.rows import Reading
-from usage import queries
 
 
 class QuestionSerializer(serializers.Serializer[Any]):
@@ -57,10 +56,8 @@ class PartSerializer(FiguresSerializer):
     name = serializers.CharField()
 
     def to_representation(self, instance: dict[str, Any]) -> dict[str, Any]:
-        """The id stands under the name of the dimension."""
-        shown = super().to_representation(instance)
-        by = next(name for name in queries.DIMENSIONS if name in instance)
-        return {by: None if instance[by] is None else str(instance[by]), **shown}
+        """As it is found, with the id under the name of the dimension; there may be as many as there are keys."""
+        return {**instance, "spend": f"{instance['spend']:.10f}"}
 
 
 class ExportRowSerializer(FiguresSerializer):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -10,8 +10,9 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from apikeys.models import ApiKeySecret
+from litemaas.foundation.locks import advisory_lock
 from subscriptions.models import Model
-from usage.models import DailyTotal, DailyUsage, UsageDay
+from usage.models import DailyTotal, DailyUsage, UsageDay, WeeklyTotal
 
 FIGURES = (
     "requests",
@@ -31,6 +32,15 @@ ADD_UP: Final = """
            SUM(prompt_tokens), SUM(completion_tokens), SUM(cached_tokens), SUM(spend)
     FROM usage_dailyusage WHERE date BETWEEN %s AND %s
     GROUP BY date, model, provider
+"""
+ADD_UP_WEEKS: Final = """
+    INSERT INTO usage_weeklytotal (week, user_id, api_key_id, team_id, requests, successful_requests, failed_requests,
+                                   prompt_tokens, completion_tokens, cached_tokens, spend)
+    SELECT date_trunc('week', date)::date, user_id, api_key_id, team_id,
+           SUM(requests), SUM(successful_requests), SUM(failed_requests),
+           SUM(prompt_tokens), SUM(completion_tokens), SUM(cached_tokens), SUM(spend)
+    FROM usage_dailyusage WHERE date BETWEEN %s AND %s
+    GROUP BY date_trunc('week', date), user_id, api_key_id, team_id
 """
 
 
@@ -71,15 +81,26 @@ def replace_day(day: date, facts: Iterable[Fact]) -> int:
 
 
 def rebuild_totals(start: date, end: date) -> int:
-    """Add the facts of these days (both included) up anew into ``DailyTotal``. Returns the number of rows.
+    """Add the facts of these days (both included) up anew into ``DailyTotal``, and their weeks into ``WeeklyTotal``.
 
-    ``replace_day`` does it for its day; whoever brings facts in by another way calls this afterwards.
+    Returns the number of rows of days. ``replace_day`` does it for its day; whoever brings facts in by another way
+    calls this afterwards.
     """
     with transaction.atomic():
         DailyTotal.objects.filter(date__range=(start, end)).delete()
-        with connection.cursor() as cursor:
-            cursor.execute(ADD_UP, [start, end])
-            return int(cursor.rowcount)
+        rows = _add_up(ADD_UP, start, end)
+        monday, sunday = start - timedelta(days=start.weekday()), end + timedelta(days=6 - end.weekday())
+        # Two days of one week at once: the later must see what the earlier wrote, so it waits.
+        advisory_lock("usage weeks")
+        WeeklyTotal.objects.filter(week__range=(monday, sunday)).delete()
+        _add_up(ADD_UP_WEEKS, monday, sunday)
+    return rows
+
+
+def _add_up(statement: str, start: date, end: date) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [start, end])
+        return int(cursor.rowcount)
 
 
 def _rows(day: date, totals: dict[tuple[str, str], dict[str, int | Decimal]]) -> list[DailyUsage]:

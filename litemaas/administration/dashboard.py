@@ -22,7 +22,7 @@ from subscriptions.models import Model as CatalogueModel
 from teams.models import Membership, Team
 from usage import queries
 from usage.charts import column_chart
-from usage.models import DailyUsage
+from usage.models import DailyTotal
 
 ROWS: Final = 5
 CHART_DAYS: Final = 30
@@ -63,8 +63,8 @@ def overview(actor: Actor) -> dict[str, Any]:
         "risky": _risky(),
         "spenders": _spenders(),
         "figures": figures,
-        "top_models": _top(today, "model", "model"),
-        "top_people": _top(today, "user_id", "user__username"),
+        "top_models": _top(actor, today, "model"),
+        "top_people": _top(actor, today, "user"),
         "people": people,
         "models": models,
         "is_new": not models["all"],
@@ -194,15 +194,16 @@ def _figures(today: date) -> dict[str, Any]:
         for name, days in ranges.items()
         for column in ("spend", "requests")
     }
-    found = DailyUsage.objects.filter(date__range=(before, today)).aggregate(**sums)
+    found = DailyTotal.objects.filter(date__range=(before, today)).aggregate(**sums)
     return {**found, "before_from": before, "before_to": until}
 
 
-def _top(today: date, column: str, name: str) -> list[dict[str, Any]]:
-    """The dearest of this month."""
-    month = DailyUsage.objects.filter(date__range=(today.replace(day=1), today)).exclude(**{column: None})
-    rows: Any = month.values(pk=F(column), name=F(name)).annotate(cost=Sum("spend"), number=Sum("requests"))
-    return list(rows.order_by("-cost", "-number", "pk")[:ROWS])
+def _top(actor: Actor, today: date, by: str) -> list[dict[str, Any]]:
+    """The dearest of this month, less what is nobody's."""
+    month = queries.Question(today.replace(day=1), today)
+    found = queries.breakdown(actor, month, by=by, limit=ROWS + 1)  # type: ignore[arg-type]  # whoever is here is signed in
+    rows = [{"pk": part[by], "name": part["name"], "cost": part["spend"], "number": part["requests"]} for part in found]
+    return [row for row in rows if row["pk"] is not None][:ROWS]
 
 
 def _models() -> dict[str, int]:

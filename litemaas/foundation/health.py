@@ -1,7 +1,7 @@
 """Liveness and readiness: what a load balancer asks."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
@@ -13,11 +13,33 @@ from litemaas.foundation.access import PUBLIC, access
 _migrated = False
 
 
+LIVE: Final = "/healthz/live"
+
+
 @access(PUBLIC)
 @require_safe
 def live(request: HttpRequest) -> HttpResponse:
     """The process answers."""
     return JsonResponse({"status": "ok"})
+
+
+class LivenessMiddleware:
+    """Answers whether the process lives before anything else is done, counted or looked up.
+
+    It is asked every few seconds for as long as the process lives, under whatever name of the host, and says nothing
+    that depends on who asks; no other address is as simple as that.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path_info != LIVE:
+            return self.get_response(request)
+        response = live(request)
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["Content-Length"] = str(len(response.content))
+        return response
 
 
 def database_is_available() -> bool:

@@ -30,8 +30,10 @@ FORM_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 # A form that met one of these goes back to its page with a message; who may not, or sees nothing, is told so.
 ABOUT_THE_STATE = frozenset({HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.TOO_MANY_REQUESTS})
 
-# Refresh tokens come in the body.
-REFUSED_TOKENS = frozenset({"token_not_valid", "token_reused", "token_revoked"})
+# A token that nobody gave out; refresh tokens come in the body.
+MADE_UP = "token_not_valid"
+# Whoever shows one of these has a token of ours that has ended. A company behind one address has many of them a day.
+ENDED_TOKENS = frozenset({"token_expired", "token_reused", "token_revoked", "user_deactivated"})
 
 DRF_EQUIVALENTS: tuple[tuple[type[Exception], type[errors.DomainError]], ...] = (
     (drf.ParseError, errors.Malformed),
@@ -128,12 +130,12 @@ def api_exception_handler(exception: Exception, context: dict[str, Any]) -> Http
 
 
 def _limited(request: Request, error: errors.DomainError) -> errors.DomainError:
-    """A token that was refused counts for its sender's address, so that guessing ends; good ones are never counted.
+    """A token that was made up counts for its sender's address, so that guessing ends; those that we gave out never do.
 
     Passwords have a count of their own, and who shows nothing guesses nothing.
     """
-    shown = "Authorization" in request.headers or error.code in REFUSED_TOKENS
-    if error.status != HTTPStatus.UNAUTHORIZED or not shown:
+    guessed = "Authorization" in request.headers or error.code == MADE_UP
+    if error.status != HTTPStatus.UNAUTHORIZED or not guessed or error.code in ENDED_TOKENS:
         return error
     try:
         rate_limits.spend("refused_tokens", network(client_address(request)))

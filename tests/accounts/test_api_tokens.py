@@ -256,7 +256,7 @@ def test_expired_families_and_tokens_are_refused(ada: User, settings: Any) -> No
     late = {"exp": 1, **{k: v for k, v in _claims(pair.access).items() if k != "exp"}}
     problem_of(me(_signed(late)), 401)
     late = {"exp": 1, **{k: v for k, v in _claims(pair.refresh).items() if k != "exp"}}
-    problem_of(refresh(_signed(late)), 401, "token_not_valid")
+    problem_of(refresh(_signed(late)), 401, "token_expired")
 
 
 def _claims(token: str) -> dict[str, Any]:

@@ -276,7 +276,9 @@ def test_an_entry_that_is_dated_back_is_found(sealed: list[AuditEvent]) -> None:
     "change",
     [
         "sealed_at = sealed_at - interval '1 day'",
+        "after_id = 0",
         "last_transaction = last_transaction + 1",
+        "last_id = last_id + 1",
         "highest_id = 0",
         "count = count + 1",
         "seal = decode(repeat('00', 32), 'hex')",
@@ -295,6 +297,11 @@ def test_a_changed_link_is_found_once_and_does_not_blame_what_follows(sealed: li
     links[12] ^= 1
     tamper("UPDATE accounts_auditseal SET links = %s WHERE number = 2", bytes(links))
     assert found() == [("entry_changed", sealed[3].pk)]
+
+
+def test_a_renumbered_seal_is_found(sealed: list[AuditEvent]) -> None:
+    tamper("UPDATE accounts_auditseal SET number = 20 WHERE number = 4")
+    assert {("seal_missing", 4), ("seal_changed", 20)} <= set(found())
 
 
 def test_a_removed_seal_is_found(sealed: list[AuditEvent]) -> None:

@@ -11,10 +11,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 from rest_framework.test import APIClient
+from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from accounts.models import AuditEvent, FailedSignIn, User
 from accounts.services import update_profile
-from accounts.tokens import generate_token_pair
+from accounts.tokens import generate_token_pair, revoke_token
 from litemaas.foundation import rate_limits
 from litemaas.foundation.errors import RateLimited
 from litemaas.foundation.models import RateCount
@@ -67,6 +68,20 @@ def test_guessing_refresh_tokens_counts_the_same(limits: Limits, ada: User) -> N
     problem_of(client.post("/api/v1/auth/token/revoke", {"refresh": "a.b.c"}), 401, "token_not_valid")
     problem_of(client.post(REFRESH, {"refresh": "a.b.c"}), 429, "rate_limited")
     assert client.post(REFRESH, {"refresh": pair.refresh}).status_code == 200
+
+
+def test_tokens_of_ours_that_have_ended_are_no_guesses(limits: Limits, ada: User) -> None:
+    limits("refused_tokens=1/1h")
+    pair, left = generate_token_pair(ada), generate_token_pair(ada)
+    access, refresh = AccessToken(pair.access), RefreshToken(pair.refresh)  # type: ignore[arg-type]  # their texts
+    for token in (access, refresh):
+        token.set_exp(lifetime=-timedelta(minutes=1))
+    revoke_token(left.refresh)
+    for _ in range(3):
+        problem_of(me(str(access)), 401, "token_expired")
+        problem_of(APIClient().post(REFRESH, {"refresh": str(refresh)}), 401, "token_expired")
+        problem_of(me(left.access), 401, "token_revoked")
+    assert RateCount.objects.count() == 0
 
 
 def test_whoever_shows_no_token_guesses_none(limits: Limits, settings: Any) -> None:

@@ -155,7 +155,7 @@ def test_token_makes_no_tokens_and_ends_nothing(ann: User, ada: User) -> None:
     assert client.get(SESSIONS).json()["count"] == 1
 
 
-@pytest.mark.parametrize("permission", [None, PUBLIC, SIGNED_IN, *FOR_PEOPLE_ONLY])
+@pytest.mark.parametrize("permission", [None, PUBLIC, SIGNED_IN, *sorted(FOR_PEOPLE_ONLY)])
 def test_what_is_not_allowed_to_tokens_is_refused(permission: str | None, ada: User) -> None:
     grant = Grant(ada.pk, "write")
     require_scope(grant, "GET", permission)

@@ -27,6 +27,8 @@ Theme = Literal["light", "dark"]
 THEMES: Final[tuple[Theme, ...]] = ("light", "dark")
 TAGS: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 COLOUR_RULES: Final = ["color-contrast", "link-in-text-block"]
+# axe leaves this rule out unless one asks for it.
+SIZES: Final = {"target-size": {"enabled": True}}
 HOW_MUCH_TOO_WIDE: Final = """() => {
   const boxes = [document.documentElement, ...document.querySelectorAll(".table-box")];
   return Math.max(...boxes.map(box => box.scrollWidth - box.clientWidth));
@@ -37,12 +39,12 @@ ASK_AXE: Final = "options => axe.run(document, options).then(results => results.
 class Rules(Enum):
     """What axe is asked: everything, or only what another theme or another width can change."""
 
-    ALL = {"runOnly": {"type": "tag", "values": TAGS}}
+    ALL = {"runOnly": {"type": "tag", "values": TAGS}, "rules": SIZES}
     COLOURS = {"runOnly": {"type": "rule", "values": COLOUR_RULES}}
     # How things are arranged and how large they are; the colours take most of the time, and no width changes them.
     STRUCTURE = {
         "runOnly": {"type": "tag", "values": TAGS},
-        "rules": {name: {"enabled": False} for name in COLOUR_RULES},
+        "rules": {name: {"enabled": False} for name in COLOUR_RULES} | SIZES,
     }
 
 

@@ -7,19 +7,24 @@ from typing import Final
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.e2e.browser import NARROW, THEMES, WIDE, Rules, Visitor, axe_findings, look, sideways, weather
+from tests.e2e.browser import NARROW, THEMES, WIDE, Rules, Theme, Visitor, axe_findings, look, sideways, weather
 from tests.e2e.pages import GERMAN, STATES, State, Weather, in_weather
 from tests.e2e.stage import Stage
 
 pytestmark = pytest.mark.e2e
 
 # All rules once, then what a width or a theme can change.
-LOOKS: Final = ((WIDE, "light", Rules.ALL), (NARROW, "light", Rules.STRUCTURE), (WIDE, "dark", Rules.COLOURS))
+LOOKS: Final[tuple[tuple[int, Theme, Rules], ...]] = (
+    (WIDE, "light", Rules.ALL),
+    (NARROW, "light", Rules.STRUCTURE),
+    (WIDE, "dark", Rules.COLOURS),
+)
 SPOIL: Final = """() => {
   document.body.insertAdjacentHTML("beforeend", `<h1>Another</h1><img src="data:,"><p id="spoilt">Hardly readable</p>
     <button id="tiny-1">1</button><button id="tiny-2">2</button>`);
   for (const tiny of document.querySelectorAll("[id^=tiny]")) {
-    Object.assign(tiny.style, { padding: 0, minBlockSize: 0, minInlineSize: 0, blockSize: "9px", inlineSize: "9px" });
+    Object.assign(tiny.style, { display: "block", padding: 0, minBlockSize: 0, minInlineSize: 0 });
+    Object.assign(tiny.style, { blockSize: "9px", inlineSize: "9px" });
   }
   const spoilt = document.getElementById("spoilt");
   Object.assign(spoilt.style, { inlineSize: "3000px", color: "#777", backgroundColor: "#888" });

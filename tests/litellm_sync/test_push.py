@@ -149,12 +149,24 @@ def test_trap_45_47_a_key_is_made_for_models_only_and_read_back(key: ApiKey, lit
     assert (row.sync_status, row.pending_secret) == (SyncStatus.SYNCED, None)
     assert row.pushed_at is not None
     asked = [path for _method, path in litellm.calls if path.startswith("/key/")]
-    assert asked == ["/key/info", "/key/generate", "/key/info"]
+    # Nobody was ever told this value, so there is nothing to look for before.
+    assert asked == ["/key/generate", "/key/info"]
     found = LiteLLM(5).get_key_info(row.digest)
     assert found is not None
     assert (found.user_id, found.team_id) == (str(key.user_id), str(DEFAULT_TEAM_ID))
     assert (found.models, found.max_budget, found.blocked) == (("gpt-4o", "gpt-4o-mini"), Decimal(5), False)
     assert found.metadata == {"managed_by": "litemaas"}
+
+
+def test_trap_47_a_value_that_litellm_has_already_gets_our_settings(key: ApiKey, litellm: Emulator) -> None:
+    """Whoever restored our database from before the push: LiteLLM answers 200 and keeps what it had."""
+    secret = secret_of(key).pending_secret
+    headers = {"Authorization": f"Bearer {litellm.master_key}"}
+    requests.post(f"{litellm.url}/key/generate", json={"key": secret, "models": []}, headers=headers, timeout=10)
+    row = pushed(key)
+    found = LiteLLM(5).get_key_info(row.digest)
+    assert found is not None
+    assert (row.sync_status, found.user_id, found.models) == ("synced", str(key.user_id), ("gpt-4o", "gpt-4o-mini"))
 
 
 def test_a_second_push_changes_nothing(key: ApiKey, litellm: Emulator) -> None:

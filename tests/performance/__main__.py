@@ -23,9 +23,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--size", default="S", choices=list(SIZES))
     parser.add_argument("--connections", default="1 8 32", help="how many at once (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=3, help="for each question and number of connections")
-    parser.add_argument("--server", default="granian", choices=list(SERVERS), help="how to serve")
+    parser.add_argument("--server", default=stage.DELIVERED, choices=list(SERVERS), help="how to serve")
     parser.add_argument("--only", default="", help="questions whose name contains this")
     parser.add_argument("--faces", default="token session page", help="how to ask (default: %(default)s)")
+    parser.add_argument("--keep", type=Path, help="folder in which the loaded data stay for the next run")
     parser.add_argument("--output", type=Path, default=Path(".data/bench"), help="folder for the figures as JSON")
     return parser.parse_args()
 
@@ -40,7 +41,7 @@ def main() -> int:
     options = _options()
     try:
         load.require_generator()
-        with stage.open_stage(say) as open_stage:
+        with stage.open_stage(say, options.keep, options.size) as open_stage:
             return _measure(options, SIZES[options.size], open_stage)
     except StopRequested:
         say("Stopped.")
@@ -68,6 +69,7 @@ def _measure(options: argparse.Namespace, size: Size, on: Stage) -> int:
     asked = on.litellm_calls()
     memory = {"idle": idle, "after reads": on.memory("web")}
     if size.name == "S" and options.only in "create revoke":
+        on.mark.unlink()  # the data are not those that were loaded any more
         rows += run.writing(size)
     facts = _facts(options, size, seconds, {"litellm_calls_in_reads": asked, "memory": memory})
     _tell(rows, bare, facts, report)
@@ -83,8 +85,10 @@ def _prepare(on: Stage, size: Size, server: str, loading: Any) -> dict[str, floa
     say(f"Size {size.name}: loading {size.users:,} people, {size.audit_rows:,} audit rows, {size.days} days of usage")
     started = time.monotonic()
     call_command("migrate", "--no-input", verbosity=0)
-    loading.load(size, say)
-    loading.settle()
+    if not on.holds(size.name):
+        loading.load(size, say)
+        loading.settle()
+        on.mark.write_text(size.name)
     seconds["load"] = time.monotonic() - started
     call_command("collectstatic", "--no-input", verbosity=0)
     started = time.monotonic()

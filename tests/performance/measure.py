@@ -4,6 +4,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from django.contrib.auth.hashers import make_password
+
 from accounts.models import User
 from apikeys.models import ApiKey
 from subscriptions.models import Subscription
@@ -18,6 +20,8 @@ __all__ = ["questions"]
 OK = 200
 ROUNDS = 3
 LONGEST_SECONDS = 15
+PASSWORD = "the password of the bench"
+ROUNDS_OF_ALL = 20
 
 
 @dataclass
@@ -118,8 +122,9 @@ class Run:
         return load.run(self.port, requests, connections=connections, seconds=seconds or self.seconds)
 
     def writing(self, size: Size) -> list[Row]:
-        """Subscribe, make keys, revoke keys; each request is another person's or about another thing."""
+        """Sign in, subscribe, make keys, revoke keys; each request is another person's or about another thing."""
         rows = [
+            self._writes("sign in with a password", _sign_ins(size), Original()),
             self._writes("create subscription", _subscriptions(size), Original(62, 194)),
             self._writes("create key", _keys(size), Original(41, 151)),
         ]
@@ -165,6 +170,16 @@ def _tokens(size: Size) -> dict[int, list[str]]:
             sent = people.bearer(User.objects.get(pk=data.user_id(i)))
             found[i] = [*(f"{name}: {value}" for name, value in sent.items()), "Content-Type: application/json"]
     return found
+
+
+def _sign_ins(size: Size) -> list[Request]:
+    """Everybody who may sign in, often enough; the slow hash of the password is nearly all of it, as it should be."""
+    people = User.objects.filter(is_active=True).order_by("pk")
+    people.update(password=make_password(PASSWORD))
+    body = '{{"username":"{}","password":"{}"}}'
+    names = [data.username(i) for i in range(size.users) if data.is_active(i)]
+    sent = ["Content-Type: application/json"]
+    return [Request("/api/v1/auth/token", sent, "POST", body.format(name, PASSWORD)) for name in names] * ROUNDS_OF_ALL
 
 
 def _subscriptions(size: Size) -> list[Request]:

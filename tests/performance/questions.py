@@ -53,7 +53,19 @@ class Question:
 
 def questions(size: Size) -> list[Question]:
     """Every reading question."""
-    return [*_lists(size), *_analytics(size)]
+    return [*_overhead(), *_lists(size), *_analytics(size), *_administration(size)]
+
+
+def _overhead() -> list[Question]:
+    """What it costs to be known: the smallest answer that needs to know who asks, beside liveness, which does not.
+
+    Through ``token`` by an access token, through ``session`` by a cookie; other ways of being known are faces of
+    ``tests.performance.people`` and are asked the same.
+    """
+    return [
+        Question("liveness", None, api=["/healthz/live"], original=Original(3359, 3661)),
+        Question("who am I", SOMEBODY, ["/api/v1/me"]),
+    ]
 
 
 def _lists(size: Size) -> list[Question]:
@@ -61,7 +73,6 @@ def _lists(size: Size) -> list[Question]:
     name = data.username(SOMEBODY)
     one, model = "page_size=1", data.model_name(data.model_of(size, SOMEBODY, 0))
     return [
-        Question("liveness", None, api=["/healthz/live"], original=Original(3359, 3661)),
         Question(
             *("models, 20 of all", SOMEBODY, ["/api/v1/models?page_size=20"], "/models"),
             *(one, "q=model-007", Original(161, 205)),
@@ -112,6 +123,18 @@ def _analytics(size: Size) -> list[Question]:
             Question(name, ADMIN, [_usage(part, 30)], few=_range(1), original=Original(1 / seconds)),
         )
     return found
+
+
+def _administration(size: Size) -> list[Question]:
+    """The administrators' pages: the dashboard, and lists, which few rows narrow down to one or none."""
+    name, one_day = data.username(SOMEBODY), f"date_from={data.BASE_DATE}&date_to={data.BASE_DATE}"
+    return [
+        Question("admin: dashboard", ADMIN, page="/admin/"),
+        Question("admin: users", ADMIN, page="/admin/accounts/user/", few_page=f"q={name}"),
+        Question("admin: keys", ADMIN, page="/admin/apikeys/apikey/", few_page=f"q={data.key_id(size, SOMEBODY, 0)}"),
+        Question("admin: usage", ADMIN, page="/admin/usage/dailyusage/", few_page=one_day),
+        Question("admin: audit", ADMIN, page="/admin/accounts/auditevent/", few_page=f"q={name}"),
+    ]
 
 
 def _range(days: int) -> str:

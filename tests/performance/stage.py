@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from cryptography.fernet import Fernet
+from django.conf import settings
 
 from litemaas.foundation import embedded
+from litemaas.management import serving
 from litemaas.management.supervisor import Child, Supervisor
 
 HOST: Final = "127.0.0.1"
@@ -25,17 +27,13 @@ LITELLM_MILLISECONDS: Final = 5
 MASTER_KEY: Final = "sk-bench"
 PRODUCT: Final = "litemaas.wsgi:application"
 BARE: Final = "tests.performance.bare:application"
-# Name -> command without address and application. The first is what the product is delivered with.
-_GRANIAN: Final = ("-m", "granian", "--interface", "wsgi", "--workers-kill-timeout", "10")
-_GUNICORN: Final = ("-m", "gunicorn", "--worker-class", "gthread")
-SERVERS: Final[dict[str, tuple[str, ...]]] = {
-    "granian": (*_GRANIAN, "--blocking-threads", "16"),
-    **{f"granian-{n}": (*_GRANIAN, "--blocking-threads", str(n)) for n in (1, 2, 4, 8)},
-    "granian-2x4": (*_GRANIAN, "--workers", "2", "--blocking-threads", "4"),
-    "granian-2x8": (*_GRANIAN, "--workers", "2", "--blocking-threads", "8"),
-    "gunicorn-16": (*_GUNICORN, "--threads", "16"),
-    "gunicorn-4": (*_GUNICORN, "--threads", "4"),
-    "gunicorn-2x8": (*_GUNICORN, "--workers", "2", "--threads", "8"),
+DELIVERED: Final = "delivered"
+GUNICORN: Final = "gunicorn-"
+# Processes and threads. The first is what the product is delivered with, whatever that is.
+SERVERS: Final[dict[str, tuple[int, int]]] = {
+    DELIVERED: (0, 0),
+    **{f"granian-{n}x{m}": (n, m) for n, m in ((1, 1), (1, 4), (1, 8), (1, 16), (2, 4), (2, 8), (2, 16))},
+    **{f"{GUNICORN}{n}x{m}": (n, m) for n, m in ((1, 4), (1, 16), (2, 8))},
 }
 
 
@@ -47,12 +45,19 @@ class Stage:
     supervisor: Supervisor
     ports: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def mark(self) -> Path:
+        """A file that says which size lies in a kept folder, as it was loaded; see ``--keep``."""
+        return self.folder / "loaded"
+
+    def holds(self, size: str) -> bool:
+        """Whether the data of that size are there already."""
+        return self.mark.exists() and self.mark.read_text() == size
+
     def start_web(self, name: str, server: str, application: str) -> None:
         """Start a web server and wait until it answers."""
         port = free_port()
-        command = [sys.executable, *SERVERS[server]]
-        command += ["--bind", f"{HOST}:{port}"] if "gunicorn" in command else ["--host", HOST, "--port", str(port)]
-        self.supervisor.start(Child(name, [*command, application], stop_seconds=12))
+        self.supervisor.start(Child(name, _command(server, port, application), stop_seconds=12))
         if not self.supervisor.wait_for(lambda: status_of(port, "/healthz/live") == http.client.OK, READY_SECONDS):
             raise self.supervisor.failure(name, "does not answer")
         self.ports[name] = port
@@ -60,6 +65,7 @@ class Stage:
     def start_litellm(self) -> None:
         """Start the emulator, every answer of which takes as long as LiteLLM's did with the original."""
         port_file = self.folder / "litellm-port"
+        port_file.unlink(missing_ok=True)
         words = ["--master-key", MASTER_KEY, "--port-file", str(port_file), "--latency-ms", str(LITELLM_MILLISECONDS)]
         self.supervisor.start(Child("litellm", [sys.executable, "-m", "litellm_sync.emulator", *words]))
         if not self.supervisor.wait_for(lambda: port_file.exists() and port_file.read_text() != "", READY_SECONDS):
@@ -89,14 +95,30 @@ class Stage:
         return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+def _command(server: str, port: int, application: str) -> list[str]:
+    if (server, application) == (DELIVERED, PRODUCT):
+        return [sys.executable, "manage.py", "serve", "--host", HOST, "--port", str(port)]
+    processes, threads = SERVERS[server] if server != DELIVERED else (settings.WEB_PROCESSES, settings.WEB_THREADS)
+    if not server.startswith(GUNICORN):
+        return serving.command(HOST, port, processes=processes, threads=threads, application=application)
+    options = ["--worker-class", "gthread", "--workers", str(processes), "--threads", str(threads)]
+    return [sys.executable, "-m", "gunicorn", *options, "--bind", f"{HOST}:{port}", application]
+
+
 @contextlib.contextmanager
-def open_stage(say: Callable[[str], None]) -> Iterator[Stage]:
-    """PostgreSQL with normal durability and the emulator in a temporary folder; everything ends with the block."""
-    folder = Path(tempfile.mkdtemp(prefix="litemaas-bench-"))
-    (folder / "log").mkdir()
+def open_stage(say: Callable[[str], None], keep: Path | None = None, size: str = "") -> Iterator[Stage]:
+    """PostgreSQL with normal durability and the emulator; everything ends with the block.
+
+    The folder is temporary, or one of its own in ``keep``, the data of which stay for the next run about this size.
+    """
+    folder = keep.resolve() / f"bench-{size}" if keep else Path(tempfile.mkdtemp(prefix="litemaas-bench-"))
     supervisor = Supervisor(log_dir=folder / "log", say=say)
+    if keep and not Stage(folder, supervisor).holds(size):
+        shutil.rmtree(folder, ignore_errors=True)
+    (folder / "log").mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as at_the_end:
-        at_the_end.callback(shutil.rmtree, folder, ignore_errors=True)
+        if not keep:
+            at_the_end.callback(shutil.rmtree, folder, ignore_errors=True)
         at_the_end.enter_context(supervisor.listening())
         server = embedded.start(folder)
         at_the_end.callback(server.stop)

@@ -1,5 +1,6 @@
 """Writing facts: a day is replaced as a whole, nothing is lost, nothing counted twice."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -14,7 +15,7 @@ from subscriptions.models import Subscription
 from teams.models import DEFAULT_TEAM_ID
 from tests.races import at_once
 from tests.usage.conftest import day, fact
-from usage.models import DailyTotal, DailyUsage, UsageDay
+from usage.models import DailyTotal, DailyUsage, UsageDay, WeeklyTotal
 from usage.services import FIGURES, Fact, rebuild_totals, replace_day
 
 pytestmark = pytest.mark.django_db
@@ -91,6 +92,14 @@ def test_replacing_a_day_at_the_same_moment_counts_nothing_twice() -> None:
     assert DailyUsage.objects.count() == 20
 
 
+@pytest.mark.usefixtures("real_transactions")
+def test_days_of_one_week_at_the_same_moment_are_all_in_its_sums() -> None:
+    facts = [fact(f"t{n}", "m") for n in range(3)]
+    assert at_once(6, lambda turn: replace_day(day(turn), facts)) == [3] * 6
+    assert weeks_say_what_facts_say()
+    assert str(WeeklyTotal.objects.earliest("id")).startswith("2026-0")
+
+
 # --- Ready sums ------------------------------------------------------------------------------------------------------
 
 
@@ -102,7 +111,19 @@ def totals_say_what_facts_say() -> bool:
         for place, name in enumerate(FIGURES):
             one[place] += getattr(row, name)
     found = DailyTotal.objects.values_list("date", "model", "provider", *FIGURES)
-    return {row[:3]: list(row[3:]) for row in found} == sums
+    return {row[:3]: list(row[3:]) for row in found} == sums and weeks_say_what_facts_say()
+
+
+def weeks_say_what_facts_say() -> bool:
+    """The same for the sums of weeks."""
+    sums: dict[tuple[object, ...], list[object]] = {}
+    for row in DailyUsage.objects.all():
+        monday = row.date - timedelta(days=row.date.weekday())
+        one = sums.setdefault((monday, row.user_id, row.api_key_id, row.team_id), [0] * len(FIGURES))
+        for place, name in enumerate(FIGURES):
+            one[place] += getattr(row, name)
+    found = list(WeeklyTotal.objects.values_list("week", "user", "api_key", "team", *FIGURES))
+    return len(found) == len(sums) and {row[:4]: list(row[4:]) for row in found} == sums
 
 
 def test_trap_35_ready_sums_never_disagree_with_the_facts(facts: dict[str, ApiKey]) -> None:

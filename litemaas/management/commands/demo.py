@@ -18,6 +18,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from litemaas.foundation import embedded
+from litemaas.management import serving
 from litemaas.management.supervisor import (
     Child,
     ChildFailedError,
@@ -32,8 +33,6 @@ READY_SECONDS = 120
 EMULATOR_SECONDS = 30
 # A worker first finishes the jobs that it has begun; what it drops after that is picked up again at the next start.
 WORKER_GRACE_SECONDS = 10
-# As long may an answer take that is being written when the web server is told to end.
-WEB_GRACE_SECONDS = 10
 LOG_INS = "Sign in as admin, ro (an admin who only reads), alice or bob; the password is the name."
 
 
@@ -124,12 +123,8 @@ class Command(BaseCommand):
         # Without its database, which is ended in the same moment, it would try for a minute to sign off.
         worker.orphan_signal = signal.SIGKILL
         supervisor.start(worker)
-        options = {"--interface": "wsgi", "--host": HOST, "--port": str(port), "--blocking-threads": "8"}
-        # A web process that is told to end while it starts can miss that, and granian would wait for it for ever.
-        options["--workers-kill-timeout"] = str(WEB_GRACE_SECONDS)
-        words = [word for option in options.items() for word in option]
-        web = [sys.executable, "-m", "granian", *words, "litemaas.wsgi:application"]
-        supervisor.start(Child("web", web, stop_seconds=WEB_GRACE_SECONDS + 2))
+        web = _manage("serve", "--host", HOST, "--port", str(port))
+        supervisor.start(Child("web", web, stop_seconds=serving.GRACE_SECONDS + 2))
 
     def _announce(self, supervisor: Supervisor, port: int) -> None:
         """Fill what the first visitor looks at, wait for the web server, and say that it is ready."""
