@@ -1,13 +1,11 @@
 """Users, the audit log, refresh-token families and failed sign-ins as data."""
 
-import re
 import uuid
 from typing import ClassVar, Final, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
-from django.contrib.postgres.search import SearchQuery, SearchVectorField
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
@@ -17,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.ways_in import ADDRESS_LENGTH, AGENT_LENGTH, BrowserSession, PersonalToken, SignInAttempt
 from litellm_sync.state import Synced
 from litemaas.foundation.limits import Limited
+from litemaas.foundation.words import IndexedWords, beginnings
 
 # Tables of accounts that stand in a file of their own.
 __all__ = ["BrowserSession", "PersonalToken", "SignInAttempt"]
@@ -39,22 +38,8 @@ def default_roles() -> list[str]:
     return [Role.USER.value]
 
 
-class IndexedWords(models.Func):
-    """The words in columns of text, as PostgreSQL indexes them: ``apikey.created`` is two, whatever their case."""
-
-    template = "to_tsvector('simple'::regconfig, translate(%(expressions)s, '.-_@/:+', '       '))"
-    arg_joiner = " || ' ' || "
-    output_field = SearchVectorField()
-
-
 # An index and a search meet only if they are about the same expression.
 USER_WORDS: Final = IndexedWords("username", "full_name", "email")
-
-
-def beginnings(text: str) -> SearchQuery | None:
-    """What asks indexed words for those that begin with every word of ``text``; None if there is no word in it."""
-    words = [f"{word}:*" for word in re.findall(r"[^\W_]+", text)]
-    return SearchQuery(" & ".join(words), config="simple", search_type="raw") if words else None
 
 
 class UserQuerySet(models.QuerySet["User"]):

@@ -221,8 +221,7 @@ class KeyModelQuerySet(models.QuerySet["KeyModel"]):
         theirs = Subscription.objects.filter(user=OuterRef("key__user"), model=OuterRef("model"))
         rows = self.select_related("model", "key__team").order_by("model")
         member = ExpressionWrapper(in_team(OuterRef("key__user"), OuterRef("key__team")), BooleanField())
-        rows = rows.annotate(is_member=member)
-        return rows.annotate(subscription_status=Subquery(theirs.values("status")))
+        return rows.annotate(is_member=member, subscription_status=Subquery(theirs.values("status")))
 
 
 class KeyModel(models.Model):

@@ -73,8 +73,7 @@ def sections_of(row: Model) -> list[Section]:
     event = offboarding.last_offboarding(row) if isinstance(row, User) else None
     if event is None or not isinstance(row, User):
         return []
-    facts = {name: event.details[name] for name in Steps.__dataclass_fields__}
-    rows: list[list[Any]] = [[words, value] for words, value in in_words(Steps(**facts))]
+    rows: list[list[Any]] = [[words, value] for words, value in in_words(Steps.recorded(event.details))]
     rows.append([gettext("Waits for LiteLLM"), _waits(offboarding.waiting(row))])
     rows.append(
         [gettext("When and by whom"), cell("two", first=event.actor_name, second=f"{event.at:%Y-%m-%d %H:%M} UTC")]

@@ -1,7 +1,8 @@
 """Off-boarding: everything by which somebody could go on using models, ended in one transaction."""
 
-from dataclasses import asdict, dataclass
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Self
 from uuid import UUID
 
 from django.db import transaction
@@ -35,14 +36,19 @@ CANCELLED: Final = Q(status__in=(SubscriptionStatus.ACTIVE, SubscriptionStatus.E
 class Steps:
     """What off-boarding does, or has done: how many keys, with the names of the first ones."""
 
-    deactivate: bool
-    sign_ins: int
-    tokens: int
-    keys: int
-    key_names: list[str]
-    subscriptions: list[str]
-    teams: list[str]
-    roles: list[str]
+    deactivate: bool = False
+    sign_ins: int = 0
+    tokens: int = 0
+    keys: int = 0
+    key_names: list[str] = field(default_factory=list)
+    subscriptions: list[str] = field(default_factory=list)
+    teams: list[str] = field(default_factory=list)
+    roles: list[str] = field(default_factory=list)
+
+    @classmethod
+    def recorded(cls, details: Mapping[str, Any]) -> Self:
+        """Those of an entry in the audit log, which may be older than some of the fields."""
+        return cls(**{name: details[name] for name in cls.__dataclass_fields__ if name in details})
 
     @property
     def is_nothing(self) -> bool:
