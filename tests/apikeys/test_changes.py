@@ -307,8 +307,8 @@ def test_blocking_holds_until_it_is_undone_and_again_changes_nothing(ann: User, 
         assert unblock_api_key(ann, key_id=key.pk).status == "active"
     entries = AuditEvent.objects.filter(action__in=("apikey.blocked", "apikey.unblocked")).order_by("at")
     assert [(e.action, e.details) for e in entries] == [
-        ("apikey.blocked", {"reason": "too many calls"}),
-        ("apikey.unblocked", {"reason": ""}),
+        ("apikey.blocked", {"old": "active", "new": "blocked", "reason": "too many calls"}),
+        ("apikey.unblocked", {"old": "blocked", "new": "active", "reason": ""}),
     ]
     assert ApiKeySecret.objects.get().sync_generation == generation + 1
 
