@@ -28,7 +28,7 @@ DOCS_PICTURES: Final = {
     "home": ("home-regular", 900),
     "key": ("key", 960),
     "key-created": ("key-created", 860),
-    "keys": ("keys", 900),
+    "keys": ("keys", 840),
     "model": ("model-subscribed", 800),
     "models": ("models", 900),
     "profile": ("profile", 900),
