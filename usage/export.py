@@ -115,7 +115,7 @@ def _rows(actor: User, question: Question, columns: str, options: str) -> Iterat
     order = ", ".join(f"facts.{column}" for column in GROUPS)
     day = f"SELECT {columns} FROM ({inner}) facts {NAMED} ORDER BY {order}"  # noqa: S608 -- as said
     steps = f"generate_series(0, {len(question.days()) - 1}) step(n)"
-    statement = f"COPY (SELECT day.* FROM {steps} CROSS JOIN LATERAL ({day}) day) TO STDOUT ({options})"  # noqa: S608
+    statement = f"COPY (SELECT day.* FROM {steps} CROSS JOIN LATERAL ({day}) day) TO STDOUT ({options})"  # noqa: S608 -- as said
     # COPY takes no parameters, so the values are written into it, by psycopg.
     complete = connection.ops.compose_sql(statement, values)  # type: ignore[attr-defined]  # only PostgreSQL's has it
     with connection.cursor() as cursor, cursor.copy(complete) as copy:

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from django.forms.renderers import DjangoTemplates
-from django.utils.html import conditional_escape
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
 FOLDER: Final = "django/forms/widgets/"
 INPUTS: Final = ("checkbox", "date", "email", "hidden", "number", "password", "search", "text", "url")
+
+Widget = Mapping[str, Any]
 
 
 class QuickWidgets(DjangoTemplates):
@@ -21,66 +23,65 @@ class QuickWidgets(DjangoTemplates):
         """The widget's HTML."""
         write = WRITERS.get(template_name)
         if write is None:
-            return SafeString(super().render(template_name, context, request))
-        return mark_safe(write(context["widget"]))  # noqa: S308 -- every value in it was escaped
+            rendered: Any = super().render(template_name, context, request)
+            return rendered  # type: ignore[no-any-return]  # the stubs call it a plain text
+        return write(context["widget"])
 
 
-def _attributes(attrs: Mapping[str, Any]) -> str:
-    written = []
-    for name, value in attrs.items():
-        if value is True:
-            written.append(f" {conditional_escape(name)}")
-        elif value is not False:
-            written.append(f' {conditional_escape(name)}="{_text(value)}"')
-    return "".join(written)
+def _attributes(attrs: Widget) -> SafeString:
+    written = [
+        format_html(" {}", name) if value is True else format_html(' {}="{}"', name, _text(value))
+        for name, value in attrs.items()
+        if value is not False
+    ]
+    return _joined(written)
+
+
+def _joined(parts: list[SafeString]) -> SafeString:
+    return format_html_join("", "{}", ((part,) for part in parts))
 
 
 def _text(value: Any) -> str:
-    """As a template's ``stringformat:'s'``: of what is marked as safe, only what is really text stays so."""
-    return str(conditional_escape(value if isinstance(value, str) else str(value)))
+    """As a template's ``stringformat:'s'``: what is marked as safe stays so."""
+    return value if isinstance(value, str) else str(value)
 
 
-def _input(widget: Mapping[str, Any]) -> str:
-    value = "" if widget["value"] is None else f' value="{_text(widget["value"])}"'
-    kind, name = conditional_escape(widget["type"]), conditional_escape(widget["name"])
-    return f'<input type="{kind}" name="{name}"{value}{_attributes(widget["attrs"])}>'
+def _input(widget: Widget) -> SafeString:
+    value = "" if widget["value"] is None else format_html(' value="{}"', _text(widget["value"]))
+    attributes = _attributes(widget["attrs"])
+    return format_html('<input type="{}" name="{}"{}{}>', widget["type"], widget["name"], value, attributes)
 
 
-def _select(widget: Mapping[str, Any]) -> str:
-    parts = [f'<select name="{conditional_escape(widget["name"])}"{_attributes(widget["attrs"])}>']
+def _select(widget: Widget) -> SafeString:
+    parts = []
     for group, options, _index in widget["optgroups"]:
-        if group:
-            parts.append(f'\n  <optgroup label="{conditional_escape(group)}">')
-        parts.extend(
-            f'\n  <option value="{_text(option["value"])}"{_attributes(option["attrs"])}>'
-            f"{conditional_escape(option['label'])}</option>"
-            for option in options
+        written = format_html_join(
+            "",
+            '\n  <option value="{}"{}>{}</option>',
+            ((_text(option["value"]), _attributes(option["attrs"]), option["label"]) for option in options),
         )
-        if group:
-            parts.append("\n  </optgroup>")
-    return "".join([*parts, "\n</select>"])
+        parts.append(format_html('\n  <optgroup label="{}">{}\n  </optgroup>', group, written) if group else written)
+    attributes = _attributes(widget["attrs"])
+    return format_html('<select name="{}"{}>{}\n</select>', widget["name"], attributes, _joined(parts))
 
 
-def _checks(widget: Mapping[str, Any]) -> str:
-    attrs = {name: widget["attrs"][name] for name in ("id", "class") if widget["attrs"].get(name)}
-    parts = [f"<div{_attributes(attrs)}>"]
+def _checks(widget: Widget) -> SafeString:
+    parts = []
     for group, options, _index in widget["optgroups"]:
-        if group:
-            parts.append(f"\n  <div><label>{conditional_escape(group)}</label>")
-        parts.extend(f"<div>\n    {_option(option)}</div>" for option in options)
-        if group:
-            parts.append("\n  </div>")
-    return "".join([*parts, "\n</div>"])
+        written = format_html_join("", "<div>\n    {}</div>", ((_option(option),) for option in options))
+        parts.append(format_html("\n  <div><label>{}</label>{}\n  </div>", group, written) if group else written)
+    attrs = {name: widget["attrs"][name] for name in ("id", "class") if widget["attrs"].get(name)}
+    return format_html("<div{}>{}\n</div>", _attributes(attrs), _joined(parts))
 
 
-def _option(option: Mapping[str, Any]) -> str:
+def _option(option: Widget) -> SafeString:
     if not option["wrap_label"]:
         return _input(option)
     belongs = {"for": option["attrs"]["id"]} if option["attrs"].get("id") else {}
-    return f"<label{_attributes(belongs)}>{_input(option)} {conditional_escape(option['label'])}</label>"
+    return format_html("<label{}>{} {}</label>", _attributes(belongs), _input(option), option["label"])
 
 
-WRITERS: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
+WRITERS: Final[dict[str, Callable[[Widget], SafeString]]] = {
     **{f"{FOLDER}{name}.html": _input for name in INPUTS},
     f"{FOLDER}checkbox_select.html": _checks,
     f"{FOLDER}radio.html": _checks,
