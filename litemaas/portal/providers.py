@@ -40,7 +40,13 @@ def leave(request: HttpRequest, name: str) -> HttpResponse:
         prompt = ""
     if role_of(request.user) is not None and prompt != SILENT:
         return redirect(back)
-    rate_limits.spend("sign_in_starts", network(client_address(request)))
+    if prompt == SILENT and role_of(request.user) is not None:
+        # Counted for the person: what strangers behind the same address do must not stop anybody's work.
+        if not rate_limits.allows("session_confirmations", request.user.pk):
+            provider_sessions.ask_later(request.session)
+            return redirect(back)
+    else:
+        rate_limits.spend("sign_in_starts", network(client_address(request)))
     try:
         return redirect(sign_in.leave_for(request, provider, back=back, prompt=prompt))
     except DomainError as error:
