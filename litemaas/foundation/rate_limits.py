@@ -27,6 +27,7 @@ SHIPPED: Final = {
     "bulk_decisions": "600/1h",
     "password_account": "5/15m",
     "password_address": "100/15m",
+    "password_refusals_recorded": "1/15m",
     "profile_changes": "600/1h",
     "refused_tokens": "1000/15m",
     "session_confirmations": "120/5m",
