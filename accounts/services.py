@@ -74,7 +74,7 @@ def _note_wrong_password(account: str, asker: str) -> None:
 def _note_refusal(account: str, reason: str, *, subject: str) -> None:
     """Record a refusal that no count of wrong passwords bounds: once a period for each reason and subject."""
     if rate_limits.allows("password_refusals_recorded", f"{reason} {subject}"):
-        facts = {"method": "password", "reason": reason}
+        facts: dict[str, Any] = {"method": "password", "reason": reason}
         audit.record(None, audit.Action.SIGN_IN_FAILED, success=False, actor_name=account, **facts)
 
 
