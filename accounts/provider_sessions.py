@@ -37,7 +37,11 @@ def forget_link(session: SessionBase) -> None:
 
 
 def due(session: SessionBase) -> str:
-    """The name of the provider that has to confirm its session now, else ""."""
+    """The name of the provider that is to be asked now to confirm its session, else ""."""
+    return "" if session.get(KEY, {}).get("ask_at", 0) > time.time() else _unconfirmed(session)
+
+
+def _unconfirmed(session: SessionBase) -> str:
     kept: dict[str, Any] = session.get(KEY, {})
     at, name = kept.get("renew_at"), str(kept.get("name", ""))
     return name if at is not None and at < time.time() and name in settings.SIGN_IN_PROVIDERS else ""
@@ -49,7 +53,7 @@ def require_confirmed(session: SessionBase) -> None:
     A page goes and asks; a form or a program cannot, and must not go on for hours without anybody having asked.
     """
     at = session.get(KEY, {}).get("renew_at")
-    if due(session) and at < time.time() - settings.RENEWAL_GRACE.total_seconds():
+    if _unconfirmed(session) and at < time.time() - settings.RENEWAL_GRACE.total_seconds():
         message = _("Your sign-in has to be confirmed. Open any page of the portal in this browser, then try again.")
         raise NotAuthenticated(message, code="session_unconfirmed")
 
@@ -58,6 +62,15 @@ def postpone(session: SessionBase) -> None:
     """Ask again in a minute: the provider's being away ends nobody's session."""
     if KEY in session:
         session[KEY] = session[KEY] | {"renew_at": time.time() + LATER_SECONDS}
+
+
+def ask_later(session: SessionBase) -> None:
+    """Ask again in a minute, because it was asked too often. Only the provider's being away gives more time than that.
+
+    Raises NotAuthenticated when the confirmation is long overdue: asking without end must not take its place.
+    """
+    require_confirmed(session)
+    session[KEY] = session[KEY] | {"ask_at": time.time() + LATER_SECONDS}
 
 
 def sign_out_link(request: HttpRequest) -> dict[str, str]:

@@ -5,9 +5,11 @@ from math import ceil
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import authenticate
+from django.contrib.auth.backends import AllowAllUsersModelBackend
 from django.db import transaction
+from django.db.models.functions import Lower
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -23,27 +25,57 @@ def sign_in_with_password(*, username: str, password: str, address: str) -> User
     """The active person with this password.
 
     Raises NotAuthenticated without telling whether the name exists, RateLimited after too many wrong passwords for an
-    account (password_account) or from an address (password_address), PermissionDenied where passwords are switched off.
+    account (password_account) or from an address (password_address), PermissionDenied where passwords are switched off,
+    and (account_deactivated) for whoever knows the password of an account that is.
     """
     if not settings.PASSWORD_SIGN_IN:
         raise PermissionDenied(_("Signing in with a password is switched off here."), code="password_sign_in_disabled")
-    account, asker = username.strip().lower()[:150], network(address)
-    _refuse_guessing(account, asker)
-    user = authenticate(username=username.strip(), password=password)
+    account, asker = _account(username), network(address)
+    _refuse_guessing(account, _spent(account, asker))
+    # Whether the account is active is asked below: its own person shall be told.
+    user = AllowAllUsersModelBackend().authenticate(None, username=username.strip(), password=password)
     with transaction.atomic():
-        # Guesses at the same moment have all passed the first look; here they queue up, and only five are answered.
-        # A name that nobody has needs the lock too, so no row can be it.
+        # Guesses at the same moment have all passed the first look; here they queue up, and only so many are answered.
+        # A name that nobody has needs the lock too, so no row can be it; in this order, so that nobody waits in a ring.
         advisory_lock(f"sign-in {account}")
-        _refuse_guessing(account, asker)
-        if isinstance(user, User):
+        advisory_lock(f"sign-in from {asker}")
+        spent = _spent(account, asker)
+        if not spent and isinstance(user, User) and user.is_active:
             FailedSignIn.objects.filter(account=account).delete()
             audit.record(user, audit.Action.SIGN_IN_SUCCEEDED, user, method="password")
             return user
-        FailedSignIn.objects.create(account=account, address=asker)
-        tries = FailedSignIn.objects.filter(account=account, at__gt=_start_of_period("password_account")).count()
-        facts: dict[str, Any] = {"method": "password", "reason": "wrong_password", "tries": tries}
-        audit.record(None, audit.Action.SIGN_IN_FAILED, success=False, actor_name=account, **facts)
+        if not spent and user is None:
+            _note_wrong_password(account, asker)
+    _refuse_guessing(account, spent)
+    if user is not None:
+        _note_refusal(account, "account_deactivated", subject=account)
+        raise PermissionDenied(_("Your account in this portal is deactivated."), code="account_deactivated")
     raise NotAuthenticated(_("This name and password do not belong together."), code="wrong_credentials")
+
+
+def _account(username: str) -> str:
+    """Under which name tries are counted and recorded. What nobody is called may be a password in the wrong field.
+
+    So that is written as a keyed digest, by which entries about the same one are found.
+    """
+    typed = username.strip().lower()[:150]
+    if User.objects.alias(lower_name=Lower("username")).filter(lower_name=typed).exists():
+        return typed
+    return f"unknown {salted_hmac('accounts.unknown_account', typed, algorithm='sha256').hexdigest()[:16]}"
+
+
+def _note_wrong_password(account: str, asker: str) -> None:
+    FailedSignIn.objects.create(account=account, address=asker)
+    tries = FailedSignIn.objects.filter(account=account, at__gt=_start_of_period("password_account")).count()
+    facts: dict[str, Any] = {"method": "password", "reason": "wrong_password", "tries": tries}
+    audit.record(None, audit.Action.SIGN_IN_FAILED, success=False, actor_name=account, **facts)
+
+
+def _note_refusal(account: str, reason: str, *, subject: str) -> None:
+    """Record a refusal that no count of wrong passwords bounds: once a period for each reason and subject."""
+    if rate_limits.allows("password_refusals_recorded", f"{reason} {subject}"):
+        facts: dict[str, Any] = {"method": "password", "reason": reason}
+        audit.record(None, audit.Action.SIGN_IN_FAILED, success=False, actor_name=account, **facts)
 
 
 def sign_out(actor: User) -> None:
@@ -51,25 +83,34 @@ def sign_out(actor: User) -> None:
     audit.record(actor, audit.Action.SIGN_OUT_SUCCEEDED, actor)
 
 
-def _refuse_guessing(account: str, asker: str) -> None:
-    """Raise RateLimited when there were too many wrong passwords, for the account or from the address.
+def _refuse_guessing(account: str, spent: dict[str, int]) -> None:
+    """Raise RateLimited when the account or the address has no try left; outside of transactions, for it records it."""
+    if not spent:
+        return
+    for subject in spent:
+        _note_refusal(account, RateLimited.code, subject=subject)
+    seconds = max(spent.values())
+    minutes = ceil(seconds / 60)
+    words = ngettext(
+        "Too many wrong passwords. Try again in %(minutes)s minute.",
+        "Too many wrong passwords. Try again in %(minutes)s minutes.",
+        minutes,
+    )
+    raise RateLimited(words % {"minutes": minutes}, retry_after=seconds)
+
+
+def _spent(account: str, asker: str) -> dict[str, int]:
+    """Who has no try left, the account or the address, and for how many seconds.
 
     They are rows, not a count: the period slides, so that it is never more than five in any quarter of an hour.
     """
-    waits = []
+    waits = {}
     for name, column, value in (("password_account", "account", account), ("password_address", "address", asker)):
         allowed, since = rate_limits.limit(name), _start_of_period(name)
         recent = FailedSignIn.objects.filter(**{column: value}, at__gt=since).order_by("-at")
         if allowed.count is not None and (last := recent[allowed.count - 1 : allowed.count].first()):
-            waits.append(max(1, ceil((last.at - since).total_seconds())))
-    if waits:
-        minutes = ceil(max(waits) / 60)
-        words = ngettext(
-            "Too many wrong passwords. Try again in %(minutes)s minute.",
-            "Too many wrong passwords. Try again in %(minutes)s minutes.",
-            minutes,
-        )
-        raise RateLimited(words % {"minutes": minutes}, retry_after=max(waits))
+            waits[f"{column} {value}"] = max(1, ceil((last.at - since).total_seconds()))
+    return waits
 
 
 def _start_of_period(name: str) -> datetime:

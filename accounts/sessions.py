@@ -132,12 +132,14 @@ def count_sign_ins(user: User) -> int:
     return len(sign_ins_of(user))
 
 
-def end_all_sign_ins(actor: User, user: User) -> int:
+def end_all_sign_ins(actor: User | None, user: User) -> int:
     """End every sign-in of somebody, sessions and tokens of programs, at once; personal access tokens stay.
 
-    Returns how many. For administrators; joins the caller's transaction.
+    Returns how many. For administrators, and (``actor`` None) for the system, whose sign-in service shuts somebody out.
+    Joins the caller's transaction.
     """
-    rbac.require(actor, rbac.Permission.SESSIONS_END, user)
+    if actor is not None:
+        rbac.require(actor, rbac.Permission.SESSIONS_END, user)
     with transaction.atomic():
         ended = _end(actor, user=user)
         if ended:
@@ -145,9 +147,9 @@ def end_all_sign_ins(actor: User, user: User) -> int:
     return ended
 
 
-def _end(actor: User, *, besides: UUID | None = None, user: User, **which: Any) -> int:
+def _end(actor: User | None, *, besides: UUID | None = None, user: User, **which: Any) -> int:
     now = timezone.now()
-    ending = Ending.ELSEWHERE if actor.pk == user.pk else Ending.ADMIN
+    ending = Ending.PROVIDER if actor is None else Ending.ELSEWHERE if actor.pk == user.pk else Ending.ADMIN
     others = Q() if besides is None else ~Q(pk=besides)
     browsers = BrowserSession.objects.alive(now).filter(others, user=user, **which)
     families = RefreshFamily.objects.filter(others, user=user, revoked_at=None, expires_at__gt=now, **which)
@@ -183,6 +185,9 @@ def _over(ending: Ending) -> NotAuthenticated:
         return NotAuthenticated(message, code="session_expired")
     if ending is Ending.ADMIN:
         return NotAuthenticated(_("An administrator has ended your session."), code="session_ended")
+    if ending is Ending.PROVIDER:
+        message = _("Your sign-in service does not list you any more in the group that may use this portal.")
+        return NotAuthenticated(message, code="session_ended")
     message = _("You were signed out here from another of your sessions. If it was not you, tell an administrator.")
     return NotAuthenticated(message, code="session_ended")
 

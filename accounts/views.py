@@ -1,12 +1,14 @@
 """The pages of signing in and out."""
 
 from http import HTTPStatus
+from typing import Final
 
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login, logout
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
@@ -22,8 +24,12 @@ from accounts.session_store import SessionStore
 from litemaas.foundation import preferences
 from litemaas.foundation.access import PUBLIC, SIGNED_IN, access
 from litemaas.foundation.addresses import client_address
-from litemaas.foundation.errors import NotAuthenticated, RateLimited
+from litemaas.foundation.errors import NotAuthenticated, PermissionDenied, RateLimited
 from litemaas.foundation.navigation import back_to
+
+DEACTIVATED: Final = _(
+    "Your keys are blocked as well. If this is a mistake, ask an administrator of this portal to reactivate it."
+)
 
 
 @access(PUBLIC)
@@ -46,11 +52,15 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 
 
 def _try(request: HttpRequest, form: SignInForm) -> HttpResponse:
-    """The two errors that the form itself explains; the rest is the middleware's."""
+    """The errors that the form itself explains; the rest is the middleware's."""
     try:
         user = services.sign_in_with_password(**form.cleaned_data, address=client_address(request))
-    except (NotAuthenticated, RateLimited) as error:
+    except (NotAuthenticated, PermissionDenied, RateLimited) as error:
+        if error.code == "password_sign_in_disabled":
+            raise
         form.add_error(None, str(error.message))
+        if error.code == "account_deactivated":
+            form.add_error(None, str(DEACTIVATED))
         response = _page(request, form, status=error.status)
         if seconds := error.details.get("retry_after"):
             response["Retry-After"] = str(seconds)

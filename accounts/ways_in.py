@@ -31,6 +31,7 @@ class Ending(models.TextChoices):
     TOO_OLD = "too_old", _("Begun long ago")
     ELSEWHERE = "elsewhere", _("Signed out from elsewhere")
     ADMIN = "admin", _("Ended by an administrator")
+    PROVIDER = "provider", _("Shut out by the sign-in service")
 
 
 class BrowserSessionQuerySet(models.QuerySet["BrowserSession"]):
@@ -69,7 +70,7 @@ class BrowserSession(models.Model):
         constraints = (
             models.CheckConstraint(
                 condition=Q(ended_at=None, ended_by="")
-                | Q(ended_at__isnull=False, ended_by__in=(Ending.ELSEWHERE, Ending.ADMIN)),
+                | Q(ended_at__isnull=False, ended_by__in=(Ending.ELSEWHERE, Ending.ADMIN, Ending.PROVIDER)),
                 name="browser_session_ended_by_somebody",
             ),
         )

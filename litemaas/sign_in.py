@@ -13,6 +13,8 @@ from accounts.attempts import Attempt
 from accounts.claims import Claims
 from accounts.models import Role, User
 from accounts.oidc import Proof
+from accounts.personal_tokens import revoke_personal_tokens
+from accounts.sessions import end_all_sign_ins
 from litemaas.foundation.errors import Conflict, DomainError, NotFound, PermissionDenied
 from litemaas.foundation.locks import advisory_lock
 from litemaas.foundation.providers import OPENSHIFT, Provider
@@ -45,13 +47,18 @@ def prove(provider: Provider, attempt: Attempt, code: str, *, issuer: str = "") 
     return oidc.prove(provider, attempt, code, issuer=issuer)
 
 
-def come_back(provider: Provider, attempt: Attempt, code: str, *, issuer: str = "") -> tuple[User, Proof]:
-    """The person who came back with ``code`` and what proved it. A failure is audited, then raised (DomainError)."""
+def come_back(
+    provider: Provider, attempt: Attempt, code: str, *, issuer: str = "", signed_in: User | None = None
+) -> tuple[User, Proof]:
+    """The person who came back with ``code`` and what proved it. A failure is audited, then raised (DomainError).
+
+    ``signed_in`` is whose session the browser has: a silent attempt that finds the same person confirms it.
+    """
     claims: Claims | None = None
     try:
         proof = prove(provider, attempt, code, issuer=issuer)
         claims = proof.claims
-        return sign_in_through(provider, claims), proof
+        return sign_in_through(provider, claims, confirmed=signed_in if attempt.silent else None), proof
     except DomainError as error:
         note_failure(provider, error, claims)
         raise
@@ -60,13 +67,15 @@ def come_back(provider: Provider, attempt: Attempt, code: str, *, issuer: str = 
 # --- The person ------------------------------------------------------------------------------------------------------
 
 
-def sign_in_through(provider: Provider, claims: Claims) -> User:
+def sign_in_through(provider: Provider, claims: Claims, *, confirmed: User | None = None) -> User:
     """The person whom the provider means, made if there is none, with the roles and teams of today's groups.
 
-    One transaction: nobody exists without a team, and LiteLLM is only queued for. Raises PermissionDenied for people
-    who are deactivated or not in the required group, Conflict when somebody else has the name.
+    One transaction: nobody exists without a team, and LiteLLM is only queued for. That the session of ``confirmed``
+    lives on is no sign-in, so it is not recorded as one; what it changes is. Raises PermissionDenied for people who are
+    deactivated or not in the required group, Conflict when somebody else has the name.
     """
     if provider.required_group and provider.required_group not in claims.groups:
+        _shut_out(provider, claims)
         message = _("%(provider)s did not list you in the group that may use this portal.")
         raise PermissionDenied(message % {"provider": provider.label}, code="group_required")
     with transaction.atomic():
@@ -75,15 +84,37 @@ def sign_in_through(provider: Provider, claims: Claims) -> User:
         user = identities.person_behind(claims, link_by_email=provider.link_by_email) or _newcomer(claims)
         if not user.is_active:
             raise PermissionDenied(_("Your account in this portal is deactivated."), code="account_deactivated")
-        is_new_here = identities.note_sign_in(user, claims)
+        is_first = not user.identities.exists()
+        identities.note_sign_in(user, claims)
         identities.update_from_claims(user, claims)
-        if is_new_here and _is_initial_admin(provider, claims):
+        if is_first and _is_initial_admin(provider, claims):
             identities.grant(None, user, Role.ADMIN)
-        given = {role for group, role in provider.roles.items() if group in claims.groups}
-        identities.set_provider_roles(user, given, provider=provider.name)
-        set_provider_teams(user, {team for group, team in provider.teams.items() if group in claims.groups})
-        audit.record(user, audit.Action.SIGN_IN_SUCCEEDED, user, method=provider.kind, provider=provider.name)
+        _follow_groups(user, provider, claims)
+        if user != confirmed:
+            audit.record(user, audit.Action.SIGN_IN_SUCCEEDED, user, method=provider.kind, provider=provider.name)
     return user
+
+
+def _follow_groups(user: User, provider: Provider, claims: Claims) -> None:
+    """Roles and teams as today's groups say."""
+    given = {role for group, role in provider.roles.items() if group in claims.groups}
+    identities.set_provider_roles(user, given, provider=provider.name)
+    set_provider_teams(user, {team for group, team in provider.teams.items() if group in claims.groups})
+
+
+def _shut_out(provider: Provider, claims: Claims) -> None:
+    """Take from somebody who has left the required group what the groups gave, and every way in that is open still.
+
+    Its own transaction: the refusal that follows must not undo it. Keys stay; ending those is the administrators'.
+    """
+    with transaction.atomic():
+        advisory_lock(f"identity {claims.issuer} {claims.subject}")
+        user = identities.person_behind(claims, link_by_email=False)
+        if user is None:
+            return
+        _follow_groups(user, provider, claims)
+        end_all_sign_ins(None, user)
+        revoke_personal_tokens(None, user)
 
 
 def _newcomer(claims: Claims) -> User:

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET
 
 from accounts import attempts, provider_sessions
 from accounts.attempts import SILENT, SOMEBODY_ELSE, Attempt
+from accounts.models import User
 from accounts.rbac import role_of
 from accounts.views import enter
 from litemaas import sign_in
@@ -39,7 +40,13 @@ def leave(request: HttpRequest, name: str) -> HttpResponse:
         prompt = ""
     if role_of(request.user) is not None and prompt != SILENT:
         return redirect(back)
-    rate_limits.spend("sign_in_starts", network(client_address(request)))
+    if prompt == SILENT and role_of(request.user) is not None:
+        # Counted for the person: what strangers behind the same address do must not stop anybody's work.
+        if not rate_limits.allows("session_confirmations", request.user.pk):
+            provider_sessions.ask_later(request.session)
+            return redirect(back)
+    else:
+        rate_limits.spend("sign_in_starts", network(client_address(request)))
     try:
         return redirect(sign_in.leave_for(request, provider, back=back, prompt=prompt))
     except DomainError as error:
@@ -82,9 +89,9 @@ def _note_of_anybody(provider: Provider, error: DomainError) -> None:
 def _enter(request: HttpRequest, provider: Provider, attempt: Attempt) -> HttpResponse:
     """A new session, or the old one confirmed: a new key would make the forms in other tabs useless."""
     code, issuer = request.GET.get("code", ""), request.GET.get("iss", "")
-    user, proof = sign_in.come_back(provider, attempt, code, issuer=issuer)
-    is_signed_in = role_of(request.user) is not None
-    is_same = is_signed_in and request.user.pk == user.pk
+    signed_in = request.user if isinstance(request.user, User) and role_of(request.user) is not None else None
+    user, proof = sign_in.come_back(provider, attempt, code, issuer=issuer, signed_in=signed_in)
+    is_signed_in, is_same = signed_in is not None, signed_in == user
     if attempt.silent and is_signed_in and not is_same:
         # Nobody becomes somebody else in the middle of their work.
         logout(request)

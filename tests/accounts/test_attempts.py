@@ -11,6 +11,7 @@ from django.test import Client
 
 from accounts.attempts import MOST
 from accounts.models import SignInAttempt
+from litemaas.foundation import rate_limits
 from tests.answers import problem_of
 from tests.races import at_once, real_transactions
 from tests.sign_in import Company, assert_refused, is_signed_in
@@ -118,6 +119,35 @@ def test_session_of_a_provider_that_is_away_goes_on_when_a_page_has_asked(compan
     company.server.instead["/.well-known/openid-configuration"] = (503, {})
     from_there = company.client.get(company.client.get("/usage")["Location"])
     assert from_there.status_code == 302
+
+
+def test_strangers_behind_the_same_address_stop_nobodys_work(company: Company, settings: Any) -> None:
+    settings.RATE_LIMITS = rate_limits.read(["sign_in_starts=2/1h"])
+    company.sign_in()
+    assert [Client().get("/sign-in/company").status_code for _ in range(2)] == [302, 429]
+    make_due(company.client, ago=1)
+    there = company.client.get(company.client.get("/usage")["Location"])["Location"]
+    assert company.come_back(company.server.authorize(there))["Location"] == "/usage"
+    assert company.client.get("/usage").status_code == 200
+
+
+def test_who_asks_for_too_many_confirmations_is_let_through_for_as_long_as_forms_are(
+    company: Company, settings: Any
+) -> None:
+    settings.RATE_LIMITS = rate_limits.read(["session_confirmations=1/1h"])
+    company.sign_in()
+    make_due(company.client, ago=1)
+    addresses = [company.client.get("/sign-in/company?prompt=none&next=/usage")["Location"] for _ in range(2)]
+    assert addresses[0].startswith(company.server.url)
+    assert addresses[1] == "/usage"
+    assert company.client.get("/usage").status_code == 200
+    # That it was asked and nobody answered is no confirmation.
+    make_due(company.client, ago=product.RENEWAL_GRACE.total_seconds() + 60)
+    problem_of(company.client.get(ME), 401, "session_unconfirmed")
+    session = company.client.session
+    session["provider"] = session["provider"] | {"ask_at": 0}
+    session.save()
+    assert company.client.get("/sign-in/company?prompt=none&next=/usage").status_code == 401
 
 
 def test_sign_in_with_a_password_needs_no_confirmation(company: Company, ada: Any, settings: Any) -> None:

@@ -305,6 +305,24 @@ def test_session_is_confirmed_by_the_provider_without_a_new_key(company: Company
     assert company.client.session.session_key == before
 
 
+def test_confirmation_is_no_sign_in_but_what_it_changes_is_recorded(company: Company) -> None:
+    company.sign_in()
+    noted = AuditEvent.objects.count()
+    for _ in range(3):
+        make_due(company.client)
+        assert company.sign_in(prompt="none", next="/usage")["Location"] == "/usage"
+    assert AuditEvent.objects.count() == noted
+    make_due(company.client)
+    company.server.people["s-1"]["email"] = "new@example.com"
+    company.sign_in(prompt="none")
+    assert [event.action for event in AuditEvent.objects.all()[: AuditEvent.objects.count() - noted]] == [
+        "user.email_changed"
+    ]
+    company.client.logout()
+    company.sign_in()
+    assert AuditEvent.objects.filter(action="sign_in.succeeded").count() == 2
+
+
 def test_end_of_the_session_there_is_its_end_here(company: Company) -> None:
     company.sign_in()
     make_due(company.client)

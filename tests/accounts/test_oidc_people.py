@@ -6,12 +6,16 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 from procrastinate.contrib.django.models import ProcrastinateJob
+from rest_framework.test import APIClient
 
 from accounts import identities
 from accounts.claims import Claims
 from accounts.models import AuditEvent, Identity, Role, User
+from accounts.personal_tokens import create_personal_token
 from accounts.services import update_profile
+from accounts.tokens import generate_token_pair
 from litellm_sync.state import SyncStatus
 from litemaas.foundation.errors import Conflict, PermissionDenied
 from litemaas.foundation.providers import Provider
@@ -178,6 +182,43 @@ def test_person_outside_of_the_required_group_is_refused_before_coming_into_bein
     assert sign_in_through(closed, replace(LEA, groups=frozenset({"maas"}))).username == "lea"
 
 
+def test_who_has_left_the_required_group_keeps_no_way_in(ann: User) -> None:
+    """The refusal alone would leave roles, sessions and tokens as they were for as long as they live."""
+    Team.objects.create(name="Data Science")
+    closed = replace(COMPANY, required_group="maas", roles=ROLES, teams={"ds": "Data Science"})
+    lea = sign_in_through(closed, replace(LEA, groups=frozenset({"maas", "admins", "ds"})))
+    identities.grant(ann, lea, Role.ADMIN_READONLY)
+    page, program, script = Client(), APIClient(), APIClient()
+    page.force_login(lea)
+    program.credentials(HTTP_AUTHORIZATION=f"Bearer {generate_token_pair(lea).access}")
+    script.credentials(HTTP_AUTHORIZATION=f"Bearer {create_personal_token(lea, name='s', scope='write').secret}")
+    ways = (page, program, script)
+    assert [way.get("/api/v1/users").status_code for way in ways] == [200] * 3
+    for _ in range(2):
+        with pytest.raises(PermissionDenied):
+            sign_in_through(closed, replace(LEA, groups=frozenset({"auditors"})))
+    answers = [way.get("/api/v1/users") for way in ways]
+    assert [answer.status_code for answer in answers] == [401] * 3
+    assert "does not list you any more" in answers[0].json()["detail"]
+    lea = fresh(lea)
+    assert (lea.roles, lea.provider_roles, lea.is_active) == (["adminReadonly"], ["adminReadonly"], True)
+    assert list(lea.memberships.values_list("team", flat=True)) == [DEFAULT_TEAM_ID]
+    for action in ("session.ended", "token.revoked", "membership.removed"):
+        assert AuditEvent.objects.get(action=action).actor_name == "system"
+    assert sign_in_through(closed, replace(LEA, groups=frozenset({"maas"}))) == lea
+    assert script.get("/api/v1/me").status_code == 401
+
+
+def test_nobody_is_shut_out_by_an_address_alone(ada: User) -> None:
+    """Whoever is refused is no proof about an account that was never linked."""
+    closed = replace(COMPANY, required_group="maas", link_by_email=True)
+    page = Client()
+    page.force_login(ada)
+    with pytest.raises(PermissionDenied):
+        sign_in_through(closed, replace(LEA, email=ada.email))
+    assert page.get("/api/v1/me").status_code == 200
+
+
 # --- Roles -----------------------------------------------------------------------------------------------------------
 
 
@@ -266,6 +307,15 @@ def test_initial_admin_who_lost_the_role_does_not_get_it_back(ann: User) -> None
     lea = sign_in_through(first, LEA)
     User.objects.filter(pk=lea.pk).update(roles=["user"], hand_roles=[])
     assert sign_in_through(first, LEA).roles == ["user"]
+
+
+def test_initial_admin_who_lost_the_role_does_not_get_it_back_by_another_identity(ann: User) -> None:
+    lea = sign_in_through(replace(COMPANY, initial_admins=("lea@company.test",)), LEA)
+    assert lea.roles == ["admin"]
+    User.objects.filter(pk=lea.pk).update(roles=["user"], hand_roles=[])
+    other = {"issuer": "https://partners.test", "link_by_email": True, "initial_admins": ("lea@company.test",)}
+    again = sign_in_through(replace(COMPANY, **other), replace(LEA, issuer="https://partners.test", subject="p-1"))
+    assert (again, again.roles, again.identities.count()) == (lea, ["user"], 2)
 
 
 # --- Teams -----------------------------------------------------------------------------------------------------------

@@ -294,7 +294,7 @@ def test_who_is_deactivated_gets_in_neither_by_password_nor_by_token(
     assert program.get("/api/v1/me").status_code == 200
     people.deactivate_user(ann, user_id=ada.pk)
     assert program.get("/api/v1/me").status_code == 401
-    with pytest.raises(NotAuthenticated):
+    with pytest.raises(PermissionDenied):
         sign_in_with_password(username="ada", password="ada", address="10.0.0.1")
     people.reactivate_user(ann, user_id=ada.pk)
     assert sign_in_with_password(username="ada", password="ada", address="10.0.0.1") == ada
