@@ -277,7 +277,7 @@ def out_of_turn(*, before: datetime, written_before: datetime) -> list[tuple[int
     backdated = "at < %s"
     late = "at < %s AND NOT %s AND transaction < pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
     case = f"CASE WHEN {AHEAD} THEN 'ahead' WHEN {backdated} THEN 'backdated' WHEN {late} THEN 'late' END"
-    values = [came_along, before, written_before, came_along, *which]
+    values: list[Any] = [came_along, before, written_before, came_along, *which]
     statement = f"SELECT * FROM (SELECT id, {case} AS wrong FROM {WAITING}) waiting"  # noqa: S608 -- our own words
     with connection.cursor() as cursor:
         cursor.execute(f"{statement} WHERE wrong IS NOT NULL ORDER BY id LIMIT 100", values)

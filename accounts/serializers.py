@@ -109,4 +109,4 @@ class MyActivitySerializer(AuditEventSerializer):
         return event.credential if self._is_own(event) else ""
 
     def _is_own(self, event: AuditEvent) -> bool:
-        return event.actor_id == self.context["request"].user.pk
+        return bool(event.actor_id == self.context["request"].user.pk)

@@ -32,7 +32,7 @@ def rename(client: Client | APIClient, name: str, **headers: Any) -> str:
     return newest.credential
 
 
-def bearer(secret: str) -> dict[str, str]:
+def bearer(secret: str) -> dict[str, Any]:
     """What a program sends."""
     return {"HTTP_AUTHORIZATION": f"Bearer {secret}"}
 
