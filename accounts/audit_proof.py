@@ -114,7 +114,7 @@ class Standing:
 
 
 def standing() -> Standing:
-    """As of now; it asks three short questions."""
+    """As of now; it asks five short questions."""
     count, oldest = waiting()
     return Standing(
         sealed=AuditSeal.objects.defer("links").order_by("-number").first(),
