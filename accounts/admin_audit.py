@@ -12,9 +12,9 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from accounts.admin_cells import NOTHING, cell, flag, happened, label, link
+from accounts.admin_cells import NOTHING, cell, flag, goto, happened, label, link
 from accounts.admin_filters import ByUser
-from accounts.admin_page import AdminPage
+from accounts.admin_page import AdminPage, listing
 from accounts.admin_paging import About, Between, Choice
 from accounts.admin_parts import Section
 from accounts.audit import Action
@@ -54,6 +54,13 @@ class ByCategory(Choice):
         return queryset.filter(action__in=[action.value for action in Action if action.value.startswith(f"{value}.")])
 
 
+CREDENTIALS: Final = {
+    "session": _("Session of a browser"),
+    "access_token": _("Sign-in to the API"),
+    "personal_token": _("Personal access token"),
+}
+
+
 class BySuccess(Choice):
     """What succeeded, or what failed."""
 
@@ -78,6 +85,12 @@ class ByTarget(About):
     title, parameter_name = _("thing"), "target_id"
 
 
+class ByCredential(About):
+    """What was done with one session or token; the page of an entry leads here."""
+
+    title, parameter_name = _("credential"), "credential"
+
+
 def _trust(standing: Standing) -> SafeString:
     """Whether the entries are what they were, as a label."""
     if standing.result and not standing.result.success:
@@ -99,7 +112,7 @@ class AuditEventPage(AdminPage):
     empty = _("Nothing was recorded.")
     audited = False
     list_display = ("when", "who", "what", "thing", "outcome", "address")
-    list_filter = (ByAction, ByCategory, BySuccess, ("at", Between), ByActor, ByTargetType, ByTarget)
+    list_filter = (ByAction, ByCategory, BySuccess, ("at", Between), ByActor, ByTargetType, ByTarget, ByCredential)
     search_fields = ("actor_name__istartswith", "target_name__istartswith", "=target_id", "=request_id")
     search_help_text = _("Beginning of a name, or an id")
     ordering = ("-id",)
@@ -109,7 +122,7 @@ class AuditEventPage(AdminPage):
     facts = (
         (_("What happened"), ("when", "what", "category", "outcome")),
         (_("Who and what"), ("who", "thing", "target_type", "target_id")),
-        (_("Request"), ("request_id", "address")),
+        (_("Request"), ("request_id", "address", "came_with")),
     )
 
     def get_urls(self) -> list[URLPattern]:
@@ -160,6 +173,15 @@ class AuditEventPage(AdminPage):
     def outcome(self, row: AuditEvent) -> SafeString:
         """Whether it succeeded."""
         return flag(row.success, SUCCEEDED, FAILED)
+
+    @admin.display(description=_("Came with"))
+    def came_with(self, row: AuditEvent) -> SafeString | str:
+        """The session or token, and the way to all that was done with it."""
+        if not row.credential:
+            return NOTHING
+        kind, _slash, number = row.credential.partition("/")
+        address = listing("accounts_auditevent", credential=row.credential)
+        return cell("two", first=goto(address, CREDENTIALS.get(kind, kind)), second=number)
 
     def sections(self, request: HttpRequest, row: Any) -> Iterable[Section]:
         """What else was recorded."""

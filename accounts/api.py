@@ -93,6 +93,7 @@ class AuditFilter(django_filters.FilterSet):
     actor = django_filters.UUIDFilter(field_name="actor_id")
     action = django_filters.CharFilter()
     category = django_filters.CharFilter()
+    credential = django_filters.CharFilter()
     target = django_filters.CharFilter(field_name="target_id")
     success = Truth()
     start = django_filters.DateFilter(method="from_day")
@@ -100,7 +101,7 @@ class AuditFilter(django_filters.FilterSet):
 
     class Meta:
         model = AuditEvent
-        fields = ("actor", "action", "category", "target", "success", "start", "end")
+        fields = ("actor", "action", "category", "credential", "target", "success", "start", "end")
 
     def from_day(self, rows: QuerySet[AuditEvent], _name: str, day: date) -> QuerySet[AuditEvent]:
         """From the first moment of the day."""

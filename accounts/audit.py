@@ -9,6 +9,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import models
 
 from accounts.models import AuditEvent, User
+from litemaas.foundation import logs
 
 SYSTEM = "system"
 
@@ -65,7 +66,8 @@ def record(
 ) -> AuditEvent:
     """Write one entry, in the caller's transaction. ``details`` must be JSON and hold no secret.
 
-    ``actor`` None is the system itself. Request id and address come from the request that is being served, if any.
+    ``actor`` None is the system itself. Request id, address and credential come from the request that is being served,
+    if any.
     """
     event = _entry(actor, action, target, details, success=success, actor_name=actor_name)
     event.save(force_insert=True)
@@ -102,4 +104,5 @@ def _entry(
         success=success,
         request_id=str(context.get("request_id", ""))[:64],
         address=str(context.get("address", ""))[:64],
+        credential=logs.credential()[:64],
     )

@@ -26,6 +26,7 @@ COLUMNS: Final = (
     "success",
     "request_id",
     "address",
+    "credential",
 )
 CHUNK: Final = 2000
 LONGEST: Final = 200

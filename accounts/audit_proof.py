@@ -2,25 +2,44 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import structlog
-from django.db import connection
+from django.db.models import Q
 from django.utils import timezone
 
-from accounts import audit
-from accounts.audit_seal import GENESIS, LOWEST, Cursor, closing, entries, link, links_of, seals, strangers, waiting
+from accounts import audit, audit_triggers
+from accounts.audit_seal import (
+    GENESIS,
+    LOWEST,
+    Cursor,
+    closing,
+    entries,
+    eras,
+    link,
+    links_of,
+    out_of_turn,
+    seals,
+    strangers,
+    waiting,
+)
 from accounts.models import AuditEvent, AuditSeal
 
 log = structlog.get_logger(__name__)
 
 SHOWN: Final = 100
-# An entry is sealed within minutes. One that says it happened long before a seal that does not have it was added later.
+# Entries stand in the order of their transactions. One that says it happened long before those in front of it was added
+# later; transactions take seconds, however long nobody seals.
 BACKDATED: Final = timedelta(hours=1)
+FIRST_DAY: Final = datetime(2000, 1, 1, tzinfo=UTC)
+UNSEALED: Final = {
+    "ahead": "has a transaction that this server has not begun",
+    "backdated": "says that it is much older than those before it",
+    "late": "has waited for more than a quarter of an hour; see whether a worker runs",
+}
 # A worker seals every minute; another database's long transaction on the same server may delay it.
 LATE: Final = timedelta(minutes=15)
-TABLES: Final = ("accounts_auditevent", "accounts_auditseal")
 
 
 @dataclass(frozen=True)
@@ -45,6 +64,8 @@ class Proof:
     entries: int = 0
     seals: int = 0
     newest: str = ""
+    # Whether nothing was wrong with the newest seal itself: then it may be a witness, whatever else was found.
+    newest_is_sound: bool = True
     waiting: int = 0
     oldest_waiting: datetime | None = None
 
@@ -66,14 +87,16 @@ def verify_audit(*, expected: dict[int, str] | None = None) -> Proof:
     ``expected`` are seals that were kept elsewhere, by number. Every earlier result in the log is a witness too.
     """
     proof = Proof()
-    walk = _Walk(_witnesses() | (expected or {}), _eras())
-    for finding in _missing_triggers():
-        proof.note(finding)
+    walk = _Walk(_witnesses() | (expected or {}), eras())
+    for code, words in audit_triggers.faults():
+        proof.note(Finding(code, words))
     for seal in seals():
+        proof.newest_is_sound = True
         for finding in walk.read(seal):
             proof.note(finding)
+            proof.newest_is_sound &= finding.seal != seal.number
         proof.seals, proof.entries, proof.newest = proof.seals + 1, proof.entries + seal.count, str(seal)
-    for finding in walk.end():
+    for finding in (*walk.end(), *walk.unsealed()):
         proof.note(finding)
     proof.waiting, proof.oldest_waiting = waiting()
     _record(proof)
@@ -91,7 +114,7 @@ class Standing:
 
 
 def standing() -> Standing:
-    """As of now; it asks three short questions."""
+    """As of now; it asks five short questions."""
     count, oldest = waiting()
     return Standing(
         sealed=AuditSeal.objects.defer("links").order_by("-number").first(),
@@ -109,38 +132,22 @@ def last_result() -> AuditEvent | None:
 def _record(proof: Proof) -> None:
     facts: dict[str, Any] = {"entries": proof.entries, "found": proof.found, "seal": proof.newest}
     if not proof.holds:
+        facts["witness"] = proof.newest_is_sound
         facts["findings"] = [finding.words.rstrip(".") for finding in proof.findings[:10]]
         log.error("audit_log_was_changed", **facts)
     audit.record(None, audit.Action.AUDIT_VERIFIED, success=proof.holds, **facts)
 
 
 def _witnesses() -> dict[int, str]:
-    """Number -> hash of the seals that earlier results have seen."""
-    results = AuditEvent.objects.filter(action=audit.Action.AUDIT_VERIFIED.value, success=True)
-    found = {}
-    for details in results.order_by("id").values_list("details", flat=True).iterator(chunk_size=1000):
+    """Number -> hash of the seals that earlier results have seen and found nothing wrong with; the first one counts."""
+    results = AuditEvent.objects.filter(action=audit.Action.AUDIT_VERIFIED.value)
+    sound = results.filter(Q(success=True) | Q(details__witness=True))
+    found: dict[int, str] = {}
+    for details in sound.order_by("id").values_list("details", flat=True).iterator(chunk_size=1000):
         number, _colon, digest = str(details.get("seal", "")).partition(":")
         if number.isdecimal():
-            found[int(number)] = digest
+            found.setdefault(int(number), digest)
     return found
-
-
-def _eras() -> list[int]:
-    """Where the ids of each era begin; there is one, and one more for each restored dump."""
-    return list(AuditSeal.objects.order_by("after_id").values_list("after_id", flat=True).distinct())
-
-
-def _missing_triggers() -> Iterator[Finding]:
-    """Without its trigger a table can be changed by a slip; whoever wants to change it takes it away first."""
-    with connection.cursor() as cursor:
-        for table in TABLES:
-            cursor.execute(
-                "SELECT count(*) FROM pg_trigger"
-                " WHERE tgrelid = %s::regclass AND tgname = %s AND tgenabled IN ('O', 'A')",
-                [table, f"{table}_append_only"],
-            )
-            if cursor.fetchone() == (0,):
-                yield Finding("trigger_missing", f"The trigger that keeps {table} is missing or switched off.")
 
 
 class _Walk:
@@ -153,7 +160,8 @@ class _Walk:
         self.before: bytes | None = GENESIS
         self.computed: bytes | None = GENESIS
         self.era: int | None = None
-        self.sealed_at: datetime | None = None
+        # The latest moment of an entry so far; none is later than its seal, so a wrong clock does not reach further.
+        self.latest: datetime | None = None
 
     def read(self, seal: AuditSeal) -> Iterator[Finding]:
         """What is wrong with one seal and its entries."""
@@ -173,7 +181,7 @@ class _Walk:
         if not is_gap:  # else what the missing seals were about would look inserted
             yield from self._inserted(Cursor(seal.last_transaction, seal.last_id), [entry for entry, _link in kept])
         self.cursor = Cursor(seal.last_transaction, seal.last_id)
-        self.number, self.before, self.sealed_at = seal.number, bytes(seal.seal), seal.sealed_at
+        self.number, self.before = seal.number, bytes(seal.seal)
         self.computed = self.before
 
     def _gap(self, seal: AuditSeal) -> Finding:
@@ -189,10 +197,11 @@ class _Walk:
                 yield self._about(entry, seal, "entry_removed", "was removed")
                 self.before = self.computed = sealed
                 continue
-            if self.sealed_at and row[1] < self.sealed_at - BACKDATED:
-                yield self._about(entry, seal, "entry_backdated", "says that it is older than the seal before it")
-            expected = link(self.before, row) if self.before is not None else sealed
-            if sealed != expected and (self.computed is None or sealed != link(self.computed, row)):
+            if self.latest and row[1] < self.latest - BACKDATED:
+                yield self._about(entry, seal, "entry_backdated", "says that it is much older than those before it")
+            self.latest = max(self.latest or row[1], min(row[1], seal.sealed_at))
+            expected = link(self.before, row, seal.version) if self.before is not None else sealed
+            if sealed != expected and (self.computed is None or sealed != link(self.computed, row, seal.version)):
                 yield self._about(entry, seal, "entry_changed", "is not what was sealed")
             self.computed = expected
             self.before = sealed
@@ -211,6 +220,13 @@ class _Walk:
         """An era that is over has no entries that wait."""
         if self.era is not None:
             yield from self._inserted(None, [])
+
+    def unsealed(self) -> Iterator[Finding]:
+        """What was added by hand, or waits for a seal although nothing is in its way."""
+        now = timezone.now()
+        before = (self.latest or FIRST_DAY) - BACKDATED
+        for entry, wrong in out_of_turn(before=before, written_before=now - LATE):
+            yield Finding(f"entry_{wrong}", f"Entry {entry} is not sealed, and {UNSEALED[wrong]}.", entry=entry)
 
     def end(self) -> Iterator[Finding]:
         """Seals that somebody has seen and that are no more."""

@@ -8,6 +8,7 @@ has ended, so what lies below is complete for ever, however late an entry with a
     seal             = SHA-256(last link ‖ the seal's own bytes), which is the link before the next entry
 
 The bytes are JSON in UTF-8 without spaces, the keys of objects sorted, of the list of all columns (as_bytes()).
+Which columns those are is the seal's version: what was sealed before a column came stays as it is.
 The link before the first entry is 32 zero bytes.
 """
 
@@ -33,8 +34,7 @@ GENESIS: Final = bytes(32)
 # Below every id and every transaction, forged ones too.
 LOWEST: Final = -(2**63)
 LINK: Final = struct.Struct(">q32s")
-# Every column; a guard compares them with the table.
-COLUMNS: Final = (
+FIRST: Final = (
     "id",
     "at",
     "actor_id",
@@ -50,6 +50,10 @@ COLUMNS: Final = (
     "address",
     "transaction",
 )
+# By version. A new column makes a new version: the newest has every column, and a guard compares it with the table.
+VERSIONS: Final = {1: FIRST, 2: (*FIRST[:-1], "credential", "transaction")}
+VERSION: Final = max(VERSIONS)
+COLUMNS: Final = VERSIONS[VERSION]
 SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM accounts_auditevent"  # noqa: S608 -- our own columns
 Row = tuple[Any, ...]
 
@@ -65,9 +69,14 @@ class Cursor:
 # --- Bytes -----------------------------------------------------------------------------------------------------------
 
 
-def as_bytes(row: Row) -> bytes:
-    """An entry, all columns in their order, as it goes into the chain. Moments are UTC with microseconds."""
-    return _canonical([_plain(name, value) for name, value in zip(COLUMNS, row, strict=True)])
+def as_bytes(row: Row, version: int = VERSION) -> bytes:
+    """An entry, all columns in their order, as it goes into the chain. Moments are UTC with microseconds.
+
+    A column that an older version does not know is empty; where it is not, it counts, and the bytes are others.
+    """
+    columns = VERSIONS.get(version, COLUMNS)
+    values = zip(COLUMNS, row, strict=True)
+    return _canonical([_plain(name, value) for name, value in values if name in columns or value])
 
 
 def _plain(column: str, value: Any) -> Any:
@@ -88,15 +97,17 @@ def _figure(value: Any) -> dict[str, str]:
     return {"figure": str(value)}
 
 
-def link(before: bytes, row: Row) -> bytes:
+def link(before: bytes, row: Row, version: int = VERSION) -> bytes:
     """The link of an entry behind the link ``before``."""
-    return hashlib.sha256(before + as_bytes(row)).digest()
+    return hashlib.sha256(before + as_bytes(row, version)).digest()
 
 
 def closing(before: bytes, seal: AuditSeal) -> bytes:
     """The seal on the link ``before``, with everything that the seal's row says of itself."""
     moment = seal.sealed_at.astimezone(UTC).isoformat(timespec="microseconds")
     own = [seal.number, moment, seal.after_id, seal.last_transaction, seal.last_id, seal.highest_id, seal.count]
+    if seal.version != 1:  # the first said nothing of versions
+        own.append(seal.version)
     return hashlib.sha256(before + _canonical(own)).digest()
 
 
@@ -156,6 +167,17 @@ def _horizon(newest: AuditSeal | None) -> tuple[int, bool]:
     return lowest, newest is not None and following <= newest.last_transaction
 
 
+def eras() -> list[int]:
+    """Where the ids of each era begin; there is one, and one more for each restored dump, even without a seal yet."""
+    begun = list(AuditSeal.objects.order_by("after_id").values_list("after_id", flat=True).distinct())
+    newest = _newest()
+    return [*begun, newest.highest_id] if newest and _horizon(newest)[1] else begun
+
+
+def _newest() -> AuditSeal | None:
+    return AuditSeal.objects.order_by("-number").defer("links").first()
+
+
 def _next_rows(newest: AuditSeal | None, horizon: int | None) -> list[Row]:
     if newest is None:
         return _rows(Cursor(), LOWEST, horizon)
@@ -176,10 +198,11 @@ def _rows(behind: Cursor, after_id: int, horizon: int | None) -> list[Row]:
 def _made(before: AuditSeal | None, rows: list[Row], *, after_id: int) -> AuditSeal:
     last, links = bytes(before.seal) if before else GENESIS, []
     for row in rows:
-        last = link(last, row)
+        last = link(last, row, VERSION)
         links.append(LINK.pack(row[0], last))
     made = AuditSeal(
         number=before.number + 1 if before else 1,
+        version=VERSION,
         sealed_at=timezone.now(),
         after_id=after_id,
         last_transaction=rows[-1][-1],
@@ -227,14 +250,43 @@ def strangers(start: Cursor, end: Cursor | None, *, after_id: int, up_to: int | 
         return [row[0] for row in cursor.fetchall()]
 
 
+# No transaction has such a number yet. One's own may, as long as it runs; and entries that came with a dump do.
+AHEAD: Final = """
+    (transaction >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint AND NOT %s
+     AND transaction IS DISTINCT FROM pg_current_xact_id_if_assigned()::text::bigint)
+"""
+WAITING: Final = "accounts_auditevent WHERE (transaction, id) > (%s, %s) AND id > %s"
+
+
 def waiting() -> tuple[int, datetime | None]:
-    """How many entries are not sealed yet, and when the oldest of them was made."""
-    newest = AuditSeal.objects.order_by("-number").defer("links").first()
-    start = Cursor(newest.last_transaction, newest.last_id) if newest else Cursor()
+    """How many entries are not sealed yet, and when the oldest of them was made; without those that never will be."""
+    which, came_along = _unsealed()
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*), min(at) FROM accounts_auditevent WHERE (transaction, id) > (%s, %s) AND id > %s",
-            [start.transaction, start.id, newest.after_id if newest else LOWEST],
-        )
+        cursor.execute(f"SELECT count(*), min(at) FROM {WAITING} AND NOT {AHEAD}", [*which, came_along])  # noqa: S608 -- our own words
         count, oldest = cursor.fetchone()
     return count, oldest
+
+
+def out_of_turn(*, before: datetime, written_before: datetime) -> list[tuple[int, str]]:
+    """What is wrong with entries that are not sealed yet: id and "ahead", "backdated" or "late"; at most a hundred.
+
+    Ahead of the server's own count of transactions; dated before ``before``; complete, and yet not sealed although
+    they were written before ``written_before``.
+    """
+    which, came_along = _unsealed()
+    backdated = "at < %s"
+    late = "at < %s AND NOT %s AND transaction < pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+    case = f"CASE WHEN {AHEAD} THEN 'ahead' WHEN {backdated} THEN 'backdated' WHEN {late} THEN 'late' END"
+    values: list[Any] = [came_along, before, written_before, came_along, *which]
+    statement = f"SELECT * FROM (SELECT id, {case} AS wrong FROM {WAITING}) waiting"  # noqa: S608 -- our own words
+    with connection.cursor() as cursor:
+        cursor.execute(f"{statement} WHERE wrong IS NOT NULL ORDER BY id LIMIT 100", values)
+        return [(entry, wrong) for entry, wrong in cursor.fetchall()]
+
+
+def _unsealed() -> tuple[tuple[int, int, int], bool]:
+    """What selects the entries that wait, and whether they have come with a dump, and PostgreSQL counts anew."""
+    newest = _newest()
+    if newest is None:
+        return (LOWEST, LOWEST, LOWEST), False
+    return (newest.last_transaction, newest.last_id, newest.after_id), _horizon(newest)[1]

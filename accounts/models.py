@@ -211,8 +211,11 @@ class AuditEvent(models.Model):
     success = models.BooleanField(default=True)
     request_id = models.CharField(max_length=64, blank=True)
     address = models.CharField(max_length=64, blank=True)
+    # What the actor came with, as kind/id: a session, the sign-in of an access token, a personal access token. The
+    # database has a default, because processes of the version before write too while an upgrade goes on.
+    credential = models.CharField(max_length=64, blank=True, default="", db_default="")
     # Ids are given out before transactions end, so a lower one may show up later; by this the sealer knows what is
-    # complete (accounts/audit_seal.py).
+    # complete (accounts/audit_seal.py). A trigger writes it, whatever the statement says.
     transaction = models.BigIntegerField(db_default=TransactionId(), editable=False)
 
     objects = AuditQuerySet.as_manager()
@@ -223,6 +226,7 @@ class AuditEvent(models.Model):
             models.Index(fields=["actor_id", "-id"], name="audit_actor"),
             models.Index(fields=["target_type", "target_id", "-id"], name="audit_target"),
             models.Index(fields=["action", "-id"], name="audit_action"),
+            models.Index(fields=["credential", "-id"], name="audit_credential", condition=~Q(credential="")),
             GinIndex(fields=["details"], name="audit_details"),
             GinIndex(AUDIT_WORDS, name="audit_words"),
             models.Index(fields=["transaction", "id"], name="audit_transaction"),
@@ -239,6 +243,8 @@ class AuditSeal(models.Model):
     """
 
     number = models.BigIntegerField(primary_key=True)
+    # Which columns of an entry went into it (audit_seal.COLUMNS).
+    version = models.SmallIntegerField(default=1, db_default=1)
     sealed_at = models.DateTimeField()
     # The entries of this seal lie behind the ids up to here, which belong to an older database (audit_seal.Era).
     after_id = models.BigIntegerField()

@@ -20,7 +20,7 @@ from accounts import audit, rbac
 from accounts.devices import Place, place_of
 from accounts.models import User
 from accounts.ways_in import NOTED_EVERY, PersonalToken, TokenScope
-from litemaas.foundation import crypto, validators
+from litemaas.foundation import crypto, logs, validators
 from litemaas.foundation.access import PUBLIC, SIGNED_IN
 from litemaas.foundation.errors import Invalid, NotAuthenticated, NotFound, PermissionDenied, QuotaExceeded
 
@@ -175,6 +175,7 @@ def holder_of(secret: str, place: Place) -> tuple[User, Grant]:
         found = next(iter(User.objects.raw(HOLDER, [crypto.secret_digest(secret)])), None)
     if found is None:
         raise NotAuthenticated(_("This access token is not one of ours."), code="token_not_valid")
+    logs.bind_credential("personal_token", found.token_id)  # before the refusals: they are about it too
     if found.token_revoked_at is not None:
         _note_refusal(found, "revoked")
         raise NotAuthenticated(_("This access token was revoked. Make a new one."), code="token_revoked")

@@ -90,14 +90,23 @@ class AuditEventSerializer(Reading, serializers.ModelSerializer[AuditEvent]):
             "success",
             "request_id",
             "address",
+            "credential",
         )
 
 
 class MyActivitySerializer(AuditEventSerializer):
-    """One entry of one's own part of it; from where an administrator worked is the administrator's business."""
+    """One entry of one's own part; from where and with what an administrator worked is the administrator's business."""
 
     address = serializers.SerializerMethodField()
+    credential = serializers.SerializerMethodField()
 
     def get_address(self, event: AuditEvent) -> str:
         """Where one did it oneself; empty for what others did."""
-        return event.address if event.actor_id == self.context["request"].user.pk else ""
+        return event.address if self._is_own(event) else ""
+
+    def get_credential(self, event: AuditEvent) -> str:
+        """With what one did it oneself; empty for what others did."""
+        return event.credential if self._is_own(event) else ""
+
+    def _is_own(self, event: AuditEvent) -> bool:
+        return bool(event.actor_id == self.context["request"].user.pk)

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from accounts.devices import Place
 from accounts.ways_in import BrowserSession, Ending
+from litemaas.foundation import logs
 from litemaas.foundation.crypto import secret_digest
 
 
@@ -35,6 +36,9 @@ class SessionStore(SessionBase):
             self._session_key = None
             return {}
         self.row = found
+        if found.user_id is not None:
+            # Also a program's request may have a cookie; what let it in is its token, which is known by then.
+            logs.bind_credential("session", found.id, unless_known=True)
         kept: dict[str, Any] = self.decode(found.data)
         return kept
 

@@ -19,6 +19,7 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 from accounts import audit, sessions
 from accounts.devices import Place, place_of
 from accounts.models import RefreshFamily, User
+from litemaas.foundation import logs
 from litemaas.foundation.errors import NotAuthenticated
 
 FAMILY = "family"
@@ -41,6 +42,7 @@ class AccessTokenAuthentication(JWTAuthentication):
         found = super().authenticate(request)
         if found is not None:
             user: Any = found[0]
+            logs.bind_credential("access_token", user.family_id)
             sessions.note_use(sessions.API, user.family_id, user.family_last_used_at, place_of(request))
         return found
 
@@ -83,6 +85,7 @@ def generate_token_pair(user: User, place: Place | None = None) -> TokenPair:
     refresh, where = RefreshToken.for_user(user), place or Place(agent="", address="")
     expires_at = timezone.now() + settings.REFRESH_TOKEN_LIFETIME
     family = RefreshFamily.objects.create(user=user, current=refresh["jti"], expires_at=expires_at, **where)
+    logs.bind_credential("access_token", family.id)
     return _pair(refresh, family.id)
 
 
@@ -116,6 +119,7 @@ def refresh_token(token: str, place: Place | None = None) -> TokenPair:
     family = families.select_related("user").first()
     if family is None or not family.user.is_active:
         raise NotAuthenticated(_("This sign-in has ended. Sign in again."), code="token_revoked")
+    logs.bind_credential("access_token", family.id)
     fresh = RefreshToken.for_user(family.user)
     used: dict[str, Any] = {"last_used_at": timezone.now()} | ({"address": place["address"]} if place else {})
     if families.filter(current=claims["jti"]).update(current=fresh["jti"], **used):
@@ -130,5 +134,7 @@ def revoke_token(token: str) -> None:
     claims = extract_claims(token)
     families = RefreshFamily.objects.filter(pk=claims[FAMILY], revoked_at=None).select_related("user")
     family = families.first()
+    if family:
+        logs.bind_credential("access_token", family.id)
     if family and families.update(revoked_at=timezone.now()):
         audit.record(family.user, audit.Action.TOKEN_REVOKED, family.user)

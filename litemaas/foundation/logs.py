@@ -215,6 +215,17 @@ def bind_request(request_id: str, **fields: Any) -> None:
     structlog.contextvars.bind_contextvars(request_id=request_id, **fields)
 
 
+def bind_credential(kind: str, number: uuid.UUID, *, unless_known: bool = False) -> None:
+    """Say what a request has come with, as ``kind/id``; the id is no secret, and the name not one that is redacted."""
+    if not (unless_known and credential()):
+        structlog.contextvars.bind_contextvars(came_with=f"{kind}/{number}")
+
+
+def credential() -> str:
+    """What the present request has come with; empty for nothing, for jobs and for commands."""
+    return str(structlog.contextvars.get_contextvars().get("came_with", ""))
+
+
 def clear() -> None:
     """Forget the context, so that the next request on this thread does not inherit it."""
     structlog.contextvars.clear_contextvars()

@@ -49,10 +49,10 @@ def without_triggers() -> Iterator[Any]:
     tables = ("accounts_auditevent", "accounts_auditseal")
     with transaction.atomic(), connection.cursor() as cursor:
         for table in tables:
-            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {table}_append_only")
+            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
         yield cursor
         for table in tables:
-            cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER {table}_append_only")
+            cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
 
 
 def tamper(statement: str, *values: Any) -> None:
@@ -88,10 +88,10 @@ def test_every_column_goes_into_the_chain() -> None:
 @pytest.mark.django_db
 def test_the_bytes_of_an_entry_are_what_the_documentation_says(ada: Any) -> None:
     at = timezone.now().replace(year=2026, month=3, day=1, hour=1, minute=2, second=3, microsecond=4)
-    row = (7, at, ada.pk, "ada", "a.b", "a", "user", "x", "ü", '{"b": 1.10, "a": null}', True, "r", "127.0.0.1", 5)
+    row = (7, at, ada.pk, "ada", "a.b", "a", "user", "x", "ü", '{"b": 1.10, "a": null}', True, "r", "127.0.0.1", "c", 5)
     written = (
         f'[7,"2026-03-01T01:02:03.000004+00:00","{ada.pk}","ada","a.b","a","user","x","ü",'
-        '{"a":null,"b":{"figure":"1.10"}},true,"r","127.0.0.1",5]'
+        '{"a":null,"b":{"figure":"1.10"}},true,"r","127.0.0.1","c",5]'
     )
     assert audit_seal.as_bytes(row) == written.encode()
 
@@ -214,6 +214,7 @@ CHANGES = {
     "success": "NOT success",
     "request_id": "'x'",
     "address": "'10.0.0.1'",
+    "credential": "'session/x'",
     "transaction": "transaction + 1000000",
 }
 
@@ -222,11 +223,14 @@ CHANGES = {
 def test_a_changed_entry_is_found_whatever_was_changed(sealed: list[AuditEvent], column: str) -> None:
     entry = sealed[4]
     tamper(f"UPDATE accounts_auditevent SET {column} = {CHANGES[column]} WHERE id = %s", entry.pk)  # noqa: S608 -- from above
-    assert found() == [("entry_changed", entry.pk)]
+    expected = [("entry_changed", entry.pk)]
+    if column == "transaction":  # it also stands behind the seals now, where this server has not come yet
+        expected.append(("entry_ahead", entry.pk))
+    assert found() == expected
     result = audit_proof.last_result()
     assert result
     assert not result.success
-    assert result.details["found"] == 1
+    assert result.details["found"] == len(expected)
 
 
 def test_every_column_but_the_id_is_changed_above() -> None:
@@ -272,6 +276,80 @@ def test_an_entry_that_is_dated_back_is_found(sealed: list[AuditEvent]) -> None:
     assert found() == [("entry_backdated", entry.pk)]
 
 
+def test_a_time_without_a_sealer_is_no_finding(sealed: list[AuditEvent]) -> None:
+    """Then there are seals that are much younger than their entries, one after the other."""
+    past = timezone.now() + timedelta(days=1)
+    for hour in range(8):
+        AuditEvent.objects.create(actor_name="x", action="x.y", category="x", at=past + timedelta(hours=hour))
+    tamper("UPDATE accounts_auditevent SET at = at - interval '30 days'")
+    tamper("TRUNCATE accounts_auditseal")
+    tamper("DELETE FROM accounts_auditevent WHERE action = 'audit.verified'")
+    seal_everything()
+    assert AuditSeal.objects.count() > 3
+    assert found() == []
+
+
+def _forge(at: str, number: int | None = None) -> int:
+    """An entry that somebody who may write the table has added with one statement; returns its id."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO accounts_auditevent (at, actor_name, action, category, target_type, target_id, target_name,"  # noqa: S608 -- our own words
+            " details, success, request_id, address, transaction)"
+            f" VALUES ({at}, 'ann', 'user.deactivated', 'user', '', '', '', '{{}}', true, '', '', coalesce(%s, 1))"
+            " RETURNING id",
+            [number],
+        )
+        return int(cursor.fetchone()[0])
+
+
+@pytest.mark.parametrize("number", [2**62, -5, 0, None])
+def test_an_entry_cannot_choose_its_transaction(sealed: list[AuditEvent], number: int | None) -> None:
+    forged = _forge("now() - interval '400 days'", number)
+    assert found() == [("entry_backdated", forged)]  # before it is sealed
+    seal_everything()
+    assert found() == [("entry_backdated", forged)]
+    assert AuditEvent.objects.get(pk=forged).transaction > sealed[-1].transaction
+
+
+def test_an_entry_that_can_never_be_sealed_is_found(sealed: list[AuditEvent]) -> None:
+    with without_triggers():
+        forged = _forge("now()", 2**62)
+    seal_everything()  # it does not wait: nobody will ever seal it
+    assert found() == [("entry_ahead", forged)]
+    assert not audit_proof.standing().stands_still
+
+
+def test_an_entry_that_nobody_seals_is_found(sealed: list[AuditEvent]) -> None:
+    late = _forge("now() - interval '16 minutes'")
+    ends = time.monotonic() + DEADLINE_SECONDS
+    while found() != [("entry_late", late)]:  # other tests on the same server hold transactions open for a while
+        assert time.monotonic() < ends
+    seal_everything()
+    assert found() == []
+
+
+def test_one_s_own_transaction_is_not_ahead(sealed: list[AuditEvent]) -> None:
+    with transaction.atomic():
+        note(2)
+        assert found() == []
+
+
+def test_the_first_seals_hold_although_entries_have_more_columns_now(
+    real_transactions: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_seal, "VERSION", 1)
+    old = note(3)
+    seal_everything()
+    monkeypatch.undo()
+    note(2)
+    seal_everything()
+    versions = AuditSeal.objects.order_by("number").values_list("version", flat=True)
+    assert sorted(set(versions)) == [1, audit_seal.VERSION]
+    assert found() == []
+    tamper("UPDATE accounts_auditevent SET credential = 'session/x' WHERE id = %s", old[1].pk)
+    assert found() == [("entry_changed", old[1].pk)]
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -281,6 +359,8 @@ def test_an_entry_that_is_dated_back_is_found(sealed: list[AuditEvent]) -> None:
         "last_id = last_id + 1",
         "highest_id = 0",
         "count = count + 1",
+        "version = 1",
+        "version = 7",
         "seal = decode(repeat('00', 32), 'hex')",
         "links = substring(links for 40)",
     ],
@@ -317,11 +397,72 @@ def test_cut_off_seals_are_found_also_when_they_are_made_anew(sealed: list[Audit
     assert found() == [("seal_replaced", 4)]
 
 
-def test_triggers_that_are_switched_off_are_found(sealed: list[AuditEvent]) -> None:
+def test_a_result_with_findings_is_a_witness_too(sealed: list[AuditEvent]) -> None:
+    tamper("UPDATE accounts_auditevent SET actor_name = 'eve' WHERE id = %s", sealed[0].pk)
+    seal_everything()  # with the result of the fixture
+    about = [("entry_changed", sealed[0].pk)]
+    assert found() == about
+    newest = AuditSeal.objects.order_by("-number").defer("links")[0]
+    tamper("DELETE FROM accounts_auditseal WHERE number = %s", newest.number)
+    assert found() == [*about, ("seal_missing", newest.number)]
+
+
+def test_a_result_is_no_witness_of_a_seal_with_which_something_is_wrong(sealed: list[AuditEvent]) -> None:
+    genuine = bytes(AuditSeal.objects.get(number=4).seal)
+    tamper("UPDATE accounts_auditseal SET seal = %s WHERE number = 4", bytes(32))
+    assert found() == [("seal_changed", 4), ("seal_replaced", 4)]
+    tamper("UPDATE accounts_auditseal SET seal = %s WHERE number = 4", genuine)
+    assert found() == []
+
+
+def test_a_witness_cannot_be_written_over(sealed: list[AuditEvent]) -> None:
+    tamper("UPDATE accounts_auditseal SET seal = %s WHERE number = 4", bytes(32))
+    audit.record(None, Action.AUDIT_VERIFIED, entries=10, found=0, seal=f"4:{bytes(32).hex()}")
+    assert ("seal_replaced", 4) in found()
+
+
+EVENTS, SEALS = "accounts_auditevent", "accounts_auditseal"
+HARMLESS = "CREATE OR REPLACE FUNCTION {0}_{1}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN {2}; END $$"
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        (f"ALTER TABLE {EVENTS} DISABLE TRIGGER {EVENTS}_append_only", ["trigger_missing"]),
+        (f"ALTER TABLE {EVENTS} DISABLE TRIGGER {EVENTS}_no_truncate", ["trigger_missing"]),
+        (f"ALTER TABLE {EVENTS} ENABLE REPLICA TRIGGER {EVENTS}_stamp", ["trigger_missing"]),
+        (f"ALTER TABLE {SEALS} DISABLE TRIGGER ALL", ["trigger_missing"] * 2),
+        (f"DROP TRIGGER {SEALS}_append_only ON {SEALS}", ["trigger_missing"]),
+        (f"DROP TRIGGER {SEALS}_no_truncate ON {SEALS}", ["trigger_missing"]),
+        (HARMLESS.format(EVENTS, "append_only", "OLD"), ["trigger_changed"] * 4),
+        (HARMLESS.format(EVENTS, "stamp", "NEW"), ["trigger_changed"]),
+        (
+            (
+                f"CREATE OR REPLACE TRIGGER {EVENTS}_append_only BEFORE DELETE ON {EVENTS}"
+                f" FOR EACH ROW EXECUTE FUNCTION {EVENTS}_append_only()"
+            ),
+            ["trigger_changed"],
+        ),
+        (
+            (
+                f"CREATE OR REPLACE TRIGGER {EVENTS}_append_only BEFORE UPDATE OR DELETE ON {EVENTS}"
+                f" FOR EACH ROW WHEN (OLD.id < 0) EXECUTE FUNCTION {EVENTS}_append_only()"
+            ),
+            ["trigger_missing"],
+        ),
+        (
+            f"CREATE TRIGGER zz BEFORE INSERT ON {EVENTS} FOR EACH ROW EXECUTE FUNCTION {EVENTS}_stamp()",
+            ["trigger_added"],
+        ),
+        (f"CREATE RULE deaf AS ON DELETE TO {SEALS} DO INSTEAD NOTHING", ["trigger_added"]),
+    ],
+)
+def test_triggers_that_are_not_what_they_were_are_found(
+    sealed: list[AuditEvent], statement: str, expected: list[str]
+) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE accounts_auditevent DISABLE TRIGGER accounts_auditevent_append_only")
-        cursor.execute("DROP TRIGGER accounts_auditseal_append_only ON accounts_auditseal")
-        assert [code for code, _about in found()] == ["trigger_missing"] * 2
+        cursor.execute(statement)
+        assert [code for code, _about in found()] == expected
         transaction.set_rollback(True)
     assert found() == []
 
@@ -339,12 +480,8 @@ def test_triggers_that_are_switched_off_are_found(sealed: list[AuditEvent]) -> N
     ],
 )
 def test_the_database_refuses_to_change_seals_and_to_empty_the_log(sealed: list[AuditEvent], statement: str) -> None:
-    with transaction.atomic(), connection.cursor() as cursor:
-        for table in ("accounts_auditevent", "accounts_auditseal"):
-            cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER {table}_no_truncate")
-        with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
-            cursor.execute(statement)
-        transaction.set_rollback(True)
+    with connection.cursor() as cursor, pytest.raises(IntegrityError, match="append-only"):
+        cursor.execute(statement)
 
 
 # --- The jobs and the page -------------------------------------------------------------------------------------------

@@ -270,6 +270,7 @@ def test_administrators_read_the_audit_log(api: Api, ada: User, ann: User) -> No
         "success": True,
         "request_id": "",
         "address": "",
+        "credential": "",
     }
     problem_of(api(ada).get(AUDIT), 403, "permission_denied")
 
