@@ -21,7 +21,7 @@ DROP FUNCTION accounts_auditevent_stamp();
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0009_waiting_since'),
+        ('accounts', '0010_shut_out'),
     ]
 
     operations = [
