@@ -10,6 +10,7 @@ from django.test import Client
 from accounts import people
 from accounts.models import AuditEvent, Identity, User
 from apikeys.models import ApiKey, ApiKeySecret
+from litemaas.foundation.providers import Provider
 from litemaas.people.offboarding import offboard_user
 from tests.admin.conftest import listing, page
 from tests.cast import make_person
@@ -188,3 +189,23 @@ def test_trap_09_who_only_reads_changes_nothing_by_forged_posts(ada: User, ro: U
         assert browser(ro).post(page(ada, verb), {"roles": ["admin"], "max_budget": "1"}).status_code == 403
         assert browser(ro).post(listing(User), chosen(verb, ada)).status_code == 403
     assert User.objects.filter(pk=ada.pk).values().get() == before
+
+
+def test_people_are_linked_to_a_sign_in_service_and_unlinked(
+    ada: User, ann: User, browser: Browser, settings: Any
+) -> None:
+    assert "No sign-in service is set up" in browser(ann).get(page(ada, "link")).content.decode()
+    company = Provider("company", label="Company", issuer="https://idp.test", client_id="litemaas")
+    settings.SIGN_IN_PROVIDERS = {"company": company}
+    assert "Company" in browser(ann).get(page(ada, "link")).content.decode()
+    assert browser(ann).post(page(ada, "link"), {"provider": "company", "subject": " "}).status_code == 422
+    linked = browser(ann).post(page(ada, "link"), {"provider": "company", "subject": "s-77"}, follow=True)
+    assert messages(linked) == ["“ada” can sign in through the service."]
+    assert "s-77" in linked.content.decode()
+    mine = Identity.objects.get(user=ada)
+    other = Identity.objects.create(user=ann, provider="company", issuer="https://idp.test", subject="s-1")
+    assert browser(ann).post(page(ada, "unlink"), {"identity": other.pk}).status_code == 422
+    assert messages(browser(ann).post(page(ada, "unlink"), {"identity": mine.pk}, follow=True)) == [
+        "“ada” is unlinked from the service."
+    ]
+    assert list(Identity.objects.all()) == [other]
