@@ -148,11 +148,12 @@ class OffboardSerializer(serializers.Serializer[Any]):
 
 
 class StepsSerializer(serializers.Serializer[Any]):
-    """What is done; ``key_names`` are those of the first keys."""
+    """What is done; ``token_names`` and ``key_names`` are those of the first ones."""
 
     deactivate = serializers.BooleanField()
     sign_ins = serializers.IntegerField()
     tokens = serializers.IntegerField()
+    token_names = serializers.ListField(child=serializers.CharField())
     keys = serializers.IntegerField()
     key_names = serializers.ListField(child=serializers.CharField())
     subscriptions = serializers.ListField(child=serializers.CharField())

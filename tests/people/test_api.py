@@ -230,6 +230,7 @@ def test_a_dry_run_tells_what_the_deed_then_does(
             "deactivate": True,
             "sign_ins": 0,
             "tokens": 0,
+            "token_names": [],
             "keys": 1,
             "key_names": ["notebook"],
             "subscriptions": ["claude-sonnet", "gpt-4o", "gpt-4o-mini"],
