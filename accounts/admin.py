@@ -11,7 +11,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from accounts import admin_access, admin_audit, sessions  # noqa: F401 -- the pages register themselves
+from accounts import admin_access, admin_audit  # noqa: F401 -- their pages register themselves
 from accounts.admin_cells import cell, flag, goto, happened, link, spend, sync
 from accounts.admin_filters import ByActive, ByRole, BySync
 from accounts.admin_page import SECTION_ROWS, AdminPage, listing
@@ -154,8 +154,8 @@ class UserPage(AdminPage):
             listing("apikeys_apikey", **mine),
         )
 
-        yield _sign_ins(row)
-        yield _tokens(row)
+        yield admin_access.signed_in_now(row)
+        yield admin_access.tokens_of(row)
         yield _known_as(row)
         yield _activity(row)
 
@@ -183,45 +183,6 @@ def _given(membership: Any) -> Any:
     if membership.by_hand and membership.by_provider:
         return _("here and by a group")
     return _("here") if membership.by_hand else _("by a group of the sign-in service")
-
-
-def _sign_ins(row: User) -> Section:
-    kinds = {sessions.BROWSER: _("Browser"), sessions.API: _("Program")}
-    tables = {sessions.BROWSER: "accounts_browsersession", sessions.API: "accounts_refreshfamily"}
-    return Section(
-        _("Signed in now"),
-        (_("Where"), _("With"), _("Signed in"), _("Last used")),
-        [
-            [
-                link(tables[one.kind], one.id, f"{one.device} · {one.address}" if one.address else one.device),
-                kinds[one.kind],
-                cell("moment", value=one.began_at),
-                cell("moment", value=one.last_used_at),
-            ]
-            for one in sessions.sign_ins_of(row)[:SECTION_ROWS]
-        ],
-        _("Signed in nowhere."),
-        listing("accounts_browsersession", user=row.pk),
-    )
-
-
-def _tokens(row: User) -> Section:
-    return Section(
-        _("Access tokens"),
-        (_("Token"), _("May"), _("State"), _("Last used"), _("Good until")),
-        [
-            [
-                link("accounts_personaltoken", one.pk, one.name),
-                one.get_scope_display(),
-                cell("state", state=one.status),
-                cell("moment", value=one.last_used_at),
-                cell("moment", value=one.expires_at),
-            ]
-            for one in row.personal_tokens.all()[:SECTION_ROWS]
-        ],
-        _("No access tokens."),
-        listing("accounts_personaltoken", user=row.pk),
-    )
 
 
 def _known_as(row: User) -> Section:
