@@ -23,7 +23,7 @@ ROUNDS = 3
 LONGEST_SECONDS = 15
 PASSWORD = "the password of the bench"
 ROUNDS_OF_ALL = 20
-CALLBACKS_A_SECOND = 300  # more than there can be
+CALLBACKS_A_SECOND = 200  # more than there can be
 
 
 @dataclass
