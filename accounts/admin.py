@@ -154,6 +154,8 @@ class UserPage(AdminPage):
             listing("apikeys_apikey", **mine),
         )
 
+        yield admin_access.signed_in_now(row)
+        yield admin_access.tokens_of(row)
         yield _known_as(row)
         yield _activity(row)
 

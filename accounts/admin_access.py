@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import personal_tokens, sessions
 from accounts.admin_cells import cell, label, link
 from accounts.admin_filters import ByUser
-from accounts.admin_page import AdminPage
+from accounts.admin_page import SECTION_ROWS, AdminPage, listing
 from accounts.admin_paging import Choice
 from accounts.admin_parts import Section, Verb
 from accounts.devices import device
@@ -50,6 +50,47 @@ class ByState(Choice):
         """By both lifetimes."""
         live = BrowserSession.objects.alive(timezone.now()).values("pk")
         return queryset.filter(pk__in=live) if value == "live" else queryset.exclude(pk__in=live)
+
+
+def signed_in_now(row: User) -> Section:
+    """Where somebody is signed in, for the page of the person."""
+    kinds = {sessions.BROWSER: _("Browser"), sessions.API: _("Program")}
+    tables = {sessions.BROWSER: "accounts_browsersession", sessions.API: "accounts_refreshfamily"}
+    return Section(
+        _("Signed in now"),
+        (_("Where"), _("With"), _("Signed in"), _("Last used")),
+        [
+            [
+                link(tables[one.kind], one.id, f"{one.device} · {one.address}" if one.address else one.device),
+                kinds[one.kind],
+                cell("moment", value=one.began_at),
+                cell("moment", value=one.last_used_at),
+            ]
+            for one in sessions.sign_ins_of(row)[:SECTION_ROWS]
+        ],
+        _("Signed in nowhere."),
+        listing("accounts_browsersession", user=row.pk),
+    )
+
+
+def tokens_of(row: User) -> Section:
+    """The access tokens of somebody, for the page of the person."""
+    return Section(
+        _("Access tokens"),
+        (_("Token"), _("May"), _("State"), _("Last used"), _("Good until")),
+        [
+            [
+                link("accounts_personaltoken", one.pk, one.name),
+                one.get_scope_display(),
+                cell("state", state=one.status),
+                cell("moment", value=one.last_used_at),
+                cell("moment", value=one.expires_at),
+            ]
+            for one in row.personal_tokens.all()[:SECTION_ROWS]
+        ],
+        _("No access tokens."),
+        listing("accounts_personaltoken", user=row.pk),
+    )
 
 
 @admin.register(BrowserSession)

@@ -5,11 +5,13 @@ from decimal import Decimal
 from typing import Any, Final
 
 from django import forms
+from django.conf import settings
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts import identities, people, rbac
 from accounts.admin_parts import Text, Verb
+from accounts.claims import SUBJECT_LENGTH
 from accounts.models import Role, User
 from accounts.rbac import Permission
 from accounts.sessions import count_sign_ins
@@ -82,6 +84,34 @@ class ManyLimitsForm(LimitsForm):
     )
 
 
+def providers() -> list[tuple[str, str]]:
+    """The sign-in services that there are."""
+    return [(name, provider.label) for name, provider in settings.SIGN_IN_PROVIDERS.items()]
+
+
+class LinkForm(forms.Form):
+    """How a sign-in service knows somebody."""
+
+    provider = forms.ChoiceField(label=_("Sign-in service"), choices=providers)
+    subject = forms.CharField(
+        label=_("Id of the person there"),
+        help_text=_("Its own id for the person, which never changes: sub (OpenID Connect) or uid (OpenShift)."),
+        max_length=SUBJECT_LENGTH,
+        widget=forms.TextInput({"autocomplete": "off"}),
+    )
+
+
+class UnlinkForm(forms.Form):
+    """One of the ways in which somebody is known; ``initial["known"]`` are all of them."""
+
+    identity = forms.TypedChoiceField(label=_("Known as"), coerce=int, widget=forms.RadioSelect)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field: Any = self.fields["identity"]
+        field.choices = self.initial.get("known", [])
+
+
 # --- What the verbs do -----------------------------------------------------------------------------------------------
 
 
@@ -112,6 +142,22 @@ def reactivate(actor: User, row: User, *, reason: str = "") -> Any:
     return people.reactivate_user(actor, user_id=row.pk, reason=reason)
 
 
+def link(actor: User, row: User, *, provider: str, subject: str) -> Any:
+    """Let somebody in whom a sign-in service knows."""
+    return identities.link_identity(actor, user_id=row.pk, provider=provider, subject=subject)
+
+
+def unlink(actor: User, row: User, *, identity: int) -> Any:
+    """Let nobody in so any more."""
+    return identities.unlink_identity(actor, user_id=row.pk, identity_id=identity)
+
+
+def _known(row: User) -> dict[str, Any]:
+    """What the form chooses from; the only one is chosen already."""
+    known = [(one.pk, str(one)) for one in row.identities.order_by("created_at", "pk")]
+    return {"known": known, "identity": known[0][0] if len(known) == 1 else None}
+
+
 # --- What the pages say before ---------------------------------------------------------------------------------------
 
 
@@ -133,6 +179,11 @@ def _roles_now(_actor: User, row: User) -> Iterable[Text]:
     if given:
         words = gettext("The sign-in service gives: %(roles)s. It can be taken away only there, by leaving the group.")
         yield words % {"roles": ", ".join(map(str, given))}
+
+
+def _no_service(_actor: User, _row: User) -> Iterable[Text]:
+    if not settings.SIGN_IN_PROVIDERS:
+        yield gettext("No sign-in service is set up for this portal.")
 
 
 def _what_ends(_actor: User, row: User) -> Iterable[Text]:
@@ -176,6 +227,36 @@ VERBS: Final = (
         many=set_limits_of_many,
         many_form=ManyLimitsForm,
         many_explain=_("For all keys of each person together, in LiteLLM. What you leave empty stays as each has it."),
+    ),
+    Verb(
+        "link",
+        _("Link to a sign-in service"),
+        "link",
+        Permission.USERS_LINK,
+        link,
+        _(
+            "Whoever the service knows by this id gets in as this person. Needed for people who were added here, "
+            "and where the service has given somebody a new id."
+        ),
+        _("“%(name)s” can sign in through the service."),
+        form=LinkForm,
+        preview=_no_service,
+    ),
+    Verb(
+        "unlink",
+        _("Unlink from a sign-in service"),
+        "link_off",
+        Permission.USERS_LINK,
+        unlink,
+        _(
+            "Whoever the service knows by this id gets in as this person no more, and sign-ins end. "
+            "Keys and access tokens stay."
+        ),
+        _("“%(name)s” is unlinked from the service."),
+        fits=lambda row: row.identities.exists(),
+        form=UnlinkForm,
+        initial=_known,
+        danger=True,
     ),
     Verb(
         "deactivate",

@@ -17,8 +17,9 @@ from accounts import rbac, serializers, services, tokens
 from accounts.devices import place_of
 from accounts.enforcement import signed_in
 from accounts.models import AuditEvent, AuditQuerySet, User
+from litemaas.foundation import rate_limits
 from litemaas.foundation.access import PUBLIC, access
-from litemaas.foundation.addresses import client_address
+from litemaas.foundation.addresses import client_address, network
 from litemaas.foundation.pagination import Filters, Order, Truth
 
 
@@ -26,6 +27,10 @@ def validated(serializer: BaseSerializer[Any]) -> dict[str, Any]:
     """The data of a serializer, or a ValidationError that lists what is wrong."""
     serializer.is_valid(raise_exception=True)
     return cast("dict[str, Any]", serializer.validated_data)
+
+
+def _spend_at_address(request: Request) -> None:
+    rate_limits.spend("tokens_issued_address", network(client_address(request)))
 
 
 @access(PUBLIC)
@@ -38,7 +43,9 @@ class TokenView(APIView):
     def post(self, request: Request) -> Response:
         """Five wrong passwords for an account in 15 minutes are answered 429."""
         data = validated(serializers.CredentialsSerializer(data=request.data))
+        _spend_at_address(request)
         user = services.sign_in_with_password(**data, address=client_address(request))
+        rate_limits.spend("tokens_issued", user.pk)
         return Response(serializers.TokenPairSerializer(tokens.generate_token_pair(user, place_of(request))).data)
 
 
@@ -52,6 +59,9 @@ class TokenRefreshView(APIView):
     def post(self, request: Request) -> Response:
         """A refresh token that is used twice ends its whole family."""
         data = validated(serializers.RefreshSerializer(data=request.data))
+        _spend_at_address(request)
+        # For each sign-in, not each person: an old token of one must not stop the others.
+        rate_limits.spend("tokens_issued", tokens.extract_claims(data["refresh"])[tokens.FAMILY])
         return Response(serializers.TokenPairSerializer(tokens.refresh_token(data["refresh"], place_of(request))).data)
 
 

@@ -4,12 +4,13 @@ from collections.abc import Iterable
 from uuid import UUID
 
 import structlog
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from accounts import audit, rbac
-from accounts.claims import Claims
+from accounts import audit, rbac, sessions
+from accounts.claims import SUBJECT_LENGTH, Claims
 from accounts.models import Identity, Role, User
 from litellm_sync import state
 from litemaas.foundation.errors import Conflict, Invalid, NotFound
@@ -62,6 +63,49 @@ def link(actor: User | None, user: User, *, provider: str, issuer: str, subject:
         made = Identity.objects.create(user=user, provider=provider, issuer=issuer, subject=subject)
         audit.record(actor, audit.Action.IDENTITY_LINKED, user, provider=provider, issuer=issuer, subject=subject)
     return made
+
+
+def link_identity(actor: User, *, user_id: UUID | str, provider: str, subject: str) -> Identity:
+    """Let somebody in who is known to a provider of the settings by ``subject``; again changes nothing.
+
+    Raises NotFound for a person who does not exist, Invalid (unknown_provider, no_subject), Conflict (identity_taken).
+    """
+    rbac.require(actor, rbac.Permission.USERS_LINK)
+    found, known_as = settings.SIGN_IN_PROVIDERS.get(provider), subject.strip()
+    if found is None:
+        raise Invalid(_("There is no such sign-in service."), code="unknown_provider", field="provider")
+    if not 1 <= len(known_as) <= SUBJECT_LENGTH or "\0" in known_as:
+        message = _("Give the id by which the service knows the person: 1 to %(number)s characters.")
+        raise Invalid(message % {"number": SUBJECT_LENGTH}, code="no_subject", field="subject")
+    with transaction.atomic():
+        # As signing in does: first the identity, then the person.
+        advisory_lock(f"identity {found.issuer} {known_as}")
+        user = locked_person(user_id)
+        return link(actor, user, provider=found.name, issuer=found.issuer, subject=known_as)
+
+
+def unlink_identity(actor: User, *, user_id: UUID | str, identity_id: int) -> None:
+    """Let nobody in as this person any more whom a provider knows by this id, and end the person's sign-ins.
+
+    With the last identity go the roles that providers have given: nobody would take them away any more.
+    Raises NotFound, Conflict (last_admin) where the last administrator would be left without an identity.
+    """
+    rbac.require(actor, rbac.Permission.USERS_LINK)
+    with transaction.atomic():
+        user = locked_person(user_id)
+        rows = Identity.objects.filter(user=user)
+        gone = rows.filter(pk=identity_id).first()
+        if gone is None:
+            raise NotFound
+        rows.filter(pk=identity_id).delete()
+        is_last = not rows.exists()
+        if is_last:
+            require_another_admin(user)
+        about = {"provider": gone.provider, "issuer": gone.issuer, "subject": gone.subject}
+        ended = sessions.end_all_sign_ins(actor, user)
+        audit.record(actor, audit.Action.IDENTITY_UNLINKED, user, **about, sign_ins=ended)
+        if is_last:
+            _set_roles(actor, user, hand=user.hand_roles, given=[], source=gone.provider)
 
 
 def update_from_claims(user: User, claims: Claims) -> None:

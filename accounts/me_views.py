@@ -1,7 +1,7 @@
 """The pages of where one is signed in, and of one's personal access tokens."""
 
 import shlex
-from typing import Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 from django.contrib import messages
@@ -31,9 +31,8 @@ ROWS_A_PAGE: Final = 25
 def sign_ins(request: SignedInRequest) -> HttpResponse:
     """Where one is signed in, this browser first."""
     found = sessions.sign_ins_of(request.user, current=sessions.session_id(request.session))
-    page = Paginator(found, ROWS_A_PAGE).get_page(request.GET.get("page"))
-    others = sum(not one.is_current for one in found)
-    return render(request, "accounts/sign_ins.html", {"page": page, "others": others})
+    page: Any = Paginator(cast("Any", found), ROWS_A_PAGE).get_page(request.GET.get("page"))
+    return render(request, "accounts/sign_ins.html", {"page": page, "others": found.others()})
 
 
 @access(SIGNED_IN)

@@ -15,7 +15,7 @@ from django_htmx.http import HttpResponseClientRedirect
 from accounts import provider_sessions, rbac, sessions
 from accounts.attempts import SILENT
 from accounts.devices import place_of
-from accounts.enforcement import enforce_api_access
+from accounts.enforcement import count_change, enforce_api_access
 from accounts.models import User
 from litemaas.foundation import preferences, problems
 from litemaas.foundation.access import PUBLIC, required
@@ -77,6 +77,7 @@ class AccessMiddleware:
             return None
         try:
             enforce_api_access(request.user, marked)
+            count_change(request.user, request.method, marked)
         except NotAuthenticated:
             why = sessions.why_nobody(request.session)
             if problems.is_api(request) or request.method != "GET":

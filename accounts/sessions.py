@@ -5,7 +5,7 @@ A sign-in is a session of a browser, or a family of tokens of a program (Refresh
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -13,7 +13,7 @@ from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.models import Session
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Case, Model, Q, QuerySet, When
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -23,8 +23,10 @@ from accounts.devices import Place, device
 from accounts.models import RefreshFamily, User
 from accounts.session_store import SessionStore
 from accounts.ways_in import NOTED_EVERY, TOLD_FOR, BrowserSession, Ending, PersonalToken, SignInAttempt
+from litemaas.foundation import rate_limits
 from litemaas.foundation.errors import NotAuthenticated, NotFound
 
+Row = TypeVar("Row", bound=Model)
 BROWSER: Final = "browser"
 API: Final = "api"
 # Attempts to sign in are good for a quarter of an hour.
@@ -59,13 +61,45 @@ class SignIn:
 # --- What there is ---------------------------------------------------------------------------------------------------
 
 
-def sign_ins_of(user: User, *, current: UUID | None = None) -> list[SignIn]:
-    """Where somebody is signed in now, the last used first; ``current`` is the one that asks."""
-    now = timezone.now()
-    browsers = BrowserSession.objects.alive(now).filter(user=user).defer("data")
-    families = RefreshFamily.objects.filter(user=user, revoked_at=None, expires_at__gt=now)
-    found = [_of_browser(row, current) for row in browsers] + [_of_family(row, current) for row in families]
-    return sorted(found, key=lambda one: (one.is_current, one.last_used_at), reverse=True)
+class SignIns:
+    """The sign-ins of somebody as pages read them: a stretch at a time, so that thousands cost what ten do."""
+
+    def __init__(self, user: User, current: UUID | None) -> None:
+        now = timezone.now()
+        self.current = current
+        self.browsers = BrowserSession.objects.alive(now).filter(user=user).defer("data")
+        self.families = _living_families(user, now)
+
+    def __len__(self) -> int:
+        return self.browsers.count() + self.families.count()
+
+    def __getitem__(self, stretch: slice) -> list[SignIn]:
+        """Rows from ``start`` to ``stop``, as a paginator asks for them."""
+        start, stop = stretch.start or 0, stretch.stop
+        browsers = _this_one_first(self.browsers, self.current, "seen_at")[:stop]
+        families = _this_one_first(self.families, self.current, "last_used_at")[:stop]
+        found = [_of_browser(row, self.current) for row in browsers]
+        found += [_of_family(row, self.current) for row in families]
+        found.sort(key=lambda one: (one.is_current, one.last_used_at, one.id), reverse=True)
+        return found[start:stop]
+
+    def others(self) -> int:
+        """How many there are besides the one that asks."""
+        return sum(rows.exclude(pk=self.current).count() for rows in (self.browsers, self.families))
+
+
+def sign_ins_of(user: User, *, current: UUID | None = None) -> SignIns:
+    """Where somebody is signed in now: ``current``, which is the one that asks, then the last used first."""
+    return SignIns(user, current)
+
+
+def _living_families(user: User, now: datetime) -> QuerySet[RefreshFamily]:
+    return RefreshFamily.objects.filter(user=user, revoked_at=None, expires_at__gt=now)
+
+
+def _this_one_first(rows: QuerySet[Row], current: UUID | None, used: str) -> QuerySet[Row]:
+    ranked = rows.alias(rank=Case(When(pk=current, then=0), default=1)) if current else rows
+    return ranked.order_by(*(["rank"] if current else []), f"-{used}", "-pk")
 
 
 def _of_browser(row: BrowserSession, current: UUID | None) -> SignIn:
@@ -96,8 +130,9 @@ def session_id(session: SessionBase) -> UUID | None:
 def end_sign_in(actor: User, *, sign_in_id: UUID) -> None:
     """End one of one's own sign-ins, at once and with all its tokens; again changes nothing. Raises NotFound.
 
-    Everybody may, whatever the role: whoever lost a computer must be able to lock it out.
+    Everybody may, whatever the role: whoever lost a computer must be able to lock it out. Raises RateLimited.
     """
+    rate_limits.spend("access_changes", actor.pk)
     mine: dict[str, Any] = {"user": actor, "pk": sign_in_id}
     with transaction.atomic():
         if _end(actor, user=actor, pk=sign_in_id):
@@ -119,7 +154,8 @@ def end_sign_in_of(actor: User, row: BrowserSession) -> None:
 
 
 def end_other_sign_ins(actor: User, *, current: UUID | None) -> int:
-    """End all of one's own sign-ins but the one that asks. Returns how many."""
+    """End all of one's own sign-ins but the one that asks. Returns how many. Raises RateLimited."""
+    rate_limits.spend("access_changes", actor.pk)
     with transaction.atomic():
         ended = _end(actor, besides=current, user=actor)
         if ended:
@@ -130,6 +166,23 @@ def end_other_sign_ins(actor: User, *, current: UUID | None) -> int:
 def count_sign_ins(user: User) -> int:
     """How many sessions and programs are signed in as this person at this moment."""
     return len(sign_ins_of(user))
+
+
+def keep_newest_programs(user: User) -> int:
+    """End the sign-ins of programs that were not used for longest, where there are more than the settings allow.
+
+    For each new one; a script that signs in each time it runs would leave thousands behind. Returns how many.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        # Two that sign in at once would each see the other's not yet, and both leave one too many.
+        User.objects.select_for_update(no_key=True).filter(pk=user.pk).values_list("pk").first()
+        newest = _living_families(user, now).order_by("-last_used_at", "-created_at", "-pk")
+        surplus = list(newest.values_list("pk", flat=True)[settings.API_SIGN_INS_PER_USER :])
+        if surplus:
+            RefreshFamily.objects.filter(pk__in=surplus, revoked_at=None).update(revoked_at=now)
+            audit.record(user, audit.Action.SESSION_ENDED, user, number=len(surplus), reason="too_many")
+    return len(surplus)
 
 
 def end_all_sign_ins(actor: User | None, user: User) -> int:

@@ -85,6 +85,7 @@ def generate_token_pair(user: User, place: Place | None = None) -> TokenPair:
     refresh, where = RefreshToken.for_user(user), place or Place(agent="", address="")
     expires_at = timezone.now() + settings.REFRESH_TOKEN_LIFETIME
     family = RefreshFamily.objects.create(user=user, current=refresh["jti"], expires_at=expires_at, **where)
+    sessions.keep_newest_programs(user)
     logs.bind_credential("access_token", family.id)
     return _pair(refresh, family.id)
 

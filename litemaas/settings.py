@@ -58,6 +58,7 @@ REFRESH_TOKEN_LIFETIME = timedelta(days=env.int("REFRESH_TOKEN_DAYS", default=14
 RATE_LIMITS = rate_limits.read(env.list("RATE_LIMITS", default=[]))
 PERSONAL_TOKEN_DAYS: int = env.int("PERSONAL_TOKEN_DAYS", default=90)
 PERSONAL_TOKEN_MAX_DAYS: int = env.int("PERSONAL_TOKEN_MAX_DAYS", default=365)
+API_SIGN_INS_PER_USER: int = env.int("API_SIGN_INS_PER_USER", default=50)
 PERSONAL_TOKENS_PER_USER: int = env.int("PERSONAL_TOKENS_PER_USER", default=20)
 SESSION_LIFETIME = timedelta(hours=env.int("SESSION_HOURS", default=12))
 SESSION_IDLE_LIFETIME = timedelta(minutes=env.int("SESSION_IDLE_MINUTES", default=120))

@@ -14,7 +14,7 @@ from accounts.admin_people import ReasonForm
 from accounts.models import Role, User
 from accounts.rbac import Permission
 from litemaas.people import offboarding
-from litemaas.people.offboarding import NAMED, Steps, Waiting
+from litemaas.people.offboarding import Steps, Waiting
 
 
 def offboard(actor: User, row: User, *, reason: str = "") -> Any:
@@ -35,8 +35,8 @@ def in_words(steps: Steps) -> list[tuple[Text, str]]:
     said = (
         (_("Account deactivated"), yes),
         (_("Sign-ins ended"), str(steps.sign_ins or "")),
-        (_("Access tokens revoked"), str(steps.tokens or "")),
-        (_("Keys revoked for ever"), _keys(steps)),
+        (_("Access tokens revoked"), _named(steps.token_names, steps.tokens)),
+        (_("Keys revoked for ever"), _named(steps.key_names, steps.keys)),
         (_("Subscriptions cancelled"), ", ".join(steps.subscriptions)),
         (_("Teams left"), ", ".join(steps.teams)),
         (_("Roles taken away"), roles),
@@ -44,11 +44,13 @@ def in_words(steps: Steps) -> list[tuple[Text, str]]:
     return [(words, value) for words, value in said if value]
 
 
-def _keys(steps: Steps) -> str:
-    names = ", ".join(steps.key_names)
-    if steps.keys <= NAMED:
+def _named(first: list[str], number: int) -> str:
+    """Names, as many as are kept; older entries of the audit log hold none of tokens."""
+    if not first:
+        return str(number or "")
+    names, more = ", ".join(first), number - len(first)
+    if not more:
         return names
-    more = steps.keys - NAMED
     said = ngettext("%(names)s and %(more)s more", "%(names)s and %(more)s more", more)
     return said % {"names": names, "more": more}
 

@@ -155,6 +155,7 @@ def figures_make_sense(**kwargs: Any) -> list[CheckMessage]:
         "SESSION_HOURS": (settings.SESSION_LIFETIME.total_seconds() / 3600, 1),
         "SESSION_IDLE_MINUTES": (settings.SESSION_IDLE_LIFETIME.total_seconds() / 60, 2),
         "RENEWAL_GRACE_MINUTES": (settings.RENEWAL_GRACE.total_seconds() / 60, 0),
+        "API_SIGN_INS_PER_USER": (settings.API_SIGN_INS_PER_USER, 1),
         "PERSONAL_TOKEN_DAYS": (settings.PERSONAL_TOKEN_DAYS, 1),
         "PERSONAL_TOKEN_MAX_DAYS": (settings.PERSONAL_TOKEN_MAX_DAYS, settings.PERSONAL_TOKEN_DAYS),
         "ACCESS_TOKEN_MINUTES": (settings.ACCESS_TOKEN_LIFETIME.total_seconds() / 60, 15),

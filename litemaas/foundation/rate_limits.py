@@ -23,6 +23,7 @@ EVERYBODY: Final = "everybody"
 
 # What is limited unless RATE_LIMITS says otherwise; docs/settings.md explains each.
 SHIPPED: Final = {
+    "access_changes": "600/1h",
     "audit_exports": "60/1h",
     "bulk_decisions": "600/1h",
     "password_account": "5/15m",
@@ -33,6 +34,8 @@ SHIPPED: Final = {
     "session_confirmations": "120/5m",
     "sign_in_starts": "3000/5m",
     "subscription_requests": "600/1h",
+    "tokens_issued": "600/1h",
+    "tokens_issued_address": "6000/1h",
     "unknown_callbacks": "60/15m",
     "unknown_callbacks_recorded": "200/1h",
 }

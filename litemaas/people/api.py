@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
-from accounts import people
+from accounts import identities, people
 from accounts.api import validated
 from accounts.enforcement import enforce_further, signed_in
 from accounts.models import Role, User, UserQuerySet
@@ -26,6 +26,8 @@ from litemaas.people import offboarding
 from litemaas.people.serializers import (
     COLUMNS,
     BulkLimitsSerializer,
+    IdentitySerializer,
+    NewIdentitySerializer,
     NewUserSerializer,
     OffboardingSerializer,
     OffboardSerializer,
@@ -84,7 +86,7 @@ class UserViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gen
     @extend_schema(request=NewUserSerializer, responses={201: WholeUserSerializer})
     @access(Permission.USERS_CREATE)
     def create(self, request: Request) -> Response:
-        """Make a person, a member of the default team; the provider's id is linked by the first sign-in."""
+        """Make a person, a member of the default team; linked to a sign-in service (``identities``) it gets in."""
         data = validated(NewUserSerializer(data=request.data))
         roles = [Role(name) for name in data.pop("roles", [])]
         made = provision_user(signed_in(request), roles=roles, **data)
@@ -99,6 +101,23 @@ class UserViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gen
             if name in data:
                 enforce_further(request, permission)
         return Response(self.get_serializer(people.update_user(signed_in(request), user_id=pk, **data)).data)
+
+    @extend_schema(request=NewIdentitySerializer, responses={201: IdentitySerializer})
+    @access(Permission.USERS_LINK)
+    @action(detail=True, methods=["post"], url_path="identities")
+    def link(self, request: Request, pk: str) -> Response:
+        """Let somebody in whom a sign-in service knows by this id; again changes nothing."""
+        data = validated(NewIdentitySerializer(data=request.data))
+        made = identities.link_identity(signed_in(request), user_id=pk, **data)
+        return Response(IdentitySerializer(made).data, status=201)
+
+    @extend_schema(responses={204: None})
+    @access(Permission.USERS_LINK)
+    @action(detail=True, methods=["delete"], url_path="identities/<int:identity>")
+    def unlink(self, request: Request, pk: str, identity: int) -> Response:
+        """Let nobody in so any more; the person's sign-ins end."""
+        identities.unlink_identity(signed_in(request), user_id=pk, identity_id=identity)
+        return Response(status=204)
 
     @extend_schema(request=BulkLimitsSerializer, responses=OutcomesSerializer)
     @access(Permission.USERS_UPDATE)

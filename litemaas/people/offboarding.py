@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts import audit, identities, rbac
 from accounts.identities import locked_person
-from accounts.models import AuditEvent, Role, User
+from accounts.models import AuditEvent, PersonalToken, Role, User
 from accounts.people import LONGEST_REASON, deactivate_user, require_dispensable
 from accounts.personal_tokens import count_personal_tokens, revoke_personal_tokens
 from accounts.sessions import count_sign_ins, end_all_sign_ins
@@ -24,7 +24,7 @@ from subscriptions.models import Subscription, SubscriptionStatus
 from teams.models import DEFAULT_TEAM_ID, Membership
 from teams.services import remove_memberships
 
-# The names of keys that an entry of the audit log holds; each key has an entry of its own besides.
+# The names of keys and of tokens that an entry of the audit log holds; each has an entry of its own besides.
 NAMED: Final = 50
 # What its owner could cancel too. A denial and a suspension are decisions: off-boarding does not wash them off.
 CANCELLED: Final = Q(status__in=(SubscriptionStatus.ACTIVE, SubscriptionStatus.EXPIRED)) | Q(
@@ -34,11 +34,12 @@ CANCELLED: Final = Q(status__in=(SubscriptionStatus.ACTIVE, SubscriptionStatus.E
 
 @dataclass(frozen=True)
 class Steps:
-    """What off-boarding does, or has done: how many keys, with the names of the first ones."""
+    """What off-boarding does, or has done: how many tokens and keys, with the names of the first ones."""
 
     deactivate: bool = False
     sign_ins: int = 0
     tokens: int = 0
+    token_names: list[str] = field(default_factory=list)
     keys: int = 0
     key_names: list[str] = field(default_factory=list)
     subscriptions: list[str] = field(default_factory=list)
@@ -116,6 +117,7 @@ def steps_left(user: User) -> Steps:
         deactivate=user.is_active,
         sign_ins=count_sign_ins(user),
         tokens=count_personal_tokens(user),
+        token_names=list(_tokens(user).order_by("created_at", "pk").values_list("name", flat=True)[:NAMED]),
         keys=keys.count(),
         key_names=list(keys.order_by("created_at", "pk").values_list("name", flat=True)[:NAMED]),
         subscriptions=list(_subscriptions(user).order_by("model").values_list("model_id", flat=True)),
@@ -177,6 +179,10 @@ def _cancel(actor: User, user: User) -> None:
 def _keys(user: User) -> QuerySet[ApiKey]:
     """Expired ones too: their owner could move the expiry."""
     return ApiKey.objects.filter(user=user, deleted_at=None).exclude(status=KeyStatus.REVOKED)
+
+
+def _tokens(user: User) -> QuerySet[PersonalToken]:
+    return PersonalToken.objects.alive(timezone.now()).filter(user=user)
 
 
 def _subscriptions(user: User) -> QuerySet[Subscription]:

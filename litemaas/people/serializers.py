@@ -6,6 +6,7 @@ from typing import Any, Final
 from rest_framework import serializers
 
 from accounts import rbac
+from accounts.claims import SUBJECT_LENGTH
 from accounts.models import FULL_NAME_LENGTH, Identity, Role, User
 from accounts.people import LONGEST_REASON, MOST_AT_ONCE
 from apikeys.serializers import MoneyField
@@ -53,7 +54,15 @@ class IdentitySerializer(serializers.ModelSerializer[Identity]):
 
     class Meta:
         model = Identity
-        fields = ("provider", "issuer", "subject", "created_at", "last_sign_in_at")
+        fields = ("id", "provider", "issuer", "subject", "created_at", "last_sign_in_at")
+        read_only_fields = fields
+
+
+class NewIdentitySerializer(serializers.Serializer[Any]):
+    """A provider of the settings by its name, and its own id for the person: ``sub`` or ``uid``."""
+
+    provider = serializers.CharField(max_length=40)
+    subject = serializers.CharField(max_length=SUBJECT_LENGTH)
 
 
 class WholeUserSerializer(UserSerializer):
@@ -139,11 +148,12 @@ class OffboardSerializer(serializers.Serializer[Any]):
 
 
 class StepsSerializer(serializers.Serializer[Any]):
-    """What is done; ``key_names`` are those of the first keys."""
+    """What is done; ``token_names`` and ``key_names`` are those of the first ones."""
 
     deactivate = serializers.BooleanField()
     sign_ins = serializers.IntegerField()
     tokens = serializers.IntegerField()
+    token_names = serializers.ListField(child=serializers.CharField())
     keys = serializers.IntegerField()
     key_names = serializers.ListField(child=serializers.CharField())
     subscriptions = serializers.ListField(child=serializers.CharField())

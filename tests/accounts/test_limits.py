@@ -13,7 +13,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
-from accounts.models import AuditEvent, FailedSignIn, User
+from accounts.models import AuditEvent, FailedSignIn, RefreshFamily, User
 from accounts.services import update_profile
 from accounts.tokens import generate_token_pair, revoke_token
 from litemaas.foundation import rate_limits
@@ -81,7 +81,7 @@ def test_tokens_of_ours_that_have_ended_are_no_guesses(limits: Limits, ada: User
         problem_of(me(str(access)), 401, "token_expired")
         problem_of(APIClient().post(REFRESH, {"refresh": str(refresh)}), 401, "token_expired")
         problem_of(me(left.access), 401, "token_revoked")
-    assert RateCount.objects.count() == 0
+    assert not RateCount.objects.filter(name="refused_tokens").exists()
 
 
 def test_whoever_shows_no_token_guesses_none(limits: Limits, settings: Any) -> None:
@@ -91,7 +91,7 @@ def test_whoever_shows_no_token_guesses_none(limits: Limits, settings: Any) -> N
     for _ in range(3):
         problem_of(client.get(ME), 401)
         problem_of(client.post(TOKEN, {"username": "nobody", "password": "x"}), 401, "wrong_credentials")
-    assert RateCount.objects.count() == 0
+    assert not RateCount.objects.filter(name="refused_tokens").exists()
 
 
 @pytest.mark.parametrize(
@@ -266,3 +266,71 @@ def test_downloads_of_the_audit_log_are_limited_and_recorded(
     assert int(refused["Retry-After"]) > 0
     entries = AuditEvent.objects.filter(action="audit.exported", actor_id=ro.pk).order_by("id")
     assert [entry.details for entry in entries] == [{"filters": {"action": "user.created"}}, {"filters": {}}]
+
+
+# --- Ways in, and who changes them -----------------------------------------------------------------------------------
+
+
+def test_pairs_of_tokens_are_limited_for_each_account_and_each_sign_in(
+    limits: Limits, settings: Any, ada: User, eve: User
+) -> None:
+    settings.PASSWORD_SIGN_IN = True
+    limits("tokens_issued=2/1h")
+    client, mine = APIClient(), {"username": "ada", "password": "ada"}
+    first, second = (client.post(TOKEN, mine).json() for _ in range(2))
+    problem_of(client.post(TOKEN, mine), 429, "rate_limited")
+    assert RefreshFamily.objects.filter(user=ada).count() == 2
+    assert client.post(TOKEN, {"username": "eve", "password": "eve"}).status_code == 200
+    pair = first
+    for _ in range(2):
+        pair = client.post(REFRESH, {"refresh": pair["refresh"]}).json()
+    refused = client.post(REFRESH, {"refresh": pair["refresh"]})
+    problem_of(refused, 429, "rate_limited")
+    assert int(refused["Retry-After"]) > 0
+    assert client.post(REFRESH, {"refresh": second["refresh"]}).status_code == 200
+    assert me(pair["access"]).status_code == 200
+
+
+def test_pairs_of_tokens_are_limited_for_each_address(limits: Limits, settings: Any, ada: User) -> None:
+    settings.PASSWORD_SIGN_IN = True
+    limits("tokens_issued_address=1/1h")
+    client, mine = APIClient(), {"username": "ada", "password": "ada"}
+    pair = client.post(TOKEN, mine).json()
+    problem_of(client.post(TOKEN, mine), 429, "rate_limited")
+    problem_of(client.post(REFRESH, {"refresh": pair["refresh"]}), 429, "rate_limited")
+    assert client.post(TOKEN, mine, REMOTE_ADDR="198.51.100.7").status_code == 200
+
+
+def test_changes_of_who_may_what_are_limited_in_both_faces(
+    limits: Limits, ada: User, ann: User, browser: Callable[..., Client]
+) -> None:
+    limits("access_changes=2/1h")
+    api, client = APIClient(), browser(ann)
+    api.force_authenticate(ann)
+    address = f"/api/v1/users/{ada.pk}"
+    for number in (5, 6):
+        assert api.patch(address, {"rpm_limit": number}, format="json").status_code == 200
+    problem_of(api.patch(address, {"roles": ["admin"]}, format="json"), 429, "rate_limited")
+    problem_of(api.post(f"{address}/offboard", {}, format="json"), 429, "rate_limited")
+    pages = [reverse(f"admin:accounts_user_{verb}", args=[ada.pk]) for verb in ("roles", "deactivate", "link")]
+    for page in (*pages, reverse("admin:accounts_user_changelist")):
+        answered = client.post(page, {"action": "deactivate", "confirmed": "1"}, follow=True)
+        assert "Too many requests of this kind" in answered.content.decode(), page
+    assert [client.get(page).status_code for page in pages] == [200] * 3
+    ada.refresh_from_db()
+    assert (ada.roles, ada.is_active, ada.rpm_limit) == (["user"], True, 6)
+
+
+def test_making_tokens_and_ending_sessions_is_limited(
+    limits: Limits, ada: User, browser: Callable[..., Client]
+) -> None:
+    limits("access_changes=2/1h")
+    client = browser(ada)
+    for name in ("a", "b"):
+        made = client.post("/api/v1/me/tokens", {"name": name, "scope": "read"}, content_type="application/json")
+        assert made.status_code == 201
+    problem_of(client.post("/api/v1/me/tokens", {"name": "c", "scope": "read"}), 429, "rate_limited")
+    problem_of(client.delete("/api/v1/me/sessions"), 429, "rate_limited")
+    answered = client.post("/profile/sessions/end-others", follow=True)
+    assert "Too many requests of this kind" in answered.content.decode()
+    assert client.post("/sign-out").status_code == 302

@@ -289,6 +289,48 @@ def test_list_is_paged_and_costs_the_same_whatever_its_length(ada: User, browser
     assert "Page" in client.get("/profile/sessions?page=2").content.decode()
 
 
+def test_pages_of_the_list_are_all_of_it_in_order_and_read_no_more_than_they_show(ada: User, browser: Browser) -> None:
+    for _ in range(4):
+        generate_token_pair(ada)
+        browser(ada)
+    program = APIClient(HTTP_AUTHORIZATION=f"Bearer {generate_token_pair(ada).access}")
+    mine = RefreshFamily.objects.latest("created_at")
+    RefreshFamily.objects.filter(pk=mine.pk).update(last_used_at=timezone.now() - timedelta(days=3))
+    everything = program.get(LIST).json()["results"]
+    pages = [program.get(f"{LIST}?page_size=2&page={number}").json()["results"] for number in range(1, 6)]
+    assert [one["id"] for page in pages for one in page] == [one["id"] for one in everything]
+    assert [one["is_current"] for one in everything] == [True] + [False] * 8
+    used = [one["last_used_at"] for one in everything[1:]]
+    assert used == sorted(used, reverse=True)
+    assert {one["kind"] for one in everything} == {"api", "browser"}
+    with CaptureQueriesContext(connection) as captured:
+        assert len(sessions.sign_ins_of(ada, current=mine.pk)[2:4]) == 2
+    assert all("LIMIT 4" in query["sql"] for query in captured)
+    assert (sessions.count_sign_ins(ada), sessions.sign_ins_of(ada, current=mine.pk).others()) == (9, 8)
+
+
+@pytest.mark.usefixtures("passwords")
+def test_a_person_has_so_many_programs_signed_in_and_the_least_used_ends(
+    ada: User, eve: User, sign_in: Callable[..., Any], settings: Any
+) -> None:
+    settings.API_SIGN_INS_PER_USER = 3
+    theirs = generate_token_pair(eve)
+    pairs = [sign_in("ada").json() for _ in range(3)]
+    pairs[0] = APIClient().post("/api/v1/auth/token/refresh", {"refresh": pairs[0]["refresh"]}).json()
+    pairs.append(sign_in("ada").json())
+    answers = [APIClient().get(ME, HTTP_AUTHORIZATION=f"Bearer {pair['access']}").status_code for pair in pairs]
+    assert answers == [200, 401, 200, 200]
+    assert APIClient().get(ME, HTTP_AUTHORIZATION=f"Bearer {theirs.access}").status_code == 200
+    assert AuditEvent.objects.get(action="session.ended").details == {"number": 1, "reason": "too_many"}
+
+
+@pytest.mark.usefixtures("real_transactions")
+def test_programs_that_sign_in_at_once_do_not_pass_their_number(ada: User, settings: Any) -> None:
+    settings.API_SIGN_INS_PER_USER = 2
+    at_once(6, lambda _n: generate_token_pair(ada))
+    assert RefreshFamily.objects.filter(user=ada, revoked_at=None).count() == 2
+
+
 def test_list_leaves_out_what_is_over(ada: User, browser: Browser) -> None:
     client, idle, ended = browser(ada), browser(ada), browser(ada)
     age(idle, seen_at=product.SESSION_IDLE_LIFETIME)

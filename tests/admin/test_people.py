@@ -6,11 +6,16 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 
 from accounts import people
-from accounts.models import AuditEvent, Identity, User
+from accounts.models import AuditEvent, BrowserSession, Identity, RefreshFamily, User
+from accounts.personal_tokens import create_personal_token
+from accounts.tokens import generate_token_pair
 from apikeys.models import ApiKey, ApiKeySecret
-from litemaas.people.offboarding import offboard_user
+from litemaas.administration.people import in_words
+from litemaas.foundation.providers import Provider
+from litemaas.people.offboarding import Steps, offboard_user
 from tests.admin.conftest import listing, page
 from tests.cast import make_person
 
@@ -188,3 +193,61 @@ def test_trap_09_who_only_reads_changes_nothing_by_forged_posts(ada: User, ro: U
         assert browser(ro).post(page(ada, verb), {"roles": ["admin"], "max_budget": "1"}).status_code == 403
         assert browser(ro).post(listing(User), chosen(verb, ada)).status_code == 403
     assert User.objects.filter(pk=ada.pk).values().get() == before
+
+
+def test_people_are_linked_to_a_sign_in_service_and_unlinked(
+    ada: User, ann: User, browser: Browser, settings: Any
+) -> None:
+    assert "No sign-in service is set up" in browser(ann).get(page(ada, "link")).content.decode()
+    company = Provider("company", label="Company", issuer="https://idp.test", client_id="litemaas")
+    settings.SIGN_IN_PROVIDERS = {"company": company}
+    assert "Company" in browser(ann).get(page(ada, "link")).content.decode()
+    assert browser(ann).post(page(ada, "link"), {"provider": "company", "subject": " "}).status_code == 422
+    linked = browser(ann).post(page(ada, "link"), {"provider": "company", "subject": "s-77"}, follow=True)
+    assert messages(linked) == ["“ada” can sign in through the service."]
+    assert "s-77" in linked.content.decode()
+    mine = Identity.objects.get(user=ada)
+    other = Identity.objects.create(user=ann, provider="company", issuer="https://idp.test", subject="s-1")
+    assert browser(ann).post(page(ada, "unlink"), {"identity": other.pk}).status_code == 422
+    assert messages(browser(ann).post(page(ada, "unlink"), {"identity": mine.pk}, follow=True)) == [
+        "“ada” is unlinked from the service."
+    ]
+    assert list(Identity.objects.all()) == [other]
+
+
+def test_the_page_shows_where_somebody_is_signed_in_and_with_which_tokens(
+    ada: User, eve: User, ro: User, browser: Browser
+) -> None:
+    empty = browser(ro).get(page(ada)).content.decode()
+    assert "Signed in nowhere." in empty
+    assert "No access tokens." in empty
+    place: Any = {"agent": "curl/8.5.0", "address": "192.0.2.55"}
+    generate_token_pair(ada, place)
+    session = browser(ada)
+    session.get("/usage")
+    create_personal_token(ada, name="nightly report", scope="read")
+    create_personal_token(eve, name="not mine", scope="read")
+    text = browser(ro).get(page(ada)).content.decode()
+    family, row = RefreshFamily.objects.get(), BrowserSession.objects.get(user=ada)
+    for words in (
+        "192.0.2.55",
+        "Program",
+        "nightly report",
+        reverse("admin:accounts_refreshfamily_change", args=[family.pk]),
+        reverse("admin:accounts_browsersession_change", args=[row.pk]),
+    ):
+        assert words in text, words
+    assert "not mine" not in text
+
+
+def test_off_boarding_names_the_tokens_it_ends(ada: User, ann: User, browser: Browser) -> None:
+    create_personal_token(ada, name="nightly report", scope="read")
+    assert "Access tokens revoked: nightly report" in browser(ann).get(page(ada, "offboard")).content.decode()
+    offboard_user(ann, user_id=ada.pk)
+    assert "nightly report" in browser(ann).get(page(ada)).content.decode()
+
+
+def test_an_entry_that_names_no_tokens_is_shown_all_the_same() -> None:
+    recorded = Steps.recorded({"tokens": 3, "keys": 2, "key_names": ["a", "b"]})
+    shown = {str(words): value for words, value in in_words(recorded)}
+    assert shown == {"Access tokens revoked": "3", "Keys revoked for ever": "a, b"}

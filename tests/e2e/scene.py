@@ -18,7 +18,7 @@ from django.contrib.auth.hashers import ScryptPasswordHasher
 from django.test import override_settings
 from django.utils import timezone
 
-from accounts.models import BrowserSession, FailedSignIn, PersonalToken, RefreshFamily, User
+from accounts.models import BrowserSession, FailedSignIn, Identity, PersonalToken, RefreshFamily, User
 from accounts.people import deactivate_user
 from accounts.personal_tokens import create_personal_token, revoke_personal_token
 from apikeys.models import ApiKey, ApiKeySecret
@@ -108,6 +108,8 @@ def _people() -> People:
     names |= {name: f"Actor {name.removeprefix('actor')}" for name in ACTORS}
     for name, full_name in names.items():
         provision_user(None, username=name, email=f"{name}@demo.example", full_name=full_name, password=name)
+    carla = {"provider": "company", "issuer": "https://sso.demo.example", "subject": "7f3c2a90"}
+    Identity.objects.create(user=User.objects.get(username="carla"), **carla)
     return {user.username: user for user in User.objects.all()}
 
 
@@ -314,7 +316,10 @@ FITTING: Final[dict[str, dict[str, Any]]] = {
     "accounts/personaltoken": {"name": "Nightly report"},
     "accounts/personaltoken/revoke": {"name": "Nightly report"},
     "accounts/user": {"username": "alice"},
-    **{f"accounts/user/{verb}": {"username": "carla"} for verb in ("deactivate", "limits", "offboard", "roles")},
+    **{
+        f"accounts/user/{verb}": {"username": "carla"} for verb in ("deactivate", "limits", "link", "offboard", "roles")
+    },
+    "accounts/user/unlink": {"username": "carla"},
     "accounts/user/reactivate": {"username": "priya"},
     "accounts/user/retry": {"username": "emma"},
     "teams/membership/retry": {"team__name": "Research"},

@@ -125,6 +125,8 @@ MATRIX: Final[dict[tuple[str, str], Answers]] = {
     ("POST", "/api/v1/users"): Answers(401, 403, 403, 403, 201),
     ("GET", "/api/v1/users/<uuid:pk>"): Answers(401, 403, 403, 200, 200),
     ("PATCH", "/api/v1/users/<uuid:pk>"): Answers(401, 403, 403, 403, 200),
+    ("POST", "/api/v1/users/<uuid:pk>/identities"): Answers(401, 403, 403, 403, 201),
+    ("DELETE", "/api/v1/users/<uuid:pk>/identities/<int:identity>"): Answers(401, 403, 403, 403, 204),
     ("POST", "/api/v1/users/<uuid:pk>/offboard"): Answers(401, 403, 403, 403, 200),
     ("POST", "/api/v1/users/bulk-limits"): Answers(401, 403, 403, 403, 200),
     # --- API: LiteLLM ---
@@ -150,7 +152,11 @@ ADMIN_TABLES: Final[dict[str, tuple[tuple[str, ...], bool, tuple[str, ...]]]] = 
     "accounts/failedsignin": ((), False, ()),
     "accounts/personaltoken": (("revoke",), False, ()),
     "accounts/refreshfamily": ((), False, ()),
-    "accounts/user": (("deactivate", "limits", "offboard", "reactivate", "retry", "roles"), True, ("add",)),
+    "accounts/user": (
+        ("deactivate", "limits", "link", "offboard", "reactivate", "retry", "roles", "unlink"),
+        True,
+        ("add",),
+    ),
     "apikeys/apikey": (("block", "retry", "revoke", "unblock"), True, ()),
     "apikeys/keypolicy": (("edit",), False, ()),
     "litellm_sync/syncrun": ((), False, ("start",)),

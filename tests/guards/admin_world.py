@@ -7,7 +7,7 @@ from django.apps import apps
 from django.contrib.admin.utils import quote
 from django.utils import timezone
 
-from accounts.models import FailedSignIn, RefreshFamily, User
+from accounts.models import FailedSignIn, Identity, RefreshFamily, User
 from apikeys.models import ApiKey
 from apikeys.services import create_api_key
 from subscriptions.models import Model, Subscription
@@ -36,6 +36,7 @@ def furnish(ada: User, key: ApiKey) -> None:
     User.objects.filter(username="gone").update(is_active=False)
     FailedSignIn.objects.create(account="ada", address="10.0.0.1")
     RefreshFamily.objects.create(user=ada, current="x", expires_at=timezone.now() + timedelta(days=1))
+    Identity.objects.create(user=ada, provider="company", issuer="https://idp.test", subject="s-1")
     replace_day(datetime.now(UTC).date(), [Fact(key.secrets.get().digest, "gpt-4o", 1, 1)])
 
 
@@ -50,12 +51,14 @@ def _row(path: str) -> Any:
         "deactivate": {"username": "ada"},
         "end": {"digest": "ada-elsewhere"},
         "limits": {"username": "ada"},
+        "link": {"username": "ada"},
         "offboard": {"username": "ada"},
         "open": {"restricted": True},
         "reactivate": {"is_active": False},
         "roles": {"username": "ada"},
         "restrict": {"restricted": False},
         "unblock": {"status": "blocked"},
+        "unlink": {"username": "ada"},
     }
     verb = rest[1] if len(rest) > 1 and rest[1] else BULK.get(f"{app}/{model}", "")
     found = rows.filter(**fitting.get(verb, {})).first()
@@ -77,6 +80,10 @@ def body(path: str) -> dict[str, Any]:
     bodies: dict[str, dict[str, Any]] = {
         "/admin/accounts/user/add/": {"username": "newcomer", "role": "user"},
         "/admin/accounts/user/<path:object_id>/limits/": {"max_budget": "5"},
+        "/admin/accounts/user/<path:object_id>/link/": {"provider": "company", "subject": "s-2"},
+        "/admin/accounts/user/<path:object_id>/unlink/": {
+            "identity": Identity.objects.values_list("pk", flat=True).first()
+        },
         "/admin/accounts/user/<path:object_id>/roles/": {"roles": ["adminReadonly"]},
         "/admin/litellm_sync/syncrun/start/": {"what": "usage"},
         "/admin/apikeys/keypolicy/<path:object_id>/edit/": {

@@ -16,7 +16,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.enforcement import AccessPermission
-from accounts.models import BrowserSession, PersonalToken, ProviderDocument, Role, User
+from accounts.models import BrowserSession, Identity, PersonalToken, ProviderDocument, Role, User
 from accounts.oidc import discovery_url
 from accounts.personal_tokens import create_personal_token
 from accounts.rbac import SCOPES, Permission, Scope
@@ -171,6 +171,7 @@ class World:
         thing = self.session.pk if "/me/sessions/" in path else self.token.pk if "/me/tokens/" in path else thing
         path = path.replace("<uuid:sign_in_id>", str(self.session.pk)).replace("<uuid:token_id>", str(self.token.pk))
         thing = subscription.user_id if "/users/" in path else thing
+        path = path.replace("<int:identity>", str(Identity.objects.order_by("pk").values_list("pk", flat=True)[0]))
         for name in ("<uuid:pk>", "<uuid:key_id>", "<uuid:subscription_id>"):
             path = path.replace(name, str(thing))
         path = path.replace("<slug:name>", "company")
@@ -214,6 +215,7 @@ class World:
             "/api/v1/subscriptions/bulk": {"action": "approve", "ids": [str(self.waiting.pk)]},
             "/api/v1/users": {"username": "newcomer"},
             "/api/v1/users/<uuid:pk>": {"roles": ["adminReadonly"], "is_active": False, "rpm_limit": 5},
+            "/api/v1/users/<uuid:pk>/identities": {"provider": "company", "subject": "s-2"},
             "/api/v1/users/<uuid:pk>/offboard": {"reason": "r"},
             "/api/v1/users/bulk-limits": {"ids": [str(self.key.user_id)], "max_budget": "5"},
         }

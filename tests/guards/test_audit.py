@@ -24,7 +24,6 @@ VERBS = re.compile(
 SILENT = {
     "accounts.services.forget_old_failures": "tidies up",
     "accounts.services.forget_old_sessions": "tidies up",
-    "accounts.tokens.generate_token_pair": "the sign-in before it is recorded",
     "litellm_sync.integration.notice": "whether LiteLLM is away; the log says so",
     "litemaas.sign_in.leave_for": "keeps what the provider publishes; coming back is recorded",
     "litemaas.sign_in.prove": "keeps what the provider publishes; its caller records",

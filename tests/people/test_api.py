@@ -10,9 +10,15 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
+from accounts.claims import Claims
+from accounts.identities import link_identity
 from accounts.models import AuditEvent, Identity, Role, User
 from accounts.personal_tokens import create_personal_token
+from accounts.tokens import generate_token_pair
 from apikeys.services import create_api_key
+from litemaas.foundation.errors import Conflict
+from litemaas.foundation.providers import Provider
+from litemaas.sign_in import sign_in_through
 from subscriptions.models import Subscription
 from teams.models import DEFAULT_TEAM_ID
 from tests.answers import is_moment, page_of, problem_of, wrong_fields
@@ -224,6 +230,7 @@ def test_a_dry_run_tells_what_the_deed_then_does(
             "deactivate": True,
             "sign_ins": 0,
             "tokens": 0,
+            "token_names": [],
             "keys": 1,
             "key_names": ["notebook"],
             "subscriptions": ["claude-sonnet", "gpt-4o", "gpt-4o-mini"],
@@ -235,3 +242,78 @@ def test_a_dry_run_tells_what_the_deed_then_does(
     again = api(ann).post(address).json()
     assert not any(again["done"].values())
     assert AuditEvent.objects.filter(action="user.offboarded").count() == 1
+
+
+# --- How sign-in services know somebody ------------------------------------------------------------------------------
+
+COMPANY = Provider("company", label="Company", issuer="https://idp.test", client_id="litemaas")
+CLAIMS = Claims("company", "https://idp.test", "s-1", username="lea", email="lea@company.test", email_verified=True)
+
+
+@pytest.fixture
+def company(settings: Any) -> Provider:
+    """A provider that nobody reaches."""
+    settings.SIGN_IN_PROVIDERS = {"company": COMPANY}
+    return COMPANY
+
+
+def test_who_was_added_gets_in_once_linked(company: Provider, ann: User, api: Api) -> None:
+    made = api(ann).post(USERS, {"username": "lea", "email": "lea@company.test"}).json()
+    with pytest.raises(Conflict) as refused:
+        sign_in_through(company, CLAIMS)
+    assert refused.value.code == "username_taken"
+    way = f"{USERS}/{made['id']}/identities"
+    first = api(ann).post(way, {"provider": "company", "subject": " s-1 "})
+    assert first.status_code == 201, first.json()
+    assert (first.json()["issuer"], first.json()["subject"]) == ("https://idp.test", "s-1")
+    assert str(sign_in_through(company, CLAIMS).pk) == made["id"]
+    assert api(ann).post(way, {"provider": "company", "subject": "s-1"}).json()["id"] == first.json()["id"]
+    entry = AuditEvent.objects.get(action="identity.linked")
+    assert (entry.actor_name, entry.target_name, entry.details["subject"]) == ("ann", "lea", "s-1")
+
+
+@pytest.mark.parametrize(
+    ("provider", "answer"), [("nobody", (422, "unknown_provider")), ("company", (409, "identity_taken"))]
+)
+@pytest.mark.usefixtures("company")
+def test_what_cannot_be_linked_is_refused(
+    ada: User, ann: User, api: Api, provider: str, answer: tuple[int, str]
+) -> None:
+    Identity.objects.create(user=ann, provider="company", issuer="https://idp.test", subject="s-1")
+    problem_of(api(ann).post(f"{USERS}/{ada.pk}/identities", {"provider": provider, "subject": "s-1"}), *answer)
+    assert problem_of(api(ann).post(f"{USERS}/{uuid4()}/identities", {"provider": "company", "subject": "s"}), 404)
+    assert not ada.identities.exists()
+
+
+def test_whoever_is_unlinked_is_out_and_a_stranger(company: Provider, ada: User, ann: User, api: Api) -> None:
+    link_identity(ann, user_id=ada.pk, provider="company", subject="s-1")
+    User.objects.filter(pk=ada.pk).update(roles=["admin", "user"], hand_roles=["user"], provider_roles=["admin"])
+    pair, script = generate_token_pair(ada), create_personal_token(ada, name="script", scope="read").secret
+    row = api(ann).get(f"{USERS}/{ada.pk}").json()["identities"][0]
+    address = f"{USERS}/{ada.pk}/identities/{row['id']}"
+    problem_of(api(ann).delete(f"{USERS}/{ann.pk}/identities/{row['id']}"), 404)
+    assert api(ann).delete(address).status_code == 204
+    problem_of(api(ann).delete(address), 404)
+    now = User.objects.get(pk=ada.pk)
+    assert (now.roles, now.provider_roles) == (["user"], [])
+    problem_of(APIClient().get("/api/v1/me", HTTP_AUTHORIZATION=f"Bearer {pair.access}"), 401, "token_revoked")
+    assert APIClient().get("/api/v1/me", HTTP_AUTHORIZATION=f"Bearer {script}").status_code == 200
+    entry = AuditEvent.objects.get(action="identity.unlinked")
+    assert (entry.details["subject"], entry.details["sign_ins"]) == ("s-1", 1)
+    assert sign_in_through(company, CLAIMS).pk != ada.pk
+
+
+def test_the_last_administrator_keeps_the_last_way_in(company: Provider, ann: User, api: Api) -> None:
+    known = [link_identity(ann, user_id=ann.pk, provider="company", subject=name).pk for name in ("s-1", "s-2")]
+    way = f"{USERS}/{ann.pk}/identities"
+    assert api(ann).delete(f"{way}/{known[0]}").status_code == 204
+    problem_of(api(ann).delete(f"{way}/{known[1]}"), 409, "last_admin")
+    assert list(ann.identities.values_list("pk", flat=True)) == known[1:]
+
+
+def test_a_personal_token_links_nobody(company: Provider, ada: User, ann: User) -> None:
+    script = APIClient(
+        headers={"Authorization": f"Bearer {create_personal_token(ann, name='s', scope='write').secret}"}
+    )
+    body = {"provider": "company", "subject": "s-1"}
+    problem_of(script.post(f"{USERS}/{ada.pk}/identities", body), 403, "not_with_a_token")

@@ -62,6 +62,7 @@ def test_everything_ends_and_the_answer_says_what(world: User, ann: User) -> Non
         deactivate=True,
         sign_ins=2,
         tokens=1,
+        token_names=["Nightly report"],
         keys=3,
         key_names=["works", "blocked", "expired"],
         subscriptions=["asked", "claude-sonnet", "gpt-4o", "gpt-4o-mini"],

@@ -24,8 +24,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--connections", default="1 8 32", help="how many at once (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=3, help="for each question and number of connections")
     parser.add_argument("--server", default=stage.DELIVERED, choices=list(SERVERS), help="how to serve")
-    parser.add_argument("--only", default="", help="questions whose name contains this")
-    parser.add_argument("--faces", default="token session page", help="how to ask (default: %(default)s)")
+    parser.add_argument("--only", default="", help="questions whose name contains one of these, separated by |")
+    parser.add_argument("--faces", default="token session personal page", help="how to ask (default: %(default)s)")
     parser.add_argument("--keep", type=Path, help="folder in which the loaded data stay for the next run")
     parser.add_argument("--output", type=Path, default=Path(".data/bench"), help="folder for the figures as JSON")
     return parser.parse_args()
@@ -62,13 +62,14 @@ def _measure(options: argparse.Namespace, size: Size, on: Stage) -> int:
     idle = on.memory("web")
     on.litellm_calls()
     rows = []
+    only = options.only.split("|")
     for question in measure.questions(size):
-        if options.only in question.name:
+        if any(words in question.name for words in only):
             say(f"  {question.name} ...")
             rows += run.reading(question)
     asked = on.litellm_calls()
     memory = {"idle": idle, "after reads": on.memory("web")}
-    if size.name == "S" and options.only in "create revoke":
+    if size.name == "S" and any(words in "callback create revoke" for words in only):
         on.mark.unlink()  # the data are not those that were loaded any more
         rows += run.writing(size)
     facts = _facts(options, size, seconds, {"litellm_calls_in_reads": asked, "memory": memory})

@@ -9,7 +9,7 @@ from django.contrib.auth.hashers import make_password
 from accounts.models import User
 from apikeys.models import ApiKey
 from subscriptions.models import Subscription
-from tests.performance import data, load, people, stage, statements, weight
+from tests.performance import callbacks, data, load, people, stage, statements, weight
 from tests.performance.data import Size
 from tests.performance.load import Load, Request
 from tests.performance.questions import Original, Question, questions
@@ -18,10 +18,12 @@ from tests.performance.stage import Stage
 __all__ = ["questions"]
 
 OK = 200
+FOUND = 302
 ROUNDS = 3
 LONGEST_SECONDS = 15
 PASSWORD = "the password of the bench"
 ROUNDS_OF_ALL = 20
+CALLBACKS_A_SECOND = 200  # more than there can be
 
 
 @dataclass
@@ -124,11 +126,25 @@ class Run:
     def writing(self, size: Size) -> list[Row]:
         """Sign in, subscribe, make keys, revoke keys; each request is another person's or about another thing."""
         rows = [
+            self._callback(size),
             self._writes("sign in with a password", _sign_ins(size), Original()),
             self._writes("create subscription", _subscriptions(size), Original(62, 194)),
             self._writes("create key", _keys(size), Original(41, 151)),
         ]
         return [*rows, self._writes("revoke key", _revocations(), Original(63, 176))]
+
+    def _callback(self, size: Size) -> Row:
+        """Coming back from a provider; what the provider takes for its two answers is in it."""
+        host, wanted = f"{stage.HOST}:{self.port}", len(self.connections) * max(1, round(self.seconds))
+        first, *rest = callbacks.requests(self.stage.provider, size, host, 1 + CALLBACKS_A_SECOND * wanted)
+        row = self._writes("sign-in callback", rest, Original())
+        asked = statements.ask(first.path, dict(line.split(": ", 1) for line in first.headers) | {"Host": host})
+        if asked.status != FOUND:
+            raise load.LoadError(f"sign-in callback: answered {asked.status}")
+        row.face, row.statements = "session", len(asked.statements)
+        url = self.stage.supervisor.environment["DATABASE_URL"]
+        row.sql_ms = statements.raw_milliseconds(url, asked.statements)
+        return row
 
     def _writes(self, name: str, requests: list[Request], original: Original) -> Row:
         row, share = Row(name, "token", original=original), len(requests) // len(self.connections)

@@ -59,8 +59,8 @@ def questions(size: Size) -> list[Question]:
 def _overhead() -> list[Question]:
     """What it costs to be known: the smallest answer that needs to know who asks, beside liveness, which does not.
 
-    Through ``token`` by an access token, through ``session`` by a cookie; other ways of being known are faces of
-    ``tests.performance.people`` and are asked the same.
+    Through ``token`` by an access token, through ``session`` by a cookie, through ``personal`` by a personal access
+    token; other ways of being known are faces of ``tests.performance.people`` and are asked the same.
     """
     return [
         Question("liveness", None, api=["/healthz/live"], original=Original(3359, 3661)),

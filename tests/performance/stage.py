@@ -20,11 +20,13 @@ from django.conf import settings
 from litemaas.foundation import embedded
 from litemaas.management import serving
 from litemaas.management.supervisor import Child, Supervisor
+from tests.identity_providers import CLIENT, SECRET, OpenIdServer, running
 
 HOST: Final = "127.0.0.1"
 READY_SECONDS: Final = 60
 LITELLM_MILLISECONDS: Final = 5
 MASTER_KEY: Final = "sk-bench"
+PROVIDER: Final = "bench"
 PRODUCT: Final = "litemaas.wsgi:application"
 BARE: Final = "tests.performance.bare:application"
 DELIVERED: Final = "delivered"
@@ -44,6 +46,7 @@ class Stage:
     folder: Path
     supervisor: Supervisor
     ports: dict[str, int] = field(default_factory=dict)
+    provider: OpenIdServer = field(default_factory=OpenIdServer)
 
     @property
     def mark(self) -> Path:
@@ -73,6 +76,14 @@ class Stage:
         self.ports["litellm"] = int(port_file.read_text())
         url = f"http://{HOST}:{self.ports['litellm']}"
         self.supervisor.environment |= {"LITELLM_API_URL": url, "LITELLM_API_KEY": MASTER_KEY}
+
+    def start_provider(self, until: contextlib.ExitStack) -> None:
+        """Start a strict OpenID provider in this process; it signs whatever it says anew."""
+        until.enter_context(running(self.provider))
+        prefix = f"SIGN_IN_{PROVIDER.upper()}_"
+        about = {"ISSUER": self.provider.url, "CLIENT_ID": CLIENT, "CLIENT_SECRET": SECRET}
+        self.supervisor.environment |= {"SIGN_IN_PROVIDERS": PROVIDER}
+        self.supervisor.environment |= {prefix + name: value for name, value in about.items()}
 
     def litellm_calls(self) -> dict[str, int]:
         """What was asked of LiteLLM since the last time; the count starts anew."""
@@ -113,7 +124,8 @@ def open_stage(say: Callable[[str], None], keep: Path | None = None, size: str =
     """
     folder = keep.resolve() / f"bench-{size}" if keep else Path(tempfile.mkdtemp(prefix="litemaas-bench-"))
     supervisor = Supervisor(log_dir=folder / "log", say=say)
-    if keep and not Stage(folder, supervisor).holds(size):
+    stage = Stage(folder, supervisor)
+    if keep and not stage.holds(size):
         shutil.rmtree(folder, ignore_errors=True)
     (folder / "log").mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as at_the_end:
@@ -124,8 +136,8 @@ def open_stage(say: Callable[[str], None], keep: Path | None = None, size: str =
         at_the_end.callback(server.stop)
         at_the_end.callback(supervisor.stop)
         supervisor.environment = {**os.environ, **_settings(folder, server.url)}
-        stage = Stage(folder, supervisor)
         stage.start_litellm()
+        stage.start_provider(at_the_end)
         yield stage
 
 
