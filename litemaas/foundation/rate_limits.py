@@ -33,6 +33,7 @@ SHIPPED: Final = {
     "subscription_requests": "600/1h",
     "unknown_callbacks": "60/15m",
     "unknown_callbacks_recorded": "200/1h",
+    "usage_exports": "120/1h",
 }
 
 COUNT: Final = """
