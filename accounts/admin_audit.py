@@ -132,7 +132,7 @@ class AuditEventPage(AdminPage):
     def export(self, request: HttpRequest) -> HttpResponseBase:
         """What the list would show, all of it, as CSV."""
         rows = self.get_changelist_instance(request).get_queryset(request)
-        return as_csv(signed_in(request), rows, narrowed=request.GET.dict())
+        return as_csv(request, signed_in(request), rows, narrowed=request.GET.dict())
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Above the entries stands whether they can be trusted."""

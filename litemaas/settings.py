@@ -29,6 +29,8 @@ TRUSTED_PROXY_COUNT: int = env.int("TRUSTED_PROXY_COUNT", default=0)
 # Measured: docs/adr/0015. Each process runs one thread of Python at a time; threads are for waiting.
 WEB_PROCESSES: int = env.int("WEB_PROCESSES", default=2)
 WEB_THREADS: int = env.int("WEB_THREADS", default=8)
+# Whoever reads a large file slowly holds a thread; the other half is left for everything else.
+WEB_DOWNLOADS: int = env.int("WEB_DOWNLOADS", default=max(1, WEB_THREADS // 2))
 METRICS_TOKEN: str = env.str("METRICS_TOKEN", default="")
 LOG_LEVEL: str = env.str("LOG_LEVEL", default="INFO").upper()
 LOG_JSON: bool = env.bool("LOG_JSON", default=not DEBUG)
@@ -125,7 +127,7 @@ MIDDLEWARE = [
     "litemaas.foundation.health.LivenessMiddleware",
     "litemaas.foundation.middleware.RequestIdMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
-    # It pads what it compresses, so that lengths betray nothing (BREACH).
+    # It pads what it compresses, so that lengths betray nothing (BREACH), and leaves WhiteNoise's files alone.
     "litemaas.foundation.compression.CompressionMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "litemaas.foundation.middleware.HeadersMiddleware",

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from django.http import StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers as fields
@@ -17,6 +17,7 @@ from accounts.enforcement import signed_in
 from accounts.rbac import Permission
 from litemaas.foundation.access import access
 from litemaas.foundation.bodies import WhatThereIs
+from litemaas.foundation.downloads import download
 from usage import queries, serializers
 from usage.export import FORMATS, TYPES, export
 
@@ -105,10 +106,9 @@ class UsageViewSet(viewsets.ViewSet):
         },
     )
     @action(detail=False)
-    def export(self, request: Request) -> StreamingHttpResponse:
+    def export(self, request: Request) -> HttpResponseBase:
         """Every row of the range as a file, by day, model, key, team, person and provider."""
         question, file_format = question_of(request), request.query_params.get("format", FORMATS[0])
-        pieces = export(signed_in(request), question, file_format=file_format)
-        name = f"usage-{question.start}-{question.end}.{file_format}"
-        headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-        return StreamingHttpResponse(pieces, content_type=TYPES[file_format], headers=headers)
+        actor, name = signed_in(request), f"usage-{question.start}-{question.end}.{file_format}"
+        pieces = export(actor, question, file_format=file_format)
+        return download(request, pieces, name=name, content_type=TYPES[file_format], subject=actor.pk)

@@ -1,7 +1,7 @@
-"""The facts of a question as a file: one row a day, model, key, team, person and provider, streamed.
+"""The facts of a question as a file: one row a day, model, key, team, person and provider.
 
 PostgreSQL adds up, joins the names, writes the lines and sends them by COPY; here they are only handed on. Memory does
-not grow with the rows.
+not grow with the rows. The days are written as ISO 8601 wants them, whatever DateStyle PostgreSQL has.
 """
 
 import json
@@ -16,7 +16,7 @@ from rest_framework.utils.encoders import JSONEncoder
 
 from accounts import rbac
 from accounts.models import User
-from litemaas.foundation import spreadsheets
+from litemaas.foundation import rate_limits, spreadsheets
 from litemaas.foundation.errors import Invalid
 from usage import queries
 from usage.models import DailyUsage
@@ -26,7 +26,7 @@ FORMATS: Final = ("csv", "json")
 TYPES: Final = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 # Column of the file -> its source: what facts are added up by, and the names of today, joined afterwards.
 COLUMNS: Final = {
-    "date": "facts.date",
+    "date": "to_char(facts.date, 'YYYY-MM-DD')",
     "model": "facts.model",
     "provider": "facts.provider",
     "api_key": "facts.api_key_id",
@@ -55,19 +55,20 @@ AS_IT_IS: Final = r"FORMAT csv, DELIMITER E'\x01', QUOTE E'\x02'"
 
 
 def export(actor: User, question: Question, *, file_format: str) -> Iterator[bytes]:
-    """The file in pieces. Whatever can fail is asked at once; what is found is read while it is sent.
+    """The file in pieces, which PostgreSQL is asked for as they are taken.
 
-    Raises Invalid for other formats.
+    Raises Invalid for other formats, RateLimited (usage_exports).
     """
     rbac.require(actor, rbac.Permission.USAGE_READ)
     if file_format not in FORMATS:
         message = _("Choose one of: %(allowed)s.") % {"allowed": ", ".join(FORMATS)}
         raise Invalid(message, field="format")
+    rate_limits.spend("usage_exports", actor.pk)
     return _packed(_csv(actor, question) if file_format == "csv" else _json(actor, question, _frame(question)))
 
 
 def _packed(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Some hundred rows at a time: each piece is compressed and sent on its own, which costs more than its row."""
+    """Some hundred rows at a time: each piece is compressed on its own, which costs more than its row."""
     while packed := b"".join(islice(pieces, ROWS_A_PIECE)):
         yield packed
 
@@ -92,7 +93,7 @@ def _json(actor: User, question: Question, frame: str) -> Iterator[bytes]:
 
 
 def _frame(question: Question) -> str:
-    """Range and freshness as JSON: asked before anything is sent, so that its failure is an answer of its own."""
+    """Range and freshness as JSON."""
     fresh = queries.freshness(question)
     frame = {"start": question.start, "end": question.end, "source": fresh.source, "as_of": fresh.as_of}
     return json.dumps(frame | {"missing_days": fresh.missing_days}, cls=JSONEncoder)
@@ -118,5 +119,6 @@ def _rows(actor: User, question: Question, columns: str, options: str) -> Iterat
     statement = f"COPY (SELECT day.* FROM {steps} CROSS JOIN LATERAL ({day}) day) TO STDOUT ({options})"  # noqa: S608 -- as said
     # COPY takes no parameters, so the values are written into it, by psycopg.
     complete = connection.ops.compose_sql(statement, values)  # type: ignore[attr-defined]  # only PostgreSQL's has it
-    with connection.cursor() as cursor, cursor.copy(complete) as copy:
+    # Django turns the errors of its own cursor's methods into its own, and copy() is none of them.
+    with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(complete) as copy:
         yield from map(bytes, copy)

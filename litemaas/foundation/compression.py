@@ -6,7 +6,7 @@ from gzip import GzipFile
 from io import BytesIO
 from typing import Final
 
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware, re_accepts_gzip
 from django.utils.cache import patch_vary_headers
@@ -17,36 +17,42 @@ LEVEL: Final = 2
 
 
 class CompressionMiddleware(GZipMiddleware):
-    """As in Django, but what is large or streamed is compressed less and sooner; lengths betray nothing (BREACH)."""
+    """As in Django, but what is large is compressed less, and files are left as they are: they may be parts of one."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """Pages and ordinary answers are left to Django."""
-        wanted = re_accepts_gzip.search(request.headers.get("Accept-Encoding", ""))
-        if wanted and not response.has_header("Content-Encoding"):
-            if isinstance(response, StreamingHttpResponse):
-                response.streaming_content = self._compressed(iter(response))
-                del response.headers["Content-Length"]
-                _mark(response)
-            elif isinstance(response, HttpResponse) and len(response.content) > LARGE:
-                response.content = b"".join(self._compressed([response.content]))
-                response.headers["Content-Length"] = str(len(response.content))
-                _mark(response)
+        if not isinstance(response, HttpResponse):
+            return response
+        is_new = not response.has_header("Content-Encoding")
+        if is_new and accepts_gzip(request) and len(response.content) > LARGE:
+            response.content = b"".join(compressed([response.content]))
+            response.headers["Content-Length"] = str(len(response.content))
+            mark(response)
         return super().process_response(request, response)
 
-    def _compressed(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """Each piece as soon as it is there, behind a name of a length that nobody can foretell."""
-        buffer = BytesIO()
-        name = "a" * secrets.randbelow(self.max_random_bytes)
-        with GzipFile(filename=name, mode="wb", compresslevel=LEVEL, fileobj=buffer, mtime=0) as zipped:
-            for piece in pieces:
-                zipped.write(piece)
-                if ready := buffer.getvalue():
-                    yield ready
-                    buffer.seek(0)
-                    buffer.truncate()
-        yield buffer.getvalue()
+
+def accepts_gzip(request: HttpRequest) -> bool:
+    """Whether whoever asks can read what is compressed."""
+    return bool(re_accepts_gzip.search(request.headers.get("Accept-Encoding", "")))
 
 
-def _mark(response: HttpResponseBase) -> None:
+def compressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Each piece as soon as it is there, behind a name of a length that nobody can foretell (BREACH)."""
+    buffer = BytesIO()
+    name = "a" * secrets.randbelow(GZipMiddleware.max_random_bytes)
+    with GzipFile(filename=name, mode="wb", compresslevel=LEVEL, fileobj=buffer, mtime=0) as zipped:
+        for piece in pieces:
+            zipped.write(piece)
+            if ready := buffer.getvalue():
+                yield ready
+                buffer.seek(0)
+                buffer.truncate()
+    yield buffer.getvalue()
+
+
+def mark(response: HttpResponseBase) -> None:
+    """Say that it is compressed; its bytes differ from time to time, so its ETag is a weak one (RFC 9110, 8.8.1)."""
     patch_vary_headers(response, ("Accept-Encoding",))
     response.headers["Content-Encoding"] = "gzip"
+    if (tag := response.headers.get("ETag", "")).startswith('"'):
+        response.headers["ETag"] = f"W/{tag}"

@@ -38,6 +38,7 @@ SHIPPED: Final = {
     "tokens_issued_address": "6000/1h",
     "unknown_callbacks": "60/15m",
     "unknown_callbacks_recorded": "200/1h",
+    "usage_exports": "120/1h",
 }
 
 COUNT: Final = """

@@ -260,7 +260,7 @@ def test_downloads_of_the_audit_log_are_limited_and_recorded(
     address = reverse("admin:accounts_auditevent_export")
     for query in ({"action": "user.created", "q": ""}, {}):
         file: Any = browser(ro).get(address, query)
-        assert b"".join(file.streaming_content).startswith(b"id,at,")
+        assert file.getvalue().startswith(b"id,at,")
     refused = browser(ro).get(address)
     assert refused.status_code == 429
     assert int(refused["Retry-After"]) > 0

@@ -114,7 +114,7 @@ def _facts(options: argparse.Namespace, size: Size, seconds: dict[str, float], m
 def _tell(rows: list[Any], bare: Any, facts: dict[str, Any], report: Any) -> None:
     say("")
     say(f"{facts['at']}, {facts['machine']}, {facts['server']}; load average {facts['load_average'][0]:.1f}")
-    for line in (*report.lines([bare, *rows], bare), "", *report.pages(rows), ""):
+    for line in (*report.lines([bare, *rows], bare), "", *report.behind(rows), "", *report.pages(rows), ""):
         say(line)
     megabytes = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in facts["memory"].items())
     say(

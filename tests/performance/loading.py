@@ -192,7 +192,7 @@ def _usage(size: Size) -> Iterator[Row]:
 
 def _copy(table: type[models.Model], columns: Sequence[str], rows: Iterable[Row]) -> None:
     """Write rows; columns that are not given get the default of their field, as if an object had been made."""
-    others = [field for field in table._meta.concrete_fields if field.attname not in columns and not _fills(field)]
+    others = [field for field in table._meta.concrete_fields if field.attname not in columns and not _by_itself(field)]
     constants = tuple(_plain(field.get_default(), field) for field in others)
     names = ", ".join(f'"{name}"' for name in (*columns, *(field.attname for field in others)))
     with connection.cursor() as cursor, cursor.copy(f'COPY "{table._meta.db_table}" ({names}) FROM STDIN') as copy:
@@ -200,8 +200,8 @@ def _copy(table: type[models.Model], columns: Sequence[str], rows: Iterable[Row]
             copy.write_row((*row, *constants))
 
 
-def _fills(field: "models.Field[Any, Any]") -> bool:
-    """Whether PostgreSQL knows the value where none is given."""
+def _by_itself(field: "models.Field[Any, Any]") -> bool:
+    """Whether PostgreSQL fills it in: the next number, or a default that it knows itself."""
     return isinstance(field, models.AutoField | models.BigAutoField) or field.has_db_default()
 
 

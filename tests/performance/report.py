@@ -35,8 +35,34 @@ def _line(row: Row, seen: Load, alone: Load) -> str:
         f" {seen.per_second:>7.1f} {seen.p50:>8.2f} {seen.p95:>8.2f} {seen.p99:>8.2f} {seen.errors:>4}"
         f" {_shown(row.statements, 5) if first else '':>5} {_shown(row.sql_ms, 7, 2) if first else '':>7}"
         f" {alone.per_second / max(seen.per_second, 0.001):>6.1f}"
-        f" {_shown(original, 8, 2)} {f'{seen.per_second / original:>6.1f}x' if original else '':>7}"
+        f" {_shown(original, 8, 2)} {_ratio(row, seen)}"
     )
+
+
+def _ratio(row: Row, seen: Load) -> str:
+    """Ours by the original's; an arrow where we are behind."""
+    original = row.original.at(seen.connections)
+    if not original:
+        return " " * 7
+    return f"{seen.per_second / original:>6.2f}x{' <--' if seen.per_second < original else ''}"
+
+
+def behind(rows: Sequence[Row]) -> Iterator[str]:
+    """Each question that the original answered more often, with the connections and our share of its answers."""
+    yield "Behind the original, by its figures at size L:"
+    found = [
+        f"  {row.question} ({row.face or 'the server'}): {shares}"
+        for row in rows
+        if (shares := ", ".join(_shares(row)))
+    ]
+    yield from found or ["  nothing that was measured"]
+
+
+def _shares(row: Row) -> Iterator[str]:
+    for seen in row.loads:
+        original = row.original.at(seen.connections)
+        if original and seen.per_second < original:
+            yield f"{seen.per_second / original:.0%} at {seen.connections}"
 
 
 def _shown(value: float | None, width: int, digits: int = 0) -> str:

@@ -142,7 +142,7 @@ def open_stage(say: Callable[[str], None], keep: Path | None = None, size: str =
 
 
 def _settings(folder: Path, database_url: str) -> dict[str, Any]:
-    """A production's settings, but for plain HTTP and tokens that live as long as the bench may take."""
+    """A production's settings, but for plain HTTP, tokens that last for the whole bench, and limits that it meets."""
     return {
         "ACCESS_TOKEN_MINUTES": "600",
         "ALLOWED_HOSTS": HOST,
@@ -156,9 +156,11 @@ def _settings(folder: Path, database_url: str) -> dict[str, Any]:
         "LOG_JSON": "1",
         "LOG_LEVEL": "INFO",
         "PASSWORD_SIGN_IN": "1",
+        "RATE_LIMITS": "usage_exports=off",
         "SECRET_KEY": secrets.token_urlsafe(50),
         "SESSION_HOURS": "12",
         "STATIC_ROOT": str(folder / "static"),
+        "WEB_DOWNLOADS": "64",
     }
 
 

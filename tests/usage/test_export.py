@@ -1,8 +1,9 @@
-"""The export: the same rows as file and as JSON, safe in a spreadsheet, read while they are sent."""
+"""The export: the same rows as file and as JSON, safe in a spreadsheet, whole or not at all."""
 
 import csv
+import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -13,10 +14,12 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from apikeys.models import ApiKey, ApiKeySecret
+from litemaas.foundation import rate_limits
 from litemaas.foundation.errors import NotAuthenticated
 from teams.models import DEFAULT_TEAM_ID
 from tests.answers import problem_of
 from tests.usage.conftest import MISSING, day, fact
+from usage import export as usage_export
 from usage.export import HEAD, export
 from usage.queries import METRICS, Question
 from usage.services import replace_day
@@ -29,9 +32,11 @@ RANGE = {"start": str(day(0)), "end": str(day(4))}
 
 
 def text_of(response: Any) -> str:
-    """A streamed answer in one piece."""
-    assert response.streaming
-    return b"".join(response.streaming_content).decode()
+    """The whole file."""
+    assert response.status_code == 200
+    file: bytes = response.getvalue()
+    assert response["Content-Length"] == str(len(file))
+    return str(file, "utf-8")
 
 
 def rows_of(response: Any) -> list[dict[str, str]]:
@@ -137,7 +142,66 @@ def test_rows_come_from_a_cursor_in_one_statement_whatever_their_number(ada: Use
         replace_day(day(0), [fact(digest, f"m{n}") for n in range(number)])
         with CaptureQueriesContext(connection) as captured:
             pieces = export(ada, Question(day(0), day(0)), file_format="csv")
-            assert len(captured) == 0
+            before = len(captured)
             assert b"".join(pieces).count(b"\r\n") == number + 1
-        counts.append(len(captured))
+        counts.append((before, len(captured)))
     assert counts[0] == counts[1]
+
+
+def test_days_are_written_alike_whatever_postgresql_is_set_to(api: Api, ada: User, facts: dict[str, ApiKey]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL DateStyle = 'German'")
+    days = {row["date"] for row in rows_of(api(ada).get(EXPORT, RANGE))}
+    assert days == {str(day(0)), str(day(1)), str(day(4))}
+
+
+def test_exports_are_limited_for_each_person(
+    api: Api, ada: User, eve: User, facts: dict[str, ApiKey], settings: Any
+) -> None:
+    settings.RATE_LIMITS = rate_limits.read(["usage_exports=2/1h"])
+    answers = [api(ada).get(EXPORT, RANGE) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert problem_of(answers[2], 429)["details"]["limit"] == "usage_exports"
+    assert int(answers[2]["Retry-After"]) > 0
+    assert api(eve).get(EXPORT, RANGE).status_code == 200
+
+
+MANY = """
+    INSERT INTO usage_dailyusage (date, token, model, provider, user_id, requests, successful_requests,
+                                  failed_requests, prompt_tokens, completion_tokens, cached_tokens, spend)
+    SELECT %s, '', 'model-' || n, 'openai', %s, 1, 1, 0, 1, 1, 0, 1 FROM generate_series(1, 150000) n
+"""
+ENDED = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY%' AND datname = current_database()"
+)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+def test_a_file_that_breaks_off_is_no_file(
+    api: Api, ann: User, real_transactions: None, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(MANY, [day(0), ann.pk])
+    packed, ended = usage_export._packed, []
+
+    def breaking_off(pieces: Iterator[bytes]) -> Iterator[bytes]:
+        for number, piece in enumerate(packed(pieces)):
+            if number == 1:
+                with connection.copy().cursor() as another:
+                    another.execute(ENDED)
+                    ended.extend(another.fetchall())
+                    another.db.close()
+            yield piece
+
+    monkeypatch.setattr(usage_export, "_packed", breaking_off)
+    response = api(ann).get(EXPORT, RANGE, headers={"Accept-Encoding": encoding})
+    connection.close()
+    assert ended == [(True,)]
+    problem = gzip.decompress(response.content) if response.has_header("Content-Encoding") else response.content
+    assert (response.status_code, json.loads(problem)["code"]) == (503, "database_unavailable")
+    monkeypatch.undo()
+    again = api(ann).get(EXPORT, RANGE)
+    assert connection.connection is None  # nobody else waits for it while the file is read
+    assert again.streaming
+    assert text_of(again).count("\r\n") == 150_001

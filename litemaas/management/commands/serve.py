@@ -25,4 +25,5 @@ class Command(BaseCommand):
         refuse_unsafe_settings()
         processes = settings.WEB_PROCESSES
         words = serving.command(options["host"], options["port"], processes=processes, threads=settings.WEB_THREADS)
-        os.execve(words[0], words, serving.environment(os.environ, processes=processes))  # noqa: S606 -- our own words
+        environment = serving.environment(os.environ, processes=processes, data_dir=settings.DATA_DIR)
+        os.execve(words[0], words, environment)  # noqa: S606 -- our own words
