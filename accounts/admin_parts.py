@@ -94,4 +94,6 @@ class ChosenVerb(forms.Form):
     """Which verb for the chosen rows; its names are Django's."""
 
     action = forms.ChoiceField(label=gettext_lazy("For the chosen rows"), widget=forms.Select({"x-model": "action"}))
-    select_across = forms.BooleanField(required=False, initial=0, widget=forms.HiddenInput({"class": "select-across"}))
+    select_across = forms.BooleanField(
+        label="", required=False, initial=0, widget=forms.HiddenInput({"class": "select-across"})
+    )

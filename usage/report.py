@@ -40,15 +40,17 @@ NOBODY: Final = {
     "provider": gettext_lazy("Unknown provider"),
     "user": gettext_lazy("Nobody that we know"),
 }
+Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One of the four figures: now, before (None: cannot be said), and its course."""
+    """One of the four figures: now, what of it is compared with what was before (None: cannot be said), its course."""
 
     name: str
     label: Any
     now: Any
+    compared: Any
     before: Any
     sparks: list[str]
 
@@ -79,6 +81,7 @@ class Report:
     trend: Chart
     heat: Heat | None
     was_ever_fetched: bool
+    compared_days: int
 
     @property
     def is_empty(self) -> bool:
@@ -106,23 +109,25 @@ def report(actor: User, question: Question, *, metric: str, by: str, split: bool
     earlier = question.previous()
     both = queries.timeseries(actor, replace(question, start=earlier.start))
     rows, before = both[len(both) // 2 :], both[: len(both) // 2]
+    today = datetime.now(UTC).date()
     fresh, old = queries.freshness(question), queries.freshness(earlier)
-    unknown = [*fresh.missing_days, *(day for day in question.days() if day > datetime.now(UTC).date())]
+    unknown = [*fresh.missing_days, *(day for day in question.days() if day > today)]
     whole = added(rows)
     found = queries.breakdown(actor, question, by=by, order=metric, limit=PARTS)
-    comparable = not fresh.missing_days and not old.missing_days
-    compared = before if comparable else []
+    dashed = before if not fresh.missing_days and not old.missing_days else []
+    over, ago = _comparable(rows, before, today)
     return Report(
         question=question,
         freshness=fresh,
-        figures=_figures(rows, whole, added(before) if comparable else {}, unknown),
+        figures=_figures(rows, over, ago, {*fresh.missing_days, *old.missing_days}, set(unknown)),
         rows=rows,
         unknown_days=unknown,
         whole=whole,
         parts=_parts(found, whole, by, metric, _notes(question, by, found)),
-        trend=_trend(actor, question, rows, compared, found if split else None, metric=metric, by=by, unknown=unknown),
+        trend=_trend(actor, question, rows, dashed, found if split else None, metric=metric, by=by, unknown=unknown),
         heat=heat_map(rows, metric, missing=unknown) if len(rows) >= HEAT_FROM_DAYS else None,
         was_ever_fetched=fresh.as_of is not None or UsageDay.objects.exists(),
+        compared_days=len(over),
     )
 
 
@@ -137,17 +142,24 @@ def added(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {name: sum(row[name] for row in rows) for name in METRICS}
 
 
-def _figures(
-    rows: list[dict[str, Any]], whole: dict[str, Any], before: dict[str, Any], unknown: list[date]
-) -> list[Figure]:
-    gaps = set(unknown)
+def _comparable(rows: Rows, before: Rows, today: date) -> tuple[Rows, Rows]:
+    """The days that are over, and as many just before the range; a part of a day is not compared with a whole one."""
+    over = [row for row in rows if row["date"] < today]
+    return over, before[len(before) - len(over) :]
+
+
+def _figures(rows: Rows, over: Rows, ago: Rows, missing: set[date], unknown: set[date]) -> list[Figure]:
+    """Nothing is compared where no day is over, or where one of those that would be compared was not fetched."""
+    whole, compared, before = added(rows), added(over), added(ago)
+    comparable = bool(over) and not missing & {row["date"] for row in (*over, *ago)}
     return [
         Figure(
             name,
             NAMES[name],
             whole[name],
-            before.get(name),
-            spark_line([None if row["date"] in gaps and not row[name] else row[name] for row in rows]),
+            compared[name],
+            before[name] if comparable else None,
+            spark_line([None if row["date"] in unknown and not row[name] else row[name] for row in rows]),
         )
         for name in FIGURES
     ]

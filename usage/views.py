@@ -82,18 +82,20 @@ def _kept(sent: QueryDict, form: UsageFilter) -> Iterator[tuple[str, str]]:
 
 
 def _answers(request: SignedInRequest, form: UsageFilter, question: Question) -> dict[str, Any]:
+    parts = {name: words for name, words in forms.PARTS if name in form.fields}
     metric, by = form.chosen("metric", forms.METRICS[0][0]), form.chosen("by", forms.PARTS[0][0])
+    # An address that an administrator sends may divide by people; who sees nobody else gets the first division.
+    by = by if by in parts else forms.PARTS[0][0]
     offered = choices(request.user, question)
     chosen = {name: form.cleaned_data.get(name) or [] for name in DIMENSIONS}
-    parts = [pair for pair in forms.PARTS if pair[0] in form.fields]
     found = report(request.user, question, metric=metric, by=by, split=bool(form.chosen("split", "")))
     return {
         "metric": metric,
         "by": by,
         "split": form.chosen("split", ""),
         "range": form.chosen_range,
-        "parts": parts,
-        "by_words": dict(parts)[by],
+        "parts": list(parts.items()),
+        "by_words": parts[by],
         "chips": list(_chips(request.GET, form, chosen, offered)),
         "adding": list(_adding(form, offered)),
         "report": found,

@@ -33,6 +33,12 @@ HOW_MUCH_TOO_WIDE: Final = """() => {
   const boxes = [document.documentElement, ...document.querySelectorAll(".table-box")];
   return Math.max(...boxes.map(box => box.scrollWidth - box.clientWidth));
 }"""
+# Whether an amount goes over the edge of its place, or over something that stands beside it; a picture may.
+CUT_OFF: Final = """() => {
+  const places = [...document.querySelectorAll(".figure, .figure > :not(svg), .parts td, .parts th")];
+  return places.filter(place => place.clientWidth && place.scrollWidth > place.clientWidth + 1)
+    .map(place => place.innerText.trim().slice(0, 60));
+}"""
 ASK_AXE: Final = "options => axe.run(document, options).then(results => results.violations)"
 
 
@@ -165,6 +171,11 @@ def look(page: Page, width: int, theme: Theme) -> None:
 def sideways(page: Page) -> int:
     """By how many pixels the page is wider than its window, or a list of the portal than its box."""
     return int(page.evaluate(HOW_MUCH_TOO_WIDE))
+
+
+def cut_off(page: Page) -> list[str]:
+    """The figures that are wider than the place that they have."""
+    return [str(text) for text in page.evaluate(CUT_OFF)]
 
 
 def axe_findings(page: Page, rules: Rules = Rules.ALL) -> list[str]:

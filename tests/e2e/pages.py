@@ -293,6 +293,7 @@ STATES: Final = (
     State("usage", "/usage", "alice", "By model"),
     State("usage-90-days", "/usage", "alice", "By model", path="/usage?range=90&metric=requests"),
     State("usage-table", "/usage", "alice", "By model", act=_open("30 days")),
+    State("usage-dear", "/usage", "long", "By key", path="/usage?range=90&by=api_key&split=1"),
     State("usage-empty", "/usage", "nora", "No usage yet"),
     State("usage-split", "/usage", "alice", "By weekday", path="/usage?range=90&split=1&metric=total_tokens&by=model"),
     State("usage-filtered", "/usage", "alice", "Remove this filter", path="/usage?range=30&model=gpt-4o"),
@@ -388,6 +389,8 @@ GERMAN: Final = (
     "subscription-denied",
     "subscriptions-everybody-waiting",
     "usage",
+    "usage-dear",
+    "usage-everybody",
 )
 
 # Addresses that answer a GET with something else than a page of ours.

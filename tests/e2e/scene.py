@@ -40,6 +40,10 @@ from usage.services import replace_day
 People = dict[str, User]
 
 DAYS: Final = 100
+# How old the days are on which somebody spent a five-digit amount: what is about this month and the one before shows
+# nothing of it, what looks further back has to find room for it.
+DEAR_DAYS: Final = range(64, 88)
+DEAR: Final = 15_678.90
 NEWCOMERS: Final = ("nora", "nils", "ned")
 # One for each flow, so that no test sees what another has done.
 ACTORS: Final = tuple(f"actor{number}" for number in range(1, 41))
@@ -158,6 +162,7 @@ def _usage(people: People) -> None:
     today = datetime.now(UTC).date()
     days = [today - timedelta(days=age) for age in range(DAYS, -1, -1)]
     rows = [row for name in HABITS for row in _calls_of(people[name], days)] + list(_spent(today))
+    rows += _dear(people["long"], today)
     requests.post(f"{settings.LITELLM_API_URL}/emulator/activity", json={"rows": rows}, timeout=60).raise_for_status()
     for day in days:
         facts = activity.get_usage_from_litellm(LiteLLM(activity.DAY_SECONDS), day)
@@ -188,6 +193,15 @@ def _spent(today: date) -> Iterator[dict[str, Any]]:
             calls = {"requests": 31, "prompt_tokens": 240_000, "completion_tokens": 90_000, "charge": True}
             for day in days:
                 yield {"date": str(day), "token": secret.digest, "model": "gpt-4o", "spend": spend / len(days)} | calls
+
+
+def _dear(user: User, today: date) -> Iterator[dict[str, Any]]:
+    """An amount that needs room, of somebody whose names do too."""
+    calls = {"requests": 61_234, "failed": 1_987, "prompt_tokens": 98_765_432, "completion_tokens": 12_345_678}
+    for secret in ApiKeySecret.objects.filter(key__user=user):
+        for age in DEAR_DAYS:
+            row = {"date": str(today - timedelta(days=age)), "token": secret.digest, "model": "gpt-4o"}
+            yield row | calls | {"spend": DEAR / len(DEAR_DAYS), "charge": False}
 
 
 def _row(dice: random.Random, day: date, token: str, model: str, calls: int, *, charge: bool) -> dict[str, Any]:

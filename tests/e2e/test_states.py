@@ -7,7 +7,19 @@ from typing import Final
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.e2e.browser import NARROW, THEMES, WIDE, Rules, Theme, Visitor, axe_findings, look, sideways, weather
+from tests.e2e.browser import (
+    NARROW,
+    THEMES,
+    WIDE,
+    Rules,
+    Theme,
+    Visitor,
+    axe_findings,
+    cut_off,
+    look,
+    sideways,
+    weather,
+)
 from tests.e2e.pages import GERMAN, STATES, State, Weather, in_weather
 from tests.e2e.stage import Stage
 
@@ -59,6 +71,7 @@ def findings(visitor: Visitor, state: State) -> list[str]:
         look(page, width, theme)
         if theme == "light" and (pixels := sideways(page)) > 0:
             found.append(f"{pixels} px too wide at {width}")
+        found += [f"cut off at {width}: {text}" for text in cut_off(page)]
         found += [f"{theme} at {width}: {text}" for text in axe_findings(page, rules)]
     page.close()
     return found
@@ -71,6 +84,7 @@ def too_wide(page: Page) -> list[str]:
         page.set_viewport_size({"width": width, "height": 800})
         if (pixels := sideways(page)) > 0:
             found.append(f"{pixels} px too wide at {width}")
+        found += [f"cut off at {width}: {text}" for text in cut_off(page)]
     return found
 
 

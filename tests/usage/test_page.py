@@ -12,7 +12,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import User
+from accounts.models import Role, User
 from apikeys.models import ApiKey
 from apikeys.services import create_api_key
 from tests.usage.conftest import day, fact
@@ -216,6 +216,21 @@ def test_trap_35_parts_add_up_to_the_figures(
     assert bool(report.trend.legend) == bool(split)
 
 
+@pytest.mark.parametrize("by", list(DIMENSIONS))
+@pytest.mark.parametrize("role", list(Role))
+def test_an_address_with_a_division_opens_for_every_role(
+    browser: Browser, role: Role, ada: User, facts: dict[str, ApiKey], by: str
+) -> None:
+    User.objects.filter(pk=ada.pk).update(roles=[role.value])
+    ada.refresh_from_db()
+    sees_people = role != Role.USER
+    for more in ("", "&split=1&of=everybody"):
+        context = page_of(browser(ada), f"{RANGE}&by={by}{more}").context
+        assert context["by"] == (by if sees_people or by != "user" else "model")
+        assert ("user" in dict(context["parts"])) is sees_people
+        assert context["report"].parts
+
+
 def test_what_does_not_fit_the_list_is_in_its_last_line(browser: Browser, ada: User, facts: dict[str, ApiKey]) -> None:
     digest = facts["one"].secrets.get().digest
     replace_day(day(0), [fact(digest, f"model-{number:02}", number + 1) for number in range(30)])
@@ -253,6 +268,26 @@ def test_trap_32_nothing_is_compared_when_days_are_missing(
     assert {figure.before for figure in response.context["report"].figures} == {None}
     assert response.context["report"].trend.legend == []
     assert text_of(response).count("Not compared: days are missing") == 4
+
+
+def test_a_day_that_is_not_over_is_compared_with_nothing(browser: Browser, ada: User, facts: dict[str, ApiKey]) -> None:
+    digest, today = facts["one"].secrets.get().digest, datetime.now(UTC).date()
+    for ago in range(14):
+        spent = Fact(digest, "gpt-4o", requests=1 if ago == 0 else 10 + ago, spend=Decimal(1))
+        replace_day(today - timedelta(days=ago), [spent])
+    response = page_of(browser(ada), "range=7")
+    requests = response.context["report"].figures[1]
+    over, before = sum(10 + ago for ago in range(1, 7)), sum(10 + ago for ago in range(7, 13))
+    assert (requests.now, requests.compared, requests.before) == (over + 1, over, before)
+    assert text_of(response).count("against the 6 days before, without today") == 4
+    response = page_of(browser(ada), "range=today")
+    assert {figure.before for figure in response.context["report"].figures} == {None}
+    assert text_of(response).count("Not compared: today is not over") == 4
+
+
+def test_the_first_line_says_whose_figures_these_are(browser: Browser, ann: User, facts: dict[str, ApiKey]) -> None:
+    for query, whose in (("", True), ("&of=everybody", False), ("&user=ada", False)):
+        assert ("What your keys did" in text_of(page_of(browser(ann), RANGE + query))) is whose
 
 
 def test_days_to_come_are_not_zero(browser: Browser, ada: User, facts: dict[str, ApiKey]) -> None:
