@@ -165,7 +165,8 @@ def end_other_sign_ins(actor: User, *, current: UUID | None) -> int:
 
 def count_sign_ins(user: User) -> int:
     """How many sessions and programs are signed in as this person at this moment."""
-    return len(sign_ins_of(user))
+    now = timezone.now()
+    return BrowserSession.objects.alive(now).filter(user=user).count() + _living_families(user, now).count()
 
 
 def keep_newest_programs(user: User) -> int:
