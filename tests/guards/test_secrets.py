@@ -84,7 +84,7 @@ def tour(ada: User, client: APIClient, page: Client) -> list[str]:
     client.get("/api/v1/me", HTTP_AUTHORIZATION=f"Bearer {newer['refresh']}")
     client.get(f"/api/v1/nowhere?token={newer['access']}&api_key={second}")
     assert client.post("/api/v1/auth/token/refresh", {"refresh": pair["refresh"]}).status_code == 401
-    session = page.cookies["sessionid"].value
+    session = page.cookies[product.SESSION_COOKIE_NAME].value
     tokens = [pair["access"], pair["refresh"], newer["access"], newer["refresh"], script, other, session]
     return [PASSWORD, WRONG, MASTER_KEY, first["secret"], second, *tokens]
 
