@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from playwright.sync_api import Page, sync_playwright
 
-from accounts.models import Role
+from accounts.models import Role, User
 from subscriptions.models import Model
 from subscriptions.services import create_subscription
 from tests.admin.conftest import listing, page
@@ -32,21 +32,52 @@ def complaints(shown: Page, base: str) -> list[str]:
     return heard
 
 
-def test_pages_are_quiet_and_fit_a_phone(real_transactions: None, live_server: Any, settings: Any) -> None:
-    # As INSECURE_COOKIES does: browsers take the usual ones over HTTPS alone.
+def cookie_of(user: User, base: str) -> Any:
+    """What signs somebody in to a browser at ``base``."""
+    client = Client()
+    client.force_login(user)
+    return {"name": "sessionid", "value": client.cookies["sessionid"].value, "url": base}
+
+
+@pytest.fixture
+def plain_http(settings: Any) -> None:
+    """As INSECURE_COOKIES does: browsers take the usual ones over HTTPS alone."""
     settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME = "sessionid", "csrftoken"
     settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = False
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_many_rows_can_be_changed_without_scripts(
+    real_transactions: None, live_server: Any, plain_http: None, width: int
+) -> None:
+    ann = make_person("ann", Role.ADMIN)
+    model = Model.objects.create(id="gpt-4o", provider="openai", mode="chat")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        context = browser.new_context(viewport={"width": width, "height": 740}, java_script_enabled=False)
+        context.add_cookies([cookie_of(ann, live_server.url)])
+        shown = context.new_page()
+        shown.goto(live_server.url + listing(Model))
+        shown.check("input.action-select")
+        # Playwright presses only what can be seen and what nothing else covers.
+        shown.select_option("select[name=action]", "restrict")
+        shown.click("#changelist-actions button")
+        shown.click(".verb button[type=submit]")
+        shown.wait_for_url("**/admin/subscriptions/model/")
+        browser.close()
+    model.refresh_from_db()
+    assert model.restricted
+
+
+def test_pages_are_quiet_and_fit_a_phone(real_transactions: None, live_server: Any, plain_http: None) -> None:
     ann = make_person("ann", Role.ADMIN)
     model = Model.objects.create(id="gpt-4o", provider="openai", mode="chat")
     wish = create_subscription(ann, model=model.id)
-    client = Client()
-    client.force_login(ann)
-    cookie = {"name": "sessionid", "value": client.cookies["sessionid"].value}
     addresses = ["/admin/", listing(type(ann)), listing(Model), page(ann), page(wish), page(model, "restrict")]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         context = browser.new_context(viewport={"width": 360, "height": 740})
-        context.add_cookies([{**cookie, "url": live_server.url}])  # type: ignore[typeddict-item]  # the rest is optional
+        context.add_cookies([cookie_of(ann, live_server.url)])
         shown = context.new_page()
         heard = complaints(shown, live_server.url)
         for address in addresses:
