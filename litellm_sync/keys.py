@@ -35,7 +35,7 @@ def make_secret_equal(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
     if not is_alive(secret, now):
         _delete(secret, litellm)
         return None
-    models = sorted(KeyModel.objects.filter(key=secret.key).effective().values_list("model_id", flat=True))
+    models = _effective_models(secret.key)
     found = None if _was_never_offered(secret) else litellm.get_key_info(secret.digest)
     if found is None:
         found = _create(secret, models, litellm)
@@ -43,6 +43,15 @@ def make_secret_equal(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
     elif secret.pending_secret is not None:
         _forget_secret(secret)
     return _update(secret, models, found, litellm)
+
+
+def _effective_models(key: ApiKey) -> list[str]:
+    return sorted(KeyModel.objects.filter(key=key).effective().values_list("model_id", flat=True))
+
+
+def must_not_work(secret: ApiKeySecret) -> bool:
+    """Whether LiteLLM is to refuse this secret: such a wish is never given up, whatever LiteLLM answers to it."""
+    return not is_alive(secret, timezone.now()) or must_be_blocked(secret.key, _effective_models(secret.key))
 
 
 def _was_never_offered(secret: ApiKeySecret) -> bool:

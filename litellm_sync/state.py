@@ -131,18 +131,22 @@ def request_pushes(model: type[Synced], ids: Iterable[Any]) -> int:
 def _mark_pending(kind: str, ids: list[Any]) -> int:
     now = timezone.now()
     still = Case(When(sync_status=SyncStatus.PENDING, then=Coalesce("sync_requested_at", Value(now))), default=now)
-    return (
-        _rows(kind)
-        .filter(pk__in=ids)
-        .update(
-            sync_status=SyncStatus.PENDING,
-            sync_generation=F("sync_generation") + 1,
-            sync_attempts=0,
-            sync_error="",
-            sync_next_at=now,
-            sync_requested_at=still,
-        )
+    return _update_in_order(
+        _rows(kind).filter(pk__in=ids),
+        sync_status=SyncStatus.PENDING,
+        sync_generation=F("sync_generation") + 1,
+        sync_attempts=0,
+        sync_error="",
+        sync_next_at=now,
+        sync_requested_at=still,
     )
+
+
+def _update_in_order(rows: models.QuerySet[Any], **columns: Any) -> int:
+    """Lock the rows in one order, then change them: else two who change the same ones could wait for each other."""
+    with transaction.atomic():
+        ids = list(rows.order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True))
+        return rows.model._base_manager.filter(pk__in=ids).update(**columns)
 
 
 def _defer(kind: str, object_id: str, *, delay: timedelta = timedelta()) -> None:
@@ -251,7 +255,7 @@ def defer_due(limit: int = 500) -> int:
 def _queue(model: type[Synced], ids: list[Any]) -> int:
     """Jobs for these rows, which are not due again before a lease has passed."""
     if ids:
-        model._base_manager.filter(pk__in=ids).update(sync_next_at=timezone.now() + LEASE)
+        _update_in_order(model._base_manager.filter(pk__in=ids), sync_next_at=timezone.now() + LEASE)
         payloads: list[dict[str, Any]] = [{"kind": kind_of(model), "object_id": str(pk)} for pk in ids]
         job(PUSH_TASK).batch_defer(*payloads)
     return len(ids)
@@ -261,7 +265,7 @@ def wake_all() -> int:
     """Make every pending row due at once: LiteLLM has come back. Returns how many."""
     now = timezone.now()
     waiting = {"sync_status": SyncStatus.PENDING, "sync_next_at__gt": now}
-    return sum(model._base_manager.filter(**waiting).update(sync_next_at=now) for model in synced_models())
+    return sum(_update_in_order(model._base_manager.filter(**waiting), sync_next_at=now) for model in synced_models())
 
 
 def queue_depth() -> dict[str, int]:

@@ -12,11 +12,13 @@ from django.utils import timezone
 from accounts import people
 from accounts.models import User
 from apikeys.models import ApiKey, ApiKeySecret, KeyModel
-from apikeys.services import IssuedKey, block_api_key, create_api_key, revoke_api_key
+from apikeys.services import IssuedKey, block_api_key, create_api_key, revoke_api_key, update_api_key
 from litellm_sync import integration, state
 from litellm_sync.client import LiteLLM
 from litellm_sync.emulator.server import Emulator
+from litellm_sync.push import push
 from litellm_sync.state import SyncStatus
+from litemaas.foundation.errors import UpstreamRejected
 from subscriptions.models import Model
 from subscriptions.services import create_subscription
 from teams.models import DEFAULT_TEAM_ID, Membership, Team
@@ -75,6 +77,66 @@ def test_trap_13_keys_of_a_deactivated_person_are_refused_and_work_again_afterwa
     work()
     assert [call(upstream, one) for one in (key, by_hand, ended)] == [200, 401, 401]
     assert all_synced()
+
+
+def deactivate(ada: User, ann: User, _key: IssuedKey) -> None:
+    people.deactivate_user(ann, user_id=ada.pk)
+
+
+def block(_ada: User, ann: User, key: IssuedKey) -> None:
+    block_api_key(ann, key_id=key.key.pk)
+
+
+def revoke(ada: User, _ann: User, key: IssuedKey) -> None:
+    revoke_api_key(ada, key_id=key.key.pk)
+
+
+def expire(_ada: User, _ann: User, key: IssuedKey) -> None:
+    ApiKey.objects.filter(pk=key.key.pk).update(expires_at=timezone.now() - timedelta(minutes=1))
+    state.request_pushes(ApiKeySecret, ApiKeySecret.objects.values_list("pk", flat=True))
+    push("apikeys.apikeysecret", str(ApiKeySecret.objects.get().pk), limit=5)
+
+
+@pytest.mark.parametrize("end", [deactivate, block, revoke, expire])
+def test_trap_13_a_refusal_lets_no_key_go_on_that_must_not(  # noqa: PLR0917 -- the cast
+    end: Callable[..., None],
+    ada: User,
+    ann: User,
+    key: IssuedKey,
+    upstream: Emulator,
+    work: Work,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_arguments: Any) -> None:
+        raise UpstreamRejected(http_status=400, reason="http_400")
+
+    work()
+    with monkeypatch.context() as refusing:
+        refusing.setattr(LiteLLM, "block_key", refuse)
+        refusing.setattr(LiteLLM, "delete_key", refuse)
+        end(ada, ann, key)
+        work()
+        row = ApiKeySecret.objects.get()
+        assert (row.sync_status, row.sync_error) == (SyncStatus.PENDING, "http_400")
+        assert row.sync_next_at is not None
+        assert row.sync_next_at - timezone.now() > state.LONGEST_BACK_OFF / 2
+        assert call(upstream, key) == 200
+    ApiKeySecret.objects.update(sync_next_at=timezone.now())
+    integration.tick(timezone.now())
+    work()
+    assert call(upstream, key) == 401
+    assert all_synced()
+
+
+def test_a_refusal_of_what_gives_more_is_the_end_of_it(
+    ada: User, key: IssuedKey, upstream: Emulator, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: Any) -> None:
+        raise UpstreamRejected(http_status=400, reason="http_400")
+
+    monkeypatch.setattr(LiteLLM, "update_key", refuse)
+    update_api_key(ada, key_id=key.key.pk, models=["gpt-4o", "gpt-4o-mini"])
+    assert ApiKeySecret.objects.get().sync_status == SyncStatus.FAILED
 
 
 def test_trap_13_the_person_is_never_deleted_in_litellm(

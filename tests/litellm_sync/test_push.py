@@ -75,6 +75,15 @@ def test_a_secret_that_no_key_opens_is_refused(key: ApiKey, litellm: Emulator, s
     assert (row.sync_status, row.sync_error) == (SyncStatus.FAILED, "secret_unreadable")
 
 
+def test_a_secret_that_no_key_opens_is_asked_about_for_ever_when_it_must_not_work(
+    key: ApiKey, litellm: Emulator, settings: Any
+) -> None:
+    ApiKey.objects.update(status=KeyStatus.BLOCKED)
+    settings.ENCRYPTION_KEYS = ["YW5vdGhlci1rZXktdGhhdC1vcGVucy1ub3RoaW5nISE="]
+    row = pushed(key)
+    assert (row.sync_status, row.sync_error) == (SyncStatus.PENDING, "secret_unreadable")
+
+
 def test_an_outcome_is_written_only_where_the_wish_has_not_moved(key: ApiKey) -> None:
     row = state.claim(KIND, str(secret_of(key).pk))
     state.request_push(secret_of(key), immediately=False)
