@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from accounts import identities, people
+from accounts import audit, identities, people
 from accounts.models import AuditEvent, Identity, User
 from apikeys.models import ApiKey, ApiKeySecret
 from litemaas.people.offboarding import offboard_user
@@ -112,6 +112,14 @@ def test_trap_38_limits_that_somebody_has_set_meanwhile_stay(ada: User, ann: Use
     assert fresh(ada).max_budget == Decimal(5)
     browser(ann).post(page(eve, "limits"), {"as_shown": shown, "max_budget": "9"})
     assert fresh(eve).max_budget is None, "the form of somebody else"
+
+
+def test_an_offboarding_of_an_older_version_is_shown(ada: User, ann: User, ro: User, browser: Browser) -> None:
+    """Entries of the audit log stay as they were written, whatever comes to be recorded later."""
+    audit.record(ann, audit.Action.USER_OFFBOARDED, ada, keys=2, key_names=["one", "two"])
+    answer = browser(ro).get(page(ada))
+    assert answer.status_code == 200
+    assert "one, two" in answer.content.decode()
 
 
 def test_trap_12_the_last_administrator_stays_one(ann: User, browser: Browser) -> None:

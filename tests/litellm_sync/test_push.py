@@ -1,5 +1,6 @@
 """Making LiteLLM agree: leases, generations, back-off, and what is sent for keys, people and teams."""
 
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 import requests
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
@@ -21,6 +23,7 @@ from litellm_sync.state import SyncStatus
 from litemaas.foundation.crypto import secret_digest
 from subscriptions.models import Availability, Model, Subscription, SubscriptionStatus
 from teams.models import DEFAULT_TEAM_ID, Membership, Team
+from tests.races import at_once, wait_for_a_lock
 
 KIND = "apikeys.apikeysecret"
 
@@ -67,6 +70,27 @@ def test_a_bug_of_ours_keeps_no_claim(key: ApiKey, litellm: Emulator, monkeypatc
     monkeypatch.setattr("litellm_sync.keys._per_model", lambda *_arguments: 1 / 0)
     row = pushed(key)
     assert (row.sync_status, row.sync_error, row.push_lease_until) == (SyncStatus.PENDING, "internal_error", None)
+
+
+@pytest.mark.usefixtures("real_transactions")
+@pytest.mark.django_db(transaction=True)
+def test_two_who_ask_for_the_same_rows_do_not_wait_for_each_other(ada: User, subscribed: list[Subscription]) -> None:
+    first, second = (secret_of(create_api_key(ada, name=name, models=["gpt-4o"]).key).pk for name in ("a", "b"))
+    ApiKeySecret.objects.filter(pk=first).update(last4="last")  # its newest version now lies behind the other row
+    has_first = threading.Event()
+
+    def one_by_one() -> int:
+        with transaction.atomic():
+            state.request_pushes(ApiKeySecret, [first])
+            has_first.set()
+            wait_for_a_lock()
+            return state.request_pushes(ApiKeySecret, [second])
+
+    def together() -> int:
+        assert has_first.wait(60)
+        return state.request_pushes(ApiKeySecret, [second, first])
+
+    assert at_once(2, lambda turn: (one_by_one, together)[turn]()) == [1, 2]
 
 
 def test_a_secret_that_no_key_opens_is_refused(key: ApiKey, litellm: Emulator, settings: Any) -> None:
