@@ -1,6 +1,7 @@
 """A person comes, goes, is limited, changes teams: what LiteLLM does with the person's keys then."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,6 +11,7 @@ import requests
 from django.utils import timezone
 
 from accounts import people
+from accounts.identities import update_from_claims
 from accounts.models import User
 from apikeys.models import ApiKey, ApiKeySecret, KeyModel
 from apikeys.services import IssuedKey, block_api_key, create_api_key, revoke_api_key, update_api_key
@@ -23,6 +25,7 @@ from subscriptions.models import Model
 from subscriptions.services import create_subscription
 from teams.models import DEFAULT_TEAM_ID, Membership, Team
 from teams.services import set_provider_teams
+from tests.accounts.test_oidc_people import LEA
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -53,6 +56,63 @@ def call(upstream: Emulator, issued: IssuedKey) -> int:
 
 def all_synced() -> bool:
     return state.queue_depth() == {"pending": 0, "failed": 0}
+
+
+# --- Address ---------------------------------------------------------------------------------------------------------
+
+
+def email_there(user: User) -> str | None:
+    """The address that LiteLLM has."""
+    found = LiteLLM(5).get_user_info(str(user.pk))
+    assert found is not None
+    return found.email
+
+
+def provider_says(user: User, email: str) -> None:
+    """A provider tells a new address at a sign-in."""
+    update_from_claims(user, replace(LEA, email=email, email_verified=True))
+
+
+def test_a_changed_address_follows(ada: User, upstream: Emulator, work: Work) -> None:
+    work()
+    assert email_there(ada) == "ada@test.example"
+    provider_says(ada, "countess@test.example")
+    work()
+    assert (email_there(ada), all_synced()) == ("countess@test.example", True)
+    before = len(upstream.calls)
+    state.request_push(ada, immediately=False)
+    work()
+    assert {path for method, path in upstream.calls[before:] if method == "POST"} == set()
+
+
+def test_an_address_that_somebody_else_has_there_is_not_taken(ada: User, upstream: Emulator, work: Work) -> None:
+    work()
+    LiteLLM(5).create_user({"user_id": "else", "user_email": "Countess@test.example"})
+    LiteLLM(5).create_user({"user_id": "other", "user_email": "not-countess2@test.example"})
+    provider_says(ada, "countess@test.example")
+    work()
+    assert (email_there(ada), all_synced()) == ("ada@test.example", True)
+    provider_says(ada, "countess2@test.example")  # only a part of an address that there is
+    work()
+    assert (email_there(ada), all_synced()) == ("countess2@test.example", True)
+
+
+def test_who_was_made_without_an_address_gets_it_when_it_is_free(ada: User, upstream: Emulator, work: Work) -> None:
+    LiteLLM(5).create_user({"user_id": "else", "user_email": ada.email})
+    work()
+    assert (email_there(ada), all_synced()) == (None, True)
+    LiteLLM(5).update_user("else", {"user_email": "else@test.example"})
+    state.request_push(ada, immediately=False)
+    work()
+    assert (email_there(ada), all_synced()) == (ada.email, True)
+
+
+def test_an_address_is_looked_for_on_every_page(upstream: Emulator) -> None:
+    litellm = LiteLLM(60)
+    for number in range(102):  # the newest come first, so the one that is looked for is last
+        litellm.create_user({"user_id": f"u{number}", "user_email": f"{number or ''}a@test.example"})
+    assert litellm.get_user_ids_with_email("A@test.example") == {"u0"}
+    assert litellm.get_user_ids_with_email("nobody@test.example") == set()
 
 
 # --- Deactivation ----------------------------------------------------------------------------------------------------

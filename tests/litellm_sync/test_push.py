@@ -1,6 +1,5 @@
 """Making LiteLLM agree: leases, generations, back-off, and what is sent for keys, people and teams."""
 
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -8,7 +7,6 @@ from typing import Any
 
 import pytest
 import requests
-from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
@@ -23,7 +21,6 @@ from litellm_sync.state import SyncStatus
 from litemaas.foundation.crypto import secret_digest
 from subscriptions.models import Availability, Model, Subscription, SubscriptionStatus
 from teams.models import DEFAULT_TEAM_ID, Membership, Team
-from tests.races import at_once, wait_for_a_lock
 
 KIND = "apikeys.apikeysecret"
 
@@ -72,25 +69,15 @@ def test_a_bug_of_ours_keeps_no_claim(key: ApiKey, litellm: Emulator, monkeypatc
     assert (row.sync_status, row.sync_error, row.push_lease_until) == (SyncStatus.PENDING, "internal_error", None)
 
 
-@pytest.mark.usefixtures("real_transactions")
-@pytest.mark.django_db(transaction=True)
-def test_two_who_ask_for_the_same_rows_do_not_wait_for_each_other(ada: User, subscribed: list[Subscription]) -> None:
-    first, second = (secret_of(create_api_key(ada, name=name, models=["gpt-4o"]).key).pk for name in ("a", "b"))
-    ApiKeySecret.objects.filter(pk=first).update(last4="last")  # its newest version now lies behind the other row
-    has_first = threading.Event()
-
-    def one_by_one() -> int:
-        with transaction.atomic():
-            state.request_pushes(ApiKeySecret, [first])
-            has_first.set()
-            wait_for_a_lock()
-            return state.request_pushes(ApiKeySecret, [second])
-
-    def together() -> int:
-        assert has_first.wait(60)
-        return state.request_pushes(ApiKeySecret, [second, first])
-
-    assert at_once(2, lambda turn: (one_by_one, together)[turn]()) == [1, 2]
+def test_rows_are_locked_in_one_order_before_they_are_changed(key: ApiKey, django_assert_num_queries: Any) -> None:
+    """Two who ask for the same rows in different orders would wait for each other for ever."""
+    secret = secret_of(key)
+    with django_assert_num_queries(2) as asked:
+        state.request_pushes(ApiKeySecret, [secret.pk])
+    first, second = (query["sql"] for query in asked.captured_queries[-2:])
+    assert first.startswith('SELECT "apikeys_apikeysecret"."id"')
+    assert first.endswith("ORDER BY 1 ASC FOR NO KEY UPDATE")
+    assert second.startswith("UPDATE")
 
 
 def test_a_secret_that_no_key_opens_is_refused(key: ApiKey, litellm: Emulator, settings: Any) -> None:
