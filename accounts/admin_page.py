@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final
 from django.contrib import messages
 from django.contrib.admin import ShowFacets
 from django.contrib.admin.utils import label_for_field, lookup_field, quote, unquote
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
@@ -19,7 +20,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 
-from accounts import rbac
+from accounts import admin_shown, rbac
 from accounts.admin_cells import NOTHING, cell, happened, label
 from accounts.admin_paging import LongPaginator
 from accounts.admin_parts import LABELS, ChosenVerb, Section, Text, Verb
@@ -284,7 +285,10 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         initial = dict(verb.initial(rows[0])) if rows else {}
         form: Any = verb.form(request.POST if request.method == "POST" else None, initial=initial)
         if request.method == "POST" and (form.is_valid() or not form.fields):
-            perform(form, carry_out, **getattr(form, "cleaned_data", {}))
+            if initial:
+                self._perform_touched(request, verb, carry_out, rows[0], form)
+            else:
+                perform(form, carry_out, **getattr(form, "cleaned_data", {}))
             if not form.errors:
                 name = self.name_of(rows[0]) if rows else form.cleaned_data.get("name", "")
                 messages.success(request, verb.done % {"name": name})
@@ -294,10 +298,26 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
             "verb": verb,
             "form": form,
             "names": [self.name_of(row) for row in rows],
+            "as_shown": self._as_shown(request, verb, rows[0], initial) if initial else "",
             "preview": list(verb.preview(request.user, rows[0])) if rows else [],
             "back": back,
         }
         return self.render(request, "admin/verb.html", context, status=422 if form.errors else 200)
+
+    def _perform_touched(
+        self, request: HttpRequest, verb: Verb, carry_out: Callable[..., Any], row: Any, form: Any
+    ) -> None:
+        """Under a lock, or somebody could change the row between the look at it and the verb."""
+        with transaction.atomic():
+            now = self.model._base_manager.select_for_update(no_key=True).filter(pk=row.pk).first() or row
+            seal, about = request.POST.get(admin_shown.FIELD, ""), self.address(verb.name, row)
+            if new := admin_shown.touched(form, seal, verb.initial(now), about=about):
+                perform(form, carry_out, **new)
+
+    def _as_shown(self, request: HttpRequest, verb: Verb, row: Any, initial: dict[str, Any]) -> str:
+        """Of a form that is shown again, what it showed first."""
+        sent: str | None = request.POST.get(admin_shown.FIELD)
+        return sent or admin_shown.sealed(initial, about=self.address(verb.name, row))
 
     def perform_many(self, request: HttpRequest, verb: Verb, rows: QuerySet[Any]) -> HttpResponse | None:
         """Ask once, naming the rows; then do it to each, and say which it could not be done to."""

@@ -33,8 +33,10 @@ FOR_PEOPLE_ONLY: Final = frozenset(
         rbac.Permission.TOKENS_CREATE,
         rbac.Permission.TOKENS_REVOKE,
         rbac.Permission.USERS_CREATE,
+        rbac.Permission.USERS_DEACTIVATE,
         rbac.Permission.USERS_GRANT,
         rbac.Permission.USERS_LINK,
+        rbac.Permission.USERS_OFFBOARD,
     }
 )
 # A script that goes on with an ended token would fill the audit log.
@@ -83,7 +85,7 @@ def create_personal_token(actor: User, *, name: str, scope: str, days: int | Non
     secret, now = crypto.new_personal_token(), timezone.now()
     with transaction.atomic():
         # The owner's row is the lock under which tokens are counted: twenty at once must not pass the limit.
-        User.objects.select_for_update(no_key=True).get(pk=actor.pk)
+        rbac.require_still(actor, rbac.Permission.TOKENS_CREATE, actor)
         most: int = settings.PERSONAL_TOKENS_PER_USER
         if PersonalToken.objects.alive(now).filter(user=actor).count() >= most:
             message = _("You have %(number)s access tokens, and more are not allowed. Revoke one that you do not need.")

@@ -161,6 +161,19 @@ def require(actor: Actor, permission: Permission, target: Owned | None = None) -
         raise PermissionDenied(permission=permission.value)
 
 
+def require_still(actor: User, permission: Permission, target: Owned | None = None) -> User:
+    """As require(), of the person as it stands now, locked for the caller's transaction; returns it.
+
+    Whoever was deactivated or off-boarded since the request began makes nothing lasting any more, and whoever is being
+    deactivated waits for it to be there, and ends it too.
+    """
+    now = User.objects.select_for_update(no_key=True).filter(pk=actor.pk).first()
+    if now is None:
+        raise NotAuthenticated
+    require(now, permission, target)
+    return now
+
+
 def filter_resources_by_role(
     actor: Actor, permission: Permission, rows: models.QuerySet[Row], *, owner: str = "user"
 ) -> models.QuerySet[Row]:

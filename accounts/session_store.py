@@ -12,6 +12,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.devices import Place
+from accounts.models import User
 from accounts.ways_in import BrowserSession, Ending
 from litemaas.foundation import logs
 from litemaas.foundation.crypto import secret_digest
@@ -67,7 +68,10 @@ class SessionStore(SessionBase):
         if must_create or self.row is None or str(self.row.user_id or "") != (person or ""):
             # Both lifetimes count from the sign-in, not from the first look at the sign-in page.
             new |= {"user_id": person, "begun_at": now, **self.place}
-        return self._insert(new) if must_create else self._update(new)
+        with transaction.atomic():
+            if "user_id" in new and person and not _may_begin(person):
+                new |= {"data": "", "ended_at": now, "ended_by": Ending.ADMIN}
+            return self._insert(new) if must_create else self._update(new)
 
     def _insert(self, new: dict[str, Any]) -> None:
         try:
@@ -100,3 +104,9 @@ class SessionStore(SessionBase):
     def of(cls, session: SessionBase) -> Self | None:
         """A request's session for who needs to know more of it than Django does; None for one of another engine."""
         return session if isinstance(session, cls) else None
+
+
+def _may_begin(person: str) -> bool:
+    """Whether somebody may come in, still now: a deactivation that came since the sign-in was looked at has ended all
+    sessions that it saw. Locked for the transaction: one that comes now waits for this session, and ends it."""
+    return User.objects.select_for_update(no_key=True).filter(pk=person, is_active=True).exists()

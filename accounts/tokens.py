@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from rest_framework.request import Request
@@ -26,7 +27,7 @@ FAMILY = "family"
 SIGNED_IN_USER = """
     SELECT person.*, family.id AS family_id, family.last_used_at AS family_last_used_at
     FROM accounts_user person JOIN accounts_refreshfamily family ON family.user_id = person.id
-    WHERE family.id = %s AND family.revoked_at IS NULL AND person.id = %s
+    WHERE family.id = %s AND family.revoked_at IS NULL AND family.expires_at > %s AND person.id = %s
 """
 
 
@@ -57,14 +58,19 @@ class AccessTokenAuthentication(JWTAuthentication):
 
     def get_user(self, validated_token: Token) -> Any:
         """Raises NotAuthenticated when the sign-in that the token came from, or the person, has been ended."""
-        found = User.objects.raw(SIGNED_IN_USER, [validated_token.get(FAMILY), validated_token.get("sub")])
+        asked = [validated_token.get(FAMILY), timezone.now(), validated_token.get("sub")]
+        found = User.objects.raw(SIGNED_IN_USER, asked)
         user = next(iter(found), None)
         if user is None:
             raise NotAuthenticated(_("This sign-in has ended. Sign in again."), code="token_revoked")
         if not user.is_active:
-            message = _("Your account is deactivated. Ask an administrator of this portal.")
-            raise NotAuthenticated(message, code="user_deactivated")
+            raise _deactivated()
         return user
+
+
+def _deactivated() -> NotAuthenticated:
+    message = _("Your account is deactivated. Ask an administrator of this portal.")
+    return NotAuthenticated(message, code="user_deactivated")
 
 
 def _expired() -> NotAuthenticated:
@@ -81,11 +87,18 @@ class TokenPair:
 
 
 def generate_token_pair(user: User, place: Place | None = None) -> TokenPair:
-    """A new family with its first refresh token; ``place`` is where the person signs in from."""
+    """A new family with its first refresh token; ``place`` is where the person signs in from.
+
+    Raises NotAuthenticated (user_deactivated) for who was deactivated since the password was looked at: the lock makes
+    a deactivation at this moment wait for the family, and end it.
+    """
     refresh, where = RefreshToken.for_user(user), place or Place(agent="", address="")
     expires_at = timezone.now() + settings.REFRESH_TOKEN_LIFETIME
-    family = RefreshFamily.objects.create(user=user, current=refresh["jti"], expires_at=expires_at, **where)
-    sessions.keep_newest_programs(user)
+    with transaction.atomic():
+        if not User.objects.select_for_update(no_key=True).filter(pk=user.pk, is_active=True).exists():
+            raise _deactivated()
+        family = RefreshFamily.objects.create(user=user, current=refresh["jti"], expires_at=expires_at, **where)
+        sessions.keep_newest_programs(user)
     logs.bind_credential("access_token", family.id)
     return _pair(refresh, family.id)
 
@@ -125,8 +138,9 @@ def refresh_token(token: str, place: Place | None = None) -> TokenPair:
     used: dict[str, Any] = {"last_used_at": timezone.now()} | ({"address": place["address"]} if place else {})
     if families.filter(current=claims["jti"]).update(current=fresh["jti"], **used):
         return _pair(fresh, family.id)
-    families.update(revoked_at=timezone.now())
-    audit.record(family.user, audit.Action.TOKEN_REFUSED, family.user, success=False, reason="reused")
+    with transaction.atomic():  # it is over before the error is raised, which would roll it back
+        if families.update(revoked_at=timezone.now()):
+            audit.record(family.user, audit.Action.TOKEN_REFUSED, family.user, success=False, reason="reused")
     raise NotAuthenticated(_("This refresh token was used before. Sign in again."), code="token_reused")
 
 
@@ -134,8 +148,9 @@ def revoke_token(token: str) -> None:
     """End the family of a refresh token; doing it again changes nothing."""
     claims = extract_claims(token)
     families = RefreshFamily.objects.filter(pk=claims[FAMILY], revoked_at=None).select_related("user")
-    family = families.first()
-    if family:
-        logs.bind_credential("access_token", family.id)
-    if family and families.update(revoked_at=timezone.now()):
-        audit.record(family.user, audit.Action.TOKEN_REVOKED, family.user)
+    with transaction.atomic():
+        family = families.first()
+        if family:
+            logs.bind_credential("access_token", family.id)
+        if family and families.update(revoked_at=timezone.now()):
+            audit.record(family.user, audit.Action.TOKEN_REVOKED, family.user)

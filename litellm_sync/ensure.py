@@ -113,10 +113,10 @@ def _create_user(user: User, body: dict[str, Any], litellm: LiteLLM) -> None:
 
 
 def make_user_equal(user: User, litellm: LiteLLM) -> UserInfo:
-    """LiteLLM's user gets our limits; what 1.81 does not clear by null gets the sentinel for "no limit"."""
+    """LiteLLM's user gets our limits and address; what 1.81 does not clear by null gets the sentinel for "no limit"."""
     found = ensure_user_exists_in_litellm(user, litellm)
     wanted = limits_of(user)
-    changes = differences(wanted, found)
+    changes = differences(wanted, found) | _new_email(user, found, litellm)
     if not changes:
         return found
     litellm.update_user(str(user.pk), changes)
@@ -128,6 +128,16 @@ def make_user_equal(user: User, litellm: LiteLLM) -> UserInfo:
         litellm.update_user(str(user.pk), still)
         found = _read_back(litellm.get_user_info(str(user.pk)), "user")
     return found
+
+
+def _new_email(user: User, found: UserInfo, litellm: LiteLLM) -> dict[str, str]:
+    """The address where LiteLLM has another. It would take one of somebody else's, which no creation could have."""
+    if not user.email or user.email.lower() == (found.email or "").lower():
+        return {}
+    if litellm.get_user_ids_with_email(user.email) - {str(user.pk)}:
+        log.warning("litellm_email_taken", user_id=str(user.pk))
+        return {}
+    return {"user_email": user.email}
 
 
 # --- Memberships -----------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from typing import Any
 from django.utils import timezone
 
 from apikeys.models import ApiKey, ApiKeySecret, KeyModel, KeyStatus
+from litellm_sync import state
 from litellm_sync.client import KeyInfo, LiteLLM
 from litellm_sync.ensure import differences, ensure_team_exists_in_litellm, ensure_user_exists_in_litellm, limits_of
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
@@ -35,8 +36,9 @@ def make_secret_equal(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
     if not is_alive(secret, now):
         _delete(secret, litellm)
         return None
-    models = sorted(KeyModel.objects.filter(key=secret.key).effective().values_list("model_id", flat=True))
-    found = None if _was_never_offered(secret) else litellm.get_key_info(secret.digest)
+    models = _effective_models(secret.key)
+    # Also for a new one: a LiteLLM that hangs is noticed by a look, which cannot arrive late, and not by an offer.
+    found = litellm.get_key_info(secret.digest)
     if found is None:
         found = _create(secret, models, litellm)
         _forget_secret(secret)
@@ -45,9 +47,13 @@ def make_secret_equal(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
     return _update(secret, models, found, litellm)
 
 
-def _was_never_offered(secret: ApiKeySecret) -> bool:
-    """Whether there is nothing to look for: a random value that nobody was told. What is read back is compared."""
-    return secret.pending_secret is not None and secret.attempted_at is None and secret.pushed_at is None
+def _effective_models(key: ApiKey) -> list[str]:
+    return sorted(KeyModel.objects.filter(key=key).effective().values_list("model_id", flat=True))
+
+
+def must_not_work(secret: ApiKeySecret) -> bool:
+    """Whether LiteLLM is to refuse this secret: such a wish is never given up, whatever LiteLLM answers to it."""
+    return not is_alive(secret, timezone.now()) or must_be_blocked(secret.key, _effective_models(secret.key))
 
 
 def is_alive(secret: ApiKeySecret, now: datetime) -> bool:
@@ -112,8 +118,9 @@ def _create(secret: ApiKeySecret, models: list[str], litellm: LiteLLM) -> KeyInf
         ensure_team_exists_in_litellm(key.team, litellm)
     if key.user.synced_at is None:
         ensure_user_exists_in_litellm(key.user, litellm)
-    this = ApiKeySecret.objects.filter(pk=secret.pk)
-    this.update(attempted_at=timezone.now())
+    # Whoever has lost the claim must not make what another push may have deleted meanwhile.
+    if not state.claimed(secret).update(attempted_at=timezone.now()):
+        raise UpstreamUnavailable(reason="claim_lost")
     wanted = {name: value for name, value in _wanted(secret, models).items() if value is not None}
     if key.expires_at:
         wanted["duration"] = _duration(key.expires_at)
@@ -175,6 +182,8 @@ def _update(secret: ApiKeySecret, models: list[str], found: KeyInfo, litellm: Li
     if changes:
         litellm.update_key(token, changes)
     if not blocked and found.blocked:
+        if not state.claimed(secret).exists():
+            raise UpstreamUnavailable(reason="claim_lost")
         litellm.unblock_key(token)
     if not changes and blocked == found.blocked:
         return found

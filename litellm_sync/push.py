@@ -12,7 +12,7 @@ from apikeys.models import ApiKeySecret, KeyModel
 from litellm_sync import ensure, state
 from litellm_sync.client import LiteLLM
 from litellm_sync.default_team import ensure_default_team_exists
-from litellm_sync.keys import LOOK_AGAIN, Unsettled, make_secret_equal
+from litellm_sync.keys import LOOK_AGAIN, SecretLost, Unsettled, make_secret_equal, must_not_work
 from litemaas.foundation.crypto import DecryptionFailed
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
 from subscriptions.models import Subscription
@@ -87,7 +87,9 @@ def _push_claimed(row: state.Synced, limit: float) -> bool:
         facts = PUSHES[type(row)](row, LiteLLM(limit))
     except UpstreamRejected as error:
         log.warning("push_refused", kind=state.kind_of(row), object_id=str(row.pk), **error.details)
-        state.refuse(row, str(error.details.get("reason") or error.message))
+        # A lost secret is one that LiteLLM does not have, so nothing works there.
+        is_harmless = isinstance(error, SecretLost)
+        _give_up(row, str(error.details.get("reason") or error.message), is_harmless=is_harmless)
         return True
     except Unsettled as error:
         state.postpone(row, str(error.details["reason"]), wait=LOOK_AGAIN)
@@ -98,7 +100,7 @@ def _push_claimed(row: state.Synced, limit: float) -> bool:
         return True
     except DecryptionFailed:
         log.exception("secret_unreadable", kind=state.kind_of(row), object_id=str(row.pk))
-        state.refuse(row, "secret_unreadable")
+        _give_up(row, "secret_unreadable")
         return True
     except Exception:
         # A bug of ours must not keep the claim: the row waits like any other and shows that something is wrong.
@@ -106,3 +108,12 @@ def _push_claimed(row: state.Synced, limit: float) -> bool:
         state.postpone(row, "internal_error")
         return True
     return state.settle(row, **facts)
+
+
+def _give_up(row: state.Synced, reason: str, *, is_harmless: bool = False) -> None:
+    """Stop, unless that would leave a key working that must not: that is tried for ever, and is an error to be seen."""
+    if is_harmless or not (isinstance(row, ApiKeySecret) and must_not_work(row)):
+        state.refuse(row, reason)
+        return
+    log.error("key_still_works", kind=state.kind_of(row), object_id=str(row.pk), reason=reason)
+    state.postpone(row, reason, wait=state.LONGEST_BACK_OFF)

@@ -131,18 +131,22 @@ def request_pushes(model: type[Synced], ids: Iterable[Any]) -> int:
 def _mark_pending(kind: str, ids: list[Any]) -> int:
     now = timezone.now()
     still = Case(When(sync_status=SyncStatus.PENDING, then=Coalesce("sync_requested_at", Value(now))), default=now)
-    return (
-        _rows(kind)
-        .filter(pk__in=ids)
-        .update(
-            sync_status=SyncStatus.PENDING,
-            sync_generation=F("sync_generation") + 1,
-            sync_attempts=0,
-            sync_error="",
-            sync_next_at=now,
-            sync_requested_at=still,
-        )
+    return _update_in_order(
+        _rows(kind).filter(pk__in=ids),
+        sync_status=SyncStatus.PENDING,
+        sync_generation=F("sync_generation") + 1,
+        sync_attempts=0,
+        sync_error="",
+        sync_next_at=now,
+        sync_requested_at=still,
     )
+
+
+def _update_in_order(rows: models.QuerySet[Any], **columns: Any) -> int:
+    """Lock the rows in one order, then change them: else two who change the same ones could wait for each other."""
+    with transaction.atomic(savepoint=False):
+        ids = list(rows.order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True))
+        return rows.model._base_manager.filter(pk__in=ids).update(**columns)
 
 
 def _defer(kind: str, object_id: str, *, delay: timedelta = timedelta()) -> None:
@@ -186,7 +190,7 @@ def settle(row: Synced, **facts: Any) -> bool:
     """Record that LiteLLM agrees with the row as it was read; False when the row has moved on and stays pending."""
     now = timezone.now()
     settled = (
-        _claimed(row)
+        claimed(row)
         .filter(sync_generation=row.sync_generation)
         .update(
             sync_status=SyncStatus.SYNCED,
@@ -205,7 +209,7 @@ def postpone(row: Synced, reason: str, *, wait: timedelta | None = None) -> None
     """Record that LiteLLM could not be made to agree yet: wait 2, 5, 10 … seconds, a minute at most, or ``wait``."""
     attempts = row.sync_attempts + 1
     seconds = FIRST_BACK_OFF if attempts == 1 else SECOND_BACK_OFF * 2.0 ** (attempts - 2)
-    _claimed(row).filter(sync_generation=row.sync_generation).update(
+    claimed(row).filter(sync_generation=row.sync_generation).update(
         sync_attempts=attempts,
         sync_error=reason[:300],
         sync_next_at=timezone.now() + (wait or min(timedelta(seconds=seconds), LONGEST_BACK_OFF)),
@@ -215,18 +219,18 @@ def postpone(row: Synced, reason: str, *, wait: timedelta | None = None) -> None
 
 def refuse(row: Synced, reason: str) -> None:
     """Record that LiteLLM will never agree as things stand; the push stops and the reason is shown."""
-    _claimed(row).filter(sync_generation=row.sync_generation).update(
+    claimed(row).filter(sync_generation=row.sync_generation).update(
         sync_status=SyncStatus.FAILED, sync_error=reason[:300], sync_next_at=None, push_lease_until=None
     ) or _release(row)
 
 
 def _release(row: Synced) -> bool:
     """The row moved on while it was pushed: give the claim back and let the newer wish be pushed at once."""
-    _claimed(row).update(push_lease_until=None)
+    claimed(row).update(push_lease_until=None)
     return False
 
 
-def _claimed(row: Synced) -> models.QuerySet[Any]:
+def claimed(row: Synced) -> models.QuerySet[Any]:
     """The row, while it still carries the claim that it was read with: a slow push may have lost it to another."""
     return _rows(kind_of(row)).filter(pk=row.pk, push_lease_until=row.push_lease_until)
 
@@ -251,7 +255,7 @@ def defer_due(limit: int = 500) -> int:
 def _queue(model: type[Synced], ids: list[Any]) -> int:
     """Jobs for these rows, which are not due again before a lease has passed."""
     if ids:
-        model._base_manager.filter(pk__in=ids).update(sync_next_at=timezone.now() + LEASE)
+        _update_in_order(model._base_manager.filter(pk__in=ids), sync_next_at=timezone.now() + LEASE)
         payloads: list[dict[str, Any]] = [{"kind": kind_of(model), "object_id": str(pk)} for pk in ids]
         job(PUSH_TASK).batch_defer(*payloads)
     return len(ids)
@@ -261,7 +265,7 @@ def wake_all() -> int:
     """Make every pending row due at once: LiteLLM has come back. Returns how many."""
     now = timezone.now()
     waiting = {"sync_status": SyncStatus.PENDING, "sync_next_at__gt": now}
-    return sum(model._base_manager.filter(**waiting).update(sync_next_at=now) for model in synced_models())
+    return sum(_update_in_order(model._base_manager.filter(**waiting), sync_next_at=now) for model in synced_models())
 
 
 def queue_depth() -> dict[str, int]:

@@ -52,6 +52,7 @@ def create_subscription(actor: User, *, model: str, justification: str = "") -> 
     status = SubscriptionStatus.PENDING if wanted.restricted else SubscriptionStatus.ACTIVE
     try:
         with transaction.atomic():
+            rbac.require_still(actor, rbac.Permission.SUBSCRIPTIONS_CREATE)
             subscription: Subscription = Subscription.objects.create(
                 user=actor, model=wanted, status=status, justification=words
             )
@@ -182,6 +183,7 @@ def request_review(actor: User, *, subscription_id: UUID | str, message: str) ->
     words = sanitize_string(message, max_length=LONGEST_WORDS, multiline=True)
     old, new = SubscriptionStatus.DENIED, SubscriptionStatus.PENDING
     with transaction.atomic():
+        rbac.require_still(actor, rbac.Permission.SUBSCRIPTIONS_CREATE)
         rows = Subscription.objects.visible_to(actor).filter(pk=subscription_id)
         subscription = rows.select_related("model", "user").select_for_update(of=("self",)).first()
         if subscription is None:

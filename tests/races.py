@@ -1,6 +1,7 @@
 """Several people at the same moment: threads with connections and transactions of their own."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -35,3 +36,15 @@ def at_once(number: int, act: Callable[[int], Result]) -> list[Result]:
     connection.close()  # this thread waits only: its connection is for the others
     with ThreadPoolExecutor(number) as threads:
         return list(threads.map(perform, range(number)))
+
+
+def wait_for_a_lock() -> None:
+    """Return as soon as some connection to this database waits for another's lock; fails after a minute."""
+    deadline = time.monotonic() + 60
+    question = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    while time.monotonic() < deadline:
+        with connection.cursor() as cursor:
+            cursor.execute(question)
+            if cursor.fetchone()[0]:
+                return
+    pytest.fail("nobody waits")

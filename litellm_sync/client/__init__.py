@@ -15,6 +15,7 @@ __all__ = ["SENTINEL", "Activity", "Deployment", "KeyInfo", "LiteLLM", "TeamInfo
 NOT_FOUND = 404
 ACTIVITY_PAGE = 1000
 KEY_PAGE = 100
+USER_PAGE = 100
 
 
 class LiteLLM:
@@ -77,6 +78,19 @@ class LiteLLM:
     def create_user(self, body: dict[str, Any]) -> None:
         """/user/new without making a key. UpstreamRejected with ``already exists`` in its text on a duplicate."""
         self._post("create_user", "/user/new", {"auto_create_key": False, **body})
+
+    def get_user_ids_with_email(self, email: str) -> set[str]:
+        """Who has an address, whatever its case. LiteLLM looks for parts of addresses: longer ones are left out."""
+        ids: set[str] = set()
+        page = last = 1
+        while page <= last:
+            answer = self._get("get_users", "/user/list", user_email=email, page=page, page_size=USER_PAGE)
+            with _as_documented():
+                found = [UserInfo.parse(entry) for entry in answer["users"]]
+                last = int(answer["total_pages"])
+            ids |= {one.user_id for one in found if (one.email or "").lower() == email.lower()}
+            page += 1
+        return ids
 
     def update_user(self, user_id: str, changes: dict[str, Any]) -> None:
         """Look before: LiteLLM *creates* unknown users here, and 1.81 ignores most nulls."""

@@ -11,6 +11,7 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from accounts import audit
 from accounts.models import AuditEvent, FailedSignIn, RefreshFamily, User
 from accounts.tokens import generate_token_pair
 from litemaas.foundation import rate_limits
@@ -239,6 +240,28 @@ def test_a_token_used_twice_ends_the_newer_one_too(ada: User) -> None:
     problem_of(me(second["access"]), 401, "token_revoked")
     assert problem_of(refresh(first.refresh), 401)["code"] == "token_revoked"
     assert [event.action for event in AuditEvent.objects.filter(actor_id=ada.pk)] == ["token.refused"]
+
+
+def test_what_the_log_cannot_say_is_not_done(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = generate_token_pair(ada)
+    refresh(first.refresh)
+
+    def broken(*_what: Any, **_details: Any) -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as without_a_log:
+        without_a_log.setattr(audit, "record", broken)
+        for ask in (refresh, revoke):
+            assert ask(first.refresh).status_code == 500
+            assert RefreshFamily.objects.get().revoked_at is None
+    problem_of(refresh(first.refresh), 401, "token_reused")
+    assert RefreshFamily.objects.get().revoked_at is not None
+
+
+def test_an_access_token_ends_with_its_family(ada: User) -> None:
+    pair = generate_token_pair(ada)
+    RefreshFamily.objects.update(expires_at=timezone.now())
+    problem_of(me(pair.access), 401, "token_revoked")
 
 
 def test_families_end_one_by_one_and_access_tokens_with_them(ada: User) -> None:

@@ -72,6 +72,12 @@ def page(row: Table, kind: str = "change") -> str:
     return reverse(f"admin:{row._meta.label_lower.replace('.', '_')}_{kind}", args=[quote(row.pk)])
 
 
+def send(client: Client, address: str, typed: dict[str, Any], **options: Any) -> Any:
+    """Open a form that shows what is there, type and send it."""
+    opened: Any = client.get(address)
+    return client.post(address, {"as_shown": opened.context["as_shown"], **typed}, **options)
+
+
 def pages() -> list[str]:
     """Every page that can be read, with a row of every table."""
     from apikeys.policy import get_policy  # noqa: PLC0415 -- only where a test has a database

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from accounts import people
+from accounts import audit, identities, people
 from accounts.models import AuditEvent, BrowserSession, Identity, RefreshFamily, User
 from accounts.personal_tokens import create_personal_token
 from accounts.tokens import generate_token_pair
@@ -16,7 +16,7 @@ from apikeys.models import ApiKey, ApiKeySecret
 from litemaas.administration.people import in_words
 from litemaas.foundation.providers import Provider
 from litemaas.people.offboarding import Steps, offboard_user
-from tests.admin.conftest import listing, page
+from tests.admin.conftest import listing, page, send
 from tests.cast import make_person
 
 pytestmark = pytest.mark.django_db
@@ -78,17 +78,57 @@ def test_people_are_found_by_words_and_by_id(ada: User, eve: User, ann: User, br
 def test_roles_are_ticked_and_changed(ada: User, ann: User, browser: Browser) -> None:
     asked: Any = browser(ann).get(page(ada, "roles"))
     assert asked.context["form"].initial == {"roles": ["user"]}
-    browser(ann).post(page(ada, "roles"), {"roles": ["user", "adminReadonly"]})
+    send(browser(ann), page(ada, "roles"), {"roles": ["user", "adminReadonly"]})
     assert fresh(ada).roles == ["adminReadonly", "user"]
     User.objects.filter(pk=ada.pk).update(provider_roles=["adminReadonly"], hand_roles=[], roles=["adminReadonly"])
     assert "The sign-in service gives" in browser(ann).get(page(ada, "roles")).content.decode()
-    refused = browser(ann).post(page(ada, "roles"), {"roles": []})
+    refused = send(browser(ann), page(ada, "roles"), {"roles": []})
     assert refused.status_code == 422
     assert "Take the person out of the group there." in refused.content.decode()
 
 
+def test_trap_38_roles_that_somebody_has_changed_meanwhile_are_not_given_back(
+    ada: User, ann: User, browser: Browser
+) -> None:
+    identities.set_roles(ann, user_id=ada.pk, roles=["admin", "user"])
+    opened: Any = browser(ann).get(page(ada, "roles"))
+    identities.set_roles(ann, user_id=ada.pk, roles=["user"])
+    typed = {"as_shown": opened.context["as_shown"], "roles": ["admin", "adminReadonly", "user"]}
+    client, origin = browser(ann), "http://testserver" + page(ada, "roles")
+    told: Any = client.post(page(ada, "roles"), typed, HTTP_REFERER=origin, follow=True)
+    assert "Somebody has changed this meanwhile, and nothing was done: Roles." in messages(told)[0]
+    assert told.context["form"].initial == {"roles": ["user"]}
+    assert fresh(ada).roles == ["user"]
+    assert browser(ann).post(page(ada, "roles"), {"roles": ["admin"]}, HTTP_REFERER="").status_code in {302, 409}
+    assert fresh(ada).roles == ["user"]
+    unread = {"as_shown": opened.context["as_shown"], "roles": ["user", "admin"]}
+    browser(ann).post(page(ada, "roles"), unread)
+    assert fresh(ada).roles == ["user"], "what was not touched is not sent"
+
+
+def test_trap_38_limits_that_somebody_has_set_meanwhile_stay(ada: User, ann: User, eve: User, browser: Browser) -> None:
+    opened: Any = browser(ann).get(page(ada, "limits")).context
+    shown = opened["as_shown"]
+    people.set_limits(ann, user_id=ada.pk, max_budget=Decimal(5))
+    browser(ann).post(page(ada, "limits"), {"as_shown": shown, "tpm_limit": "1000"})
+    assert (fresh(ada).max_budget, fresh(ada).tpm_limit) == (Decimal(5), 1000)
+    refused = browser(ann).post(page(ada, "limits"), {"as_shown": shown, "max_budget": "9"}, HTTP_REFERER="")
+    assert refused.status_code in {302, 409}
+    assert fresh(ada).max_budget == Decimal(5)
+    browser(ann).post(page(eve, "limits"), {"as_shown": shown, "max_budget": "9"})
+    assert fresh(eve).max_budget is None, "the form of somebody else"
+
+
+def test_an_offboarding_of_an_older_version_is_shown(ada: User, ann: User, ro: User, browser: Browser) -> None:
+    """Entries of the audit log stay as they were written, whatever comes to be recorded later."""
+    audit.record(ann, audit.Action.USER_OFFBOARDED, ada, keys=2, key_names=["one", "two"])
+    answer = browser(ro).get(page(ada))
+    assert answer.status_code == 200
+    assert "one, two" in answer.content.decode()
+
+
 def test_trap_12_the_last_administrator_stays_one(ann: User, browser: Browser) -> None:
-    refused = browser(ann).post(page(ann, "roles"), {"roles": ["user"]})
+    refused = send(browser(ann), page(ann, "roles"), {"roles": ["user"]})
     assert refused.status_code == 422
     assert "This is the last administrator." in refused.content.decode()
     make_person("other")
@@ -104,12 +144,12 @@ def test_trap_44_limits_that_are_sent_unchanged_change_nothing(ada: User, ann: U
     shown = {bound.name: bound.value() or "" for bound in form["form"]}
     assert shown == {"max_budget": "12.5", "budget_duration": "14d", "tpm_limit": "", "rpm_limit": 5}
     before = AuditEvent.objects.count()
-    browser(ann).post(page(ada, "limits"), shown)
+    send(browser(ann), page(ada, "limits"), shown)
     assert AuditEvent.objects.count() == before
-    browser(ann).post(page(ada, "limits"), {"tpm_limit": "100"})
+    send(browser(ann), page(ada, "limits"), {"tpm_limit": "100"})
     now = fresh(ada)
     assert (now.max_budget, now.budget_duration, now.tpm_limit, now.rpm_limit) == (None, "", 100, None)
-    assert browser(ann).post(page(ada, "limits"), {"budget_duration": "weekly"}).status_code == 422
+    assert send(browser(ann), page(ada, "limits"), {"budget_duration": "weekly"}).status_code == 422
 
 
 def test_limits_of_many_leave_alone_what_is_left_empty(ada: User, eve: User, ann: User, browser: Browser) -> None:

@@ -17,7 +17,7 @@ from litellm_sync.models import SyncRun
 from subscriptions.models import Model, Subscription
 from subscriptions.services import create_subscription
 from teams.models import Membership
-from tests.admin.conftest import listing, page, restricted
+from tests.admin.conftest import listing, page, restricted, send
 
 pytestmark = pytest.mark.django_db
 
@@ -239,18 +239,18 @@ def policy_form(**changes: Any) -> dict[str, Any]:
 
 def test_the_policy_is_changed_by_the_verb(ann: User, browser: Browser) -> None:
     address = reverse("admin:apikeys_keypolicy_edit", args=["1"])
-    browser(ann).post(address, policy_form(maximum_max_budget="100", default_max_budget="10"))
+    send(browser(ann), address, policy_form(maximum_max_budget="100", default_max_budget="10"))
     assert KeyPolicy.objects.get().maximum_max_budget == 100
-    refused = browser(ann).post(address, policy_form(maximum_max_budget="5", default_max_budget="10"))
+    refused = send(browser(ann), address, policy_form(maximum_max_budget="5", default_max_budget="10"))
     assert refused.status_code == 422
     assert "The default is above the maximum." in refused.content.decode()
     assert 'value="5"' in refused.content.decode(), "what was typed is kept"
     assert KeyPolicy.objects.get().maximum_max_budget == 100
-    browser(ann).post(address, policy_form())
+    send(browser(ann), address, policy_form())
     assert KeyPolicy.objects.get().maximum_max_budget is None
 
 
 def test_trap_44_the_policy_sent_unchanged_changes_nothing(ann: User, browser: Browser) -> None:
-    browser(ann).post(reverse("admin:apikeys_keypolicy_edit", args=["1"]), policy_form())
+    send(browser(ann), reverse("admin:apikeys_keypolicy_edit", args=["1"]), policy_form())
     assert KeyPolicy.objects.count() == 0
     assert not AuditEvent.objects.filter(action="key_policy.changed").exists()

@@ -4,11 +4,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.apps import apps
+from django.contrib import admin
 from django.contrib.admin.utils import quote
 from django.utils import timezone
 
+from accounts.admin_shown import sealed
 from accounts.models import FailedSignIn, Identity, RefreshFamily, User
 from apikeys.models import ApiKey
+from apikeys.policy import get_policy
 from apikeys.services import create_api_key
 from subscriptions.models import Model, Subscription
 from teams.models import Membership
@@ -92,4 +95,15 @@ def body(path: str) -> dict[str, Any]:
             "minimum_budget_duration": "1d",
         },
     }
-    return bodies.get(path, {"reason": "because"})
+    if path not in bodies:
+        return {"reason": "because"}
+    return bodies[path] | ({"as_shown": _as_shown(path)} if "<path:object_id>" in path else {})
+
+
+def _as_shown(path: str) -> str:
+    """What the form says that it showed."""
+    _nothing, _admin, app, model, _object, name, _end = path.split("/")
+    found = admin.site._registry[apps.get_model(app, model)]
+    row = get_policy() if model == "keypolicy" else found.model._default_manager.get(pk=_row(path))
+    verb = next(verb for verb in found.all_verbs() if verb.name == name)
+    return sealed(verb.initial(row), about=address(path))

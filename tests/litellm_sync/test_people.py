@@ -1,6 +1,7 @@
 """A person comes, goes, is limited, changes teams: what LiteLLM does with the person's keys then."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,17 +11,21 @@ import requests
 from django.utils import timezone
 
 from accounts import people
+from accounts.identities import update_from_claims
 from accounts.models import User
 from apikeys.models import ApiKey, ApiKeySecret, KeyModel
-from apikeys.services import IssuedKey, block_api_key, create_api_key, revoke_api_key
+from apikeys.services import IssuedKey, block_api_key, create_api_key, revoke_api_key, update_api_key
 from litellm_sync import integration, state
 from litellm_sync.client import LiteLLM
 from litellm_sync.emulator.server import Emulator
+from litellm_sync.push import push
 from litellm_sync.state import SyncStatus
+from litemaas.foundation.errors import UpstreamRejected
 from subscriptions.models import Model
 from subscriptions.services import create_subscription
 from teams.models import DEFAULT_TEAM_ID, Membership, Team
 from teams.services import set_provider_teams
+from tests.accounts.test_oidc_people import LEA
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -53,6 +58,63 @@ def all_synced() -> bool:
     return state.queue_depth() == {"pending": 0, "failed": 0}
 
 
+# --- Address ---------------------------------------------------------------------------------------------------------
+
+
+def email_there(user: User) -> str | None:
+    """The address that LiteLLM has."""
+    found = LiteLLM(5).get_user_info(str(user.pk))
+    assert found is not None
+    return found.email
+
+
+def provider_says(user: User, email: str) -> None:
+    """A provider tells a new address at a sign-in."""
+    update_from_claims(user, replace(LEA, email=email, email_verified=True))
+
+
+def test_a_changed_address_follows(ada: User, upstream: Emulator, work: Work) -> None:
+    work()
+    assert email_there(ada) == "ada@test.example"
+    provider_says(ada, "countess@test.example")
+    work()
+    assert (email_there(ada), all_synced()) == ("countess@test.example", True)
+    before = len(upstream.calls)
+    state.request_push(ada, immediately=False)
+    work()
+    assert {path for method, path in upstream.calls[before:] if method == "POST"} == set()
+
+
+def test_an_address_that_somebody_else_has_there_is_not_taken(ada: User, upstream: Emulator, work: Work) -> None:
+    work()
+    LiteLLM(5).create_user({"user_id": "else", "user_email": "Countess@test.example"})
+    LiteLLM(5).create_user({"user_id": "other", "user_email": "not-countess2@test.example"})
+    provider_says(ada, "countess@test.example")
+    work()
+    assert (email_there(ada), all_synced()) == ("ada@test.example", True)
+    provider_says(ada, "countess2@test.example")  # only a part of an address that there is
+    work()
+    assert (email_there(ada), all_synced()) == ("countess2@test.example", True)
+
+
+def test_who_was_made_without_an_address_gets_it_when_it_is_free(ada: User, upstream: Emulator, work: Work) -> None:
+    LiteLLM(5).create_user({"user_id": "else", "user_email": ada.email})
+    work()
+    assert (email_there(ada), all_synced()) == (None, True)
+    LiteLLM(5).update_user("else", {"user_email": "else@test.example"})
+    state.request_push(ada, immediately=False)
+    work()
+    assert (email_there(ada), all_synced()) == (ada.email, True)
+
+
+def test_an_address_is_looked_for_on_every_page(upstream: Emulator) -> None:
+    litellm = LiteLLM(60)
+    for number in range(102):  # the newest come first, so the one that is looked for is last
+        litellm.create_user({"user_id": f"u{number}", "user_email": f"{number or ''}a@test.example"})
+    assert litellm.get_user_ids_with_email("A@test.example") == {"u0"}
+    assert litellm.get_user_ids_with_email("nobody@test.example") == set()
+
+
 # --- Deactivation ----------------------------------------------------------------------------------------------------
 
 
@@ -75,6 +137,66 @@ def test_trap_13_keys_of_a_deactivated_person_are_refused_and_work_again_afterwa
     work()
     assert [call(upstream, one) for one in (key, by_hand, ended)] == [200, 401, 401]
     assert all_synced()
+
+
+def deactivate(ada: User, ann: User, _key: IssuedKey) -> None:
+    people.deactivate_user(ann, user_id=ada.pk)
+
+
+def block(_ada: User, ann: User, key: IssuedKey) -> None:
+    block_api_key(ann, key_id=key.key.pk)
+
+
+def revoke(ada: User, _ann: User, key: IssuedKey) -> None:
+    revoke_api_key(ada, key_id=key.key.pk)
+
+
+def expire(_ada: User, _ann: User, key: IssuedKey) -> None:
+    ApiKey.objects.filter(pk=key.key.pk).update(expires_at=timezone.now() - timedelta(minutes=1))
+    state.request_pushes(ApiKeySecret, ApiKeySecret.objects.values_list("pk", flat=True))
+    push("apikeys.apikeysecret", str(ApiKeySecret.objects.get().pk), limit=5)
+
+
+@pytest.mark.parametrize("end", [deactivate, block, revoke, expire])
+def test_trap_13_a_refusal_lets_no_key_go_on_that_must_not(  # noqa: PLR0917 -- the cast
+    end: Callable[..., None],
+    ada: User,
+    ann: User,
+    key: IssuedKey,
+    upstream: Emulator,
+    work: Work,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_arguments: Any) -> None:
+        raise UpstreamRejected(http_status=400, reason="http_400")
+
+    work()
+    with monkeypatch.context() as refusing:
+        refusing.setattr(LiteLLM, "block_key", refuse)
+        refusing.setattr(LiteLLM, "delete_key", refuse)
+        end(ada, ann, key)
+        work()
+        row = ApiKeySecret.objects.get()
+        assert (row.sync_status, row.sync_error) == (SyncStatus.PENDING, "http_400")
+        assert row.sync_next_at is not None
+        assert row.sync_next_at - timezone.now() > state.LONGEST_BACK_OFF / 2
+        assert call(upstream, key) == 200
+    ApiKeySecret.objects.update(sync_next_at=timezone.now())
+    integration.tick(timezone.now())
+    work()
+    assert call(upstream, key) == 401
+    assert all_synced()
+
+
+def test_a_refusal_of_what_gives_more_is_the_end_of_it(
+    ada: User, key: IssuedKey, upstream: Emulator, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: Any) -> None:
+        raise UpstreamRejected(http_status=400, reason="http_400")
+
+    monkeypatch.setattr(LiteLLM, "update_key", refuse)
+    update_api_key(ada, key_id=key.key.pk, models=["gpt-4o", "gpt-4o-mini"])
+    assert ApiKeySecret.objects.get().sync_status == SyncStatus.FAILED
 
 
 def test_trap_13_the_person_is_never_deleted_in_litellm(

@@ -69,10 +69,30 @@ def test_a_bug_of_ours_keeps_no_claim(key: ApiKey, litellm: Emulator, monkeypatc
     assert (row.sync_status, row.sync_error, row.push_lease_until) == (SyncStatus.PENDING, "internal_error", None)
 
 
+def test_rows_are_locked_in_one_order_before_they_are_changed(key: ApiKey, django_assert_num_queries: Any) -> None:
+    """Two who ask for the same rows in different orders would wait for each other for ever."""
+    secret = secret_of(key)
+    with django_assert_num_queries(2) as asked:
+        state.request_pushes(ApiKeySecret, [secret.pk])
+    first, second = (query["sql"] for query in asked.captured_queries[-2:])
+    assert first.startswith('SELECT "apikeys_apikeysecret"."id"')
+    assert first.endswith("ORDER BY 1 ASC FOR NO KEY UPDATE")
+    assert second.startswith("UPDATE")
+
+
 def test_a_secret_that_no_key_opens_is_refused(key: ApiKey, litellm: Emulator, settings: Any) -> None:
     settings.ENCRYPTION_KEYS = ["YW5vdGhlci1rZXktdGhhdC1vcGVucy1ub3RoaW5nISE="]
     row = pushed(key)
     assert (row.sync_status, row.sync_error) == (SyncStatus.FAILED, "secret_unreadable")
+
+
+def test_a_secret_that_no_key_opens_is_asked_about_for_ever_when_it_must_not_work(
+    key: ApiKey, litellm: Emulator, settings: Any
+) -> None:
+    ApiKey.objects.update(status=KeyStatus.BLOCKED)
+    settings.ENCRYPTION_KEYS = ["YW5vdGhlci1rZXktdGhhdC1vcGVucy1ub3RoaW5nISE="]
+    row = pushed(key)
+    assert (row.sync_status, row.sync_error) == (SyncStatus.PENDING, "secret_unreadable")
 
 
 def test_an_outcome_is_written_only_where_the_wish_has_not_moved(key: ApiKey) -> None:

@@ -174,12 +174,28 @@ def test_trap_09_a_script_changes_limits_and_nobodys_roles(ada: User, ann: User)
     assert refused["code"] == "not_with_a_token"
     assert (User.objects.get(pk=ada.pk).roles, User.objects.get(pk=ada.pk).rpm_limit) == (["user"], None)
     assert script.post(USERS, {"username": "lea", "roles": ["admin"]}).status_code == 403
-    assert script.patch(f"{USERS}/{ada.pk}", {"rpm_limit": 5, "is_active": False}).status_code == 200
+    assert script.patch(f"{USERS}/{ada.pk}", {"rpm_limit": 5}).status_code == 200
     reading = create_personal_token(ann, name="report", scope="read").secret
     report = APIClient(HTTP_AUTHORIZATION=f"Bearer {reading}")
     assert report.get(USERS).status_code == 200
     for address, body in ((f"{USERS}/{ada.pk}", {"is_active": True}), (f"{USERS}/bulk-limits", {"rpm_limit": 1})):
         assert (report.post if "bulk" in address else report.patch)(address, body).status_code == 403
+
+
+def test_trap_09_a_script_ends_nobody(ada: User, ann: User) -> None:
+    """Off-boarding and deactivation take roles, end sign-ins and revoke tokens, which no token may."""
+    bob = make_person("bob", Role.ADMIN)
+    script = APIClient(HTTP_AUTHORIZATION=f"Bearer {create_personal_token(ann, name='s', scope='write').secret}")
+    User.objects.filter(pk=ada.pk).update(is_active=False)
+    for answer in (
+        script.post(f"{USERS}/{bob.pk}/offboard", {}),
+        script.post(f"{USERS}/{bob.pk}/offboard", {"dry_run": True}),
+        script.patch(f"{USERS}/{bob.pk}", {"is_active": False}),
+        script.patch(f"{USERS}/{ada.pk}", {"is_active": True}),
+    ):
+        assert problem_of(answer, 403)["code"] == "not_with_a_token"
+    assert (User.objects.get(pk=bob.pk).is_active, User.objects.get(pk=bob.pk).roles) == (True, ["admin"])
+    assert User.objects.get(pk=ada.pk).is_active is False
 
 
 def test_the_last_admin_and_the_own_account_are_protected(ann: User, api: Api) -> None:

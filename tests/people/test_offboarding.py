@@ -1,14 +1,16 @@
 """Off-boarding ends everything by which somebody could go on, all of it or nothing."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import requests
+from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-from accounts import tokens
+from accounts import services, tokens
 from accounts.models import AuditEvent, PersonalToken, Role, User
 from accounts.people import reactivate_user
 from accounts.personal_tokens import create_personal_token
@@ -18,14 +20,15 @@ from apikeys.services import create_api_key, revoke_api_key
 from litellm_sync import integration
 from litellm_sync.client import LiteLLM
 from litellm_sync.emulator.server import Emulator
-from litemaas.foundation.errors import Conflict, NotFound, PermissionDenied
+from litemaas.foundation.errors import Conflict, NotAuthenticated, NotFound, PermissionDenied
 from litemaas.people import offboarding
 from litemaas.people.offboarding import offboard_user, plan_offboarding
 from subscriptions.models import Model, Subscription
-from subscriptions.services import create_subscription, deny_subscription
+from subscriptions.services import create_subscription, deny_subscription, request_review
 from teams.models import DEFAULT_TEAM_ID, Membership, Team
 from teams.services import set_provider_teams
 from tests.cast import make_person
+from tests.races import at_once, wait_for_a_lock
 
 pytestmark = pytest.mark.django_db
 
@@ -186,3 +189,80 @@ def test_litellm_follows_and_says_when_it_has(
     assert call() == 401
     assert LiteLLM(5).get_user_info(str(ada.pk)) is not None
     assert offboard_user(ann, user_id=ada.pk).waiting.is_nothing
+
+
+# --- What was asked before and is carried out after ------------------------------------------------------------------
+
+
+def test_what_was_asked_before_makes_nothing_after_it(ada: User, ann: User, models: list[Model]) -> None:
+    """A request that is under way has read its person before."""
+    Model.objects.filter(pk="gpt-4o").update(restricted=True)
+    asked = create_subscription(ada, model="gpt-4o")
+    deny_subscription(ann, subscription_id=asked.pk, reason="no")
+    before = User.objects.get(pk=ada.pk)
+    offboard_user(ann, user_id=ada.pk)
+    for late in (
+        lambda: create_personal_token(before, name="late", scope="write"),
+        lambda: create_subscription(before, model="gpt-4o-mini"),
+        lambda: request_review(before, subscription_id=asked.pk, message="please"),
+        lambda: tokens.generate_token_pair(before),
+    ):
+        with pytest.raises(NotAuthenticated):
+            late()
+    assert PersonalToken.objects.count() == 0
+    assert tokens.RefreshFamily.objects.count() == 0
+    assert list(Subscription.objects.filter(user=ada).values_list("status", flat=True)) == ["denied"]
+
+
+def test_a_browser_that_was_signing_in_meanwhile_is_not_in(
+    ada: User, ann: User, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.PASSWORD_SIGN_IN = True
+    look = services.sign_in_with_password
+
+    def slowly(**typed: str) -> User:
+        found = look(**typed)
+        offboard_user(ann, user_id=ada.pk)
+        return found
+
+    client = Client()
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(services, "sign_in_with_password", slowly)
+        client.post("/sign-in", {"username": "ada", "password": "ada"})
+    reactivate_user(ann, user_id=ada.pk)
+    assert count_sign_ins(ada) == 0
+    assert client.get("/usage").status_code == 302
+    assert client.post("/sign-in", {"username": "ada", "password": "ada"}).status_code == 302
+    assert client.get("/usage").status_code == 200
+
+
+@pytest.mark.usefixtures("real_transactions")
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("kind", ["token", "pair", "session"])
+def test_what_is_made_at_the_same_moment_is_ended_or_refused(kind: str, ada: User, ann: User) -> None:
+    """The maker holds the person's row while the deactivation begins: it waits, and sees what was made."""
+    holds, go_on = threading.Event(), threading.Event()
+
+    def make() -> None:
+        with transaction.atomic():
+            if kind == "token":
+                create_personal_token(ada, name="late", scope="write")
+            elif kind == "pair":
+                tokens.generate_token_pair(ada)
+            else:
+                Client().force_login(ada)
+            holds.set()
+            assert go_on.wait(60)
+
+    def end() -> None:
+        assert holds.wait(60)
+        offboard_user(ann, user_id=ada.pk)
+
+    def release() -> None:
+        assert holds.wait(60)
+        wait_for_a_lock()
+        go_on.set()
+
+    at_once(3, lambda turn: (make, end, release)[turn]())
+    assert PersonalToken.objects.alive(timezone.now()).count() == 0
+    assert count_sign_ins(ada) == 0
