@@ -52,10 +52,11 @@ def test_many_rows_can_be_changed_without_scripts(
 ) -> None:
     ann = make_person("ann", Role.ADMIN)
     model = Model.objects.create(id="gpt-4o", provider="openai", mode="chat")
+    cookie = cookie_of(ann, live_server.url)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         context = browser.new_context(viewport={"width": width, "height": 740}, java_script_enabled=False)
-        context.add_cookies([cookie_of(ann, live_server.url)])
+        context.add_cookies([cookie])
         shown = context.new_page()
         shown.goto(live_server.url + listing(Model))
         shown.check("input.action-select")
@@ -74,10 +75,11 @@ def test_pages_are_quiet_and_fit_a_phone(real_transactions: None, live_server: A
     model = Model.objects.create(id="gpt-4o", provider="openai", mode="chat")
     wish = create_subscription(ann, model=model.id)
     addresses = ["/admin/", listing(type(ann)), listing(Model), page(ann), page(wish), page(model, "restrict")]
+    cookie = cookie_of(ann, live_server.url)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         context = browser.new_context(viewport={"width": 360, "height": 740})
-        context.add_cookies([cookie_of(ann, live_server.url)])
+        context.add_cookies([cookie])
         shown = context.new_page()
         heard = complaints(shown, live_server.url)
         for address in addresses:
