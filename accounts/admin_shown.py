@@ -48,5 +48,5 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _differs(field: forms.Field, value: Any, shown: Any) -> bool:
     """Several choices have no order."""
-    before = field.to_python(shown)
+    before: Any = field.to_python(shown)
     return sorted(value) != sorted(before) if isinstance(value, list) else bool(value != before)

@@ -146,7 +146,8 @@ def _update_in_order(rows: models.QuerySet[Any], **columns: Any) -> int:
     """Lock the rows in one order, then change them: else two who change the same ones could wait for each other."""
     with transaction.atomic(savepoint=False):
         ids = list(rows.order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True))
-        return rows.model._base_manager.filter(pk__in=ids).update(**columns)
+        changed: int = rows.model._base_manager.filter(pk__in=ids).update(**columns)
+    return changed
 
 
 def _defer(kind: str, object_id: str, *, delay: timedelta = timedelta()) -> None:

@@ -103,7 +103,7 @@ def body(path: str) -> dict[str, Any]:
 def _as_shown(path: str) -> str:
     """What the form says that it showed."""
     _nothing, _admin, app, model, _object, name, _end = path.split("/")
-    found = admin.site._registry[apps.get_model(app, model)]
+    found: Any = admin.site._registry[apps.get_model(app, model)]
     row = get_policy() if model == "keypolicy" else found.model._default_manager.get(pk=_row(path))
     verb = next(verb for verb in found.all_verbs() if verb.name == name)
     return sealed(verb.initial(row), about=address(path))

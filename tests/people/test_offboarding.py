@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts import services, tokens
-from accounts.models import AuditEvent, PersonalToken, Role, User
+from accounts.models import AuditEvent, PersonalToken, RefreshFamily, Role, User
 from accounts.people import reactivate_user
 from accounts.personal_tokens import create_personal_token
 from accounts.sessions import count_sign_ins
@@ -210,7 +210,7 @@ def test_what_was_asked_before_makes_nothing_after_it(ada: User, ann: User, mode
         with pytest.raises(NotAuthenticated):
             late()
     assert PersonalToken.objects.count() == 0
-    assert tokens.RefreshFamily.objects.count() == 0
+    assert RefreshFamily.objects.count() == 0
     assert list(Subscription.objects.filter(user=ada).values_list("status", flat=True)) == ["denied"]
 
 
