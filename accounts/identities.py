@@ -1,6 +1,7 @@
 """The verbs about how people are known to providers, and about the two sources of their roles."""
 
 from collections.abc import Iterable
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -101,7 +102,7 @@ def unlink_identity(actor: User, *, user_id: UUID | str, identity_id: int) -> No
         is_last = not rows.exists()
         if is_last:
             require_another_admin(user)
-        about = {"provider": gone.provider, "issuer": gone.issuer, "subject": gone.subject}
+        about: dict[str, Any] = {"provider": gone.provider, "issuer": gone.issuer, "subject": gone.subject}
         ended = sessions.end_all_sign_ins(actor, user)
         audit.record(actor, audit.Action.IDENTITY_UNLINKED, user, **about, sign_ins=ended)
         if is_last:

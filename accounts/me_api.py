@@ -45,7 +45,7 @@ class SignInsView(generics.GenericAPIView[Any]):
     @extend_schema(operation_id="me_sessions_list", responses=SignInSerializer(many=True))
     def get(self, request: Request) -> Response:
         """Browsers and programs, this one first, then the last used."""
-        found = sessions.sign_ins_of(signed_in(request), current=credentials.sign_in_id(request))
+        found: Any = sessions.sign_ins_of(signed_in(request), current=credentials.sign_in_id(request))
         page: Any = self.paginate_queryset(found)
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 

@@ -5,7 +5,7 @@ A sign-in is a session of a browser, or a family of tokens of a program (Refresh
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
 from django.conf import settings
@@ -85,7 +85,8 @@ class SignIns:
 
     def others(self) -> int:
         """How many there are besides the one that asks."""
-        return sum(rows.exclude(pk=self.current).count() for rows in (self.browsers, self.families))
+        others = Q() if self.current is None else ~Q(pk=self.current)
+        return self.browsers.filter(others).count() + self.families.filter(others).count()
 
 
 def sign_ins_of(user: User, *, current: UUID | None = None) -> SignIns:
@@ -98,8 +99,8 @@ def _living_families(user: User, now: datetime) -> QuerySet[RefreshFamily]:
 
 
 def _this_one_first(rows: QuerySet[Row], current: UUID | None, used: str) -> QuerySet[Row]:
-    ranked = rows.alias(rank=Case(When(pk=current, then=0), default=1)) if current else rows
-    return ranked.order_by(*(["rank"] if current else []), f"-{used}", "-pk")
+    ranked: Any = rows.alias(rank=Case(When(pk=current, then=0), default=1)) if current else rows
+    return cast("QuerySet[Row]", ranked.order_by(*(["rank"] if current else []), f"-{used}", "-pk"))
 
 
 def _of_browser(row: BrowserSession, current: UUID | None) -> SignIn:
