@@ -124,8 +124,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "litemaas.foundation.health.LivenessMiddleware",
     "litemaas.foundation.middleware.RequestIdMiddleware",
+    "litemaas.foundation.health.LivenessMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     # It pads what it compresses, so that lengths betray nothing (BREACH), and leaves WhiteNoise's files alone.
     "litemaas.foundation.compression.CompressionMiddleware",

@@ -24,7 +24,7 @@ def live(request: HttpRequest) -> HttpResponse:
 
 
 class LivenessMiddleware:
-    """Answers whether the process lives before anything else is done, counted or looked up.
+    """Answers whether the process lives before anything but the request id is done, counted or looked up.
 
     It is asked every few seconds for as long as the process lives, under whatever name of the host, and says nothing
     that depends on who asks; no other address is as simple as that.

@@ -12,11 +12,22 @@ from litemaas.foundation.compression import LARGE, CompressionMiddleware
 STATIC = "/static/css/litemaas.css"
 
 
-def test_static_files_and_parts_of_them_are_left_as_they_are() -> None:
+def test_styles_that_were_not_collected_are_compressed_here(settings: Any) -> None:
+    plain: Any = Client().get(STATIC)
     whole: Any = Client().get(STATIC, headers={"Accept-Encoding": "gzip"})
+    assert whole["Content-Encoding"] == "gzip"
+    content = plain.getvalue()
+    assert gzip.decompress(whole.getvalue()) == content
+    settings.COMPRESS_STATIC = True
+    collected: Any = Client().get(STATIC, headers={"Accept-Encoding": "gzip"})
+    assert "Content-Encoding" not in collected
+    assert collected.getvalue() == content
+
+
+def test_parts_of_static_files_are_left_as_they_are() -> None:
+    whole: Any = Client().get(STATIC)
     part: Any = Client().get(STATIC, headers={"Accept-Encoding": "gzip", "Range": "bytes=10-107"})
     assert (whole.status_code, part.status_code) == (200, 206)
-    assert "Content-Encoding" not in whole
     assert "Content-Encoding" not in part
     assert part["Content-Length"] == "98"
     assert part.getvalue() == whole.getvalue()[10:108]
