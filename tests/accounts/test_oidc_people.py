@@ -313,8 +313,9 @@ def test_initial_admin_who_lost_the_role_does_not_get_it_back_by_another_identit
     lea = sign_in_through(replace(COMPANY, initial_admins=("lea@company.test",)), LEA)
     assert lea.roles == ["admin"]
     User.objects.filter(pk=lea.pk).update(roles=["user"], hand_roles=[])
-    other: dict[str, Any] = {"issuer": "https://partners.test", "link_by_email": True, "initial_admins": ("lea@company.test",)}
-    again = sign_in_through(replace(COMPANY, **other), replace(LEA, issuer="https://partners.test", subject="p-1"))
+    issuer, admins = "https://partners.test", ("lea@company.test",)
+    partners = replace(COMPANY, issuer=issuer, link_by_email=True, initial_admins=admins)
+    again = sign_in_through(partners, replace(LEA, issuer=issuer, subject="p-1"))
     assert (again, again.roles, again.identities.count()) == (lea, ["user"], 2)
 
 
