@@ -39,11 +39,12 @@ def make_secret_equal(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
     models = _effective_models(secret.key)
     # Also for a new one: a LiteLLM that hangs is noticed by a look, which cannot arrive late, and not by an offer.
     found = litellm.get_key_info(secret.digest)
+    if secret.pending_secret is not None:
+        _ensure_owner(secret.key, litellm)
+        found = found or _create(secret, models, litellm)
+        _forget_secret(secret)
     if found is None:
-        found = _create(secret, models, litellm)
-        _forget_secret(secret)
-    elif secret.pending_secret is not None:
-        _forget_secret(secret)
+        raise SecretLost(reason="needs_rotation")
     return _update(secret, models, found, litellm)
 
 
@@ -109,15 +110,16 @@ def _await_lost_offer(secret: ApiKeySecret) -> None:
         raise Unsettled(reason="offer_may_arrive")
 
 
-def _create(secret: ApiKeySecret, models: list[str], litellm: LiteLLM) -> KeyInfo:
-    if secret.pending_secret is None:
-        raise SecretLost(reason="needs_rotation")
-    key = secret.key
-    # What was pushed once is there; asking LiteLLM each time would cost the person most of the immediate try.
+def _ensure_owner(key: ApiKey, litellm: LiteLLM) -> None:
+    """What was pushed once is there; asking LiteLLM each time would cost the person most of the immediate try."""
     if key.team.synced_at is None:
         ensure_team_exists_in_litellm(key.team, litellm)
     if key.user.synced_at is None:
         ensure_user_exists_in_litellm(key.user, litellm)
+
+
+def _create(secret: ApiKeySecret, models: list[str], litellm: LiteLLM) -> KeyInfo:
+    key = secret.key
     # Whoever has lost the claim must not make what another push may have deleted meanwhile.
     if not state.claimed(secret).update(attempted_at=timezone.now()):
         raise UpstreamUnavailable(reason="claim_lost")
