@@ -187,8 +187,8 @@ class Subscription(models.Model):
     def key_links(self) -> models.QuerySet[Any]:
         """The owner's living keys with this model, by name: what an upper app hangs onto the model is data here."""
         links = self.model.key_links.alive().filter(key__user=self.user_id)
-        rows: models.QuerySet[Any] = links.select_related("key").prefetch_related("key__secrets").order_by("key__name")
-        return rows
+        rows: models.QuerySet[Any] = links.select_related("key__user").prefetch_related("key__secrets")
+        return rows.order_by("key__name")
 
     def history(self) -> AuditQuerySet:
         """What happened to it, newest first."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.db.backends.postgresql.operations import DatabaseOperations
+from django.utils import translation
 
 from litemaas.foundation import logs
 from tests.cast import ada, ann, api, browser, eve, litellm, models, ro, running_emulator, subscribed
@@ -18,6 +19,12 @@ WITHOUT_TRUNCATE = ("accounts_auditevent", "accounts_auditseal")
 def _no_request() -> None:
     """The audit log notes the request that is being served: what another test left would be noted here."""
     logs.clear()
+
+
+@pytest.fixture(autouse=True)
+def _in_english() -> None:
+    """A page in another language leaves its thread in it, as it does in a web server, where each request chooses."""
+    translation.activate("en")
 
 
 @pytest.fixture(autouse=True)

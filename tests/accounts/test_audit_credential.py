@@ -112,7 +112,7 @@ def test_what_others_came_with_is_not_shown(api: Callable[..., APIClient], ada: 
 
 def test_the_download_has_it(browser: Browser, ann: User, by_script: str) -> None:
     file: Any = browser(ann).get(reverse("admin:accounts_auditevent_export"), {"credential": by_script})
-    rows = list(csv.DictReader(b"".join(file.streaming_content).decode().splitlines()))
+    rows = list(csv.DictReader(file.getvalue().decode().splitlines()))
     assert [row["credential"] for row in rows] == [by_script] * 2
 
 

@@ -260,9 +260,9 @@ def test_trap_43_limits_of_many_answer_row_by_row_and_audit_each(ada: User, eve:
 
 def test_limits_of_many_cost_the_same_for_two_and_for_thirty(ann: User, django_assert_num_queries: Any) -> None:
     crowd = [make_person(f"p{n}").pk for n in range(30)]
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         people.set_limits_of_many(ann, ids=crowd[:2], rpm_limit=1)
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         people.set_limits_of_many(ann, ids=crowd, rpm_limit=2)
 
 
@@ -344,12 +344,12 @@ def test_two_thousand_keys_are_asked_for_in_as_many_statements_as_two(
     key = create_api_key(ada, name="k", models=["gpt-4o"]).key
     ApiKeySecret.objects.bulk_create(ApiKeySecret(key=key, digest=f"{n:064}", last4="0000") for n in range(2000))
     ApiKeySecret.objects.update(sync_status=SyncStatus.SYNCED)
-    with django_assert_num_queries(13):
+    with django_assert_num_queries(15):
         people.deactivate_user(ann, user_id=ada.pk)
     assert ApiKeySecret.objects.filter(sync_status=SyncStatus.PENDING).count() == 2001
     key.secrets.exclude(digest__endswith="1").delete()
     people.reactivate_user(ann, user_id=ada.pk)
-    with django_assert_num_queries(13):
+    with django_assert_num_queries(15):
         people.deactivate_user(ann, user_id=ada.pk)
 
 

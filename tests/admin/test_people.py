@@ -178,7 +178,7 @@ def test_deactivation_says_before_what_it_means_and_reactivation_undoes_it(
     browser(ann).post(page(ada, "deactivate"), {"reason": "away"})
     assert not fresh(ada).is_active
     shown: Any = browser(ann).get(page(ada)).context
-    assert [button["verb"].name for button in shown["buttons"]][:3] == ["roles", "limits", "reactivate"]
+    assert [button["verb"].name for button in shown["buttons"]][:4] == ["roles", "limits", "link", "reactivate"]
     assert shown["refreshes"], "LiteLLM has not heard of it"
     ApiKeySecret.objects.update(sync_status="synced")
     context: Any = browser(ann).get(page(ada)).context
@@ -248,8 +248,8 @@ def test_people_are_linked_to_a_sign_in_service_and_unlinked(
     assert "s-77" in linked.content.decode()
     mine = Identity.objects.get(user=ada)
     other = Identity.objects.create(user=ann, provider="company", issuer="https://idp.test", subject="s-1")
-    assert browser(ann).post(page(ada, "unlink"), {"identity": other.pk}).status_code == 422
-    assert messages(browser(ann).post(page(ada, "unlink"), {"identity": mine.pk}, follow=True)) == [
+    assert send(browser(ann), page(ada, "unlink"), {"identity": other.pk}).status_code == 422
+    assert messages(send(browser(ann), page(ada, "unlink"), {"identity": mine.pk}, follow=True)) == [
         "“ada” is unlinked from the service."
     ]
     assert list(Identity.objects.all()) == [other]

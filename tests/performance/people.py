@@ -21,7 +21,9 @@ def headers_of(i: int | None) -> dict[str, dict[str, str]]:
     if i is None:
         return {"token": {}}
     user = User.objects.get(pk=data.user_id(i))
-    cookie = {"Cookie": f"sessionid={_session(user)}"}
+    session = _session(user)
+    # Whatever the server calls it: over plain HTTP the name has no prefix.
+    cookie = {"Cookie": f"sessionid={session}; __Host-sessionid={session}"}
     return {"token": bearer(user), "session": cookie, "personal": _personal(user), "page": cookie}
 
 
@@ -40,6 +42,7 @@ def _personal(user: User) -> dict[str, str]:
         last4=secret[-4:],
         scope=TokenScope.WRITE,
         expires_at=timezone.now() + timedelta(days=1),
+        last_used_at=timezone.now(),  # the first use writes it down
     )
     return {"Authorization": f"Bearer {secret}"}
 

@@ -172,7 +172,8 @@ MANY = """
     SELECT %s, '', 'model-' || n, 'openai', %s, 1, 1, 0, 1, 1, 0, 1 FROM generate_series(1, 150000) n
 """
 ENDED = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY%' AND datname = current_database()"
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY%' AND datname = current_database() "
+    "AND backend_type = 'client backend' AND state = 'active'"
 )
 
 
