@@ -57,15 +57,9 @@ class DailyUsage(models.Model):
         return f"{self.date} {self.token[:8]} {self.model}"
 
 
-class DailyTotal(models.Model):
-    """What everybody together did with one model on one UTC day: the sums of ``DailyUsage``, ready made.
+class Sums(models.Model):
+    """Figures of several facts together; spend in USD."""
 
-    ``usage.services`` writes it in the transaction that writes the facts, so it says nothing that they do not say.
-    """
-
-    date = models.DateField()
-    model = models.CharField(max_length=255)
-    provider = models.CharField(max_length=100, blank=True)
     requests = models.BigIntegerField()
     successful_requests = models.BigIntegerField()
     failed_requests = models.BigIntegerField()
@@ -75,13 +69,27 @@ class DailyTotal(models.Model):
     spend = models.DecimalField(max_digits=24, decimal_places=10)
 
     class Meta:
+        abstract = True
+
+
+class DailyTotal(Sums):
+    """What everybody together did with one model on one UTC day: the sums of ``DailyUsage``, ready made.
+
+    ``usage.services`` writes it in the transaction that writes the facts, so it says nothing that they do not say.
+    """
+
+    date = models.DateField()
+    model = models.CharField(max_length=255)
+    provider = models.CharField(max_length=100, blank=True)
+
+    class Meta:
         constraints = (models.UniqueConstraint(fields=["date", "model", "provider"], name="daily_total_once"),)
 
     def __str__(self) -> str:
         return f"{self.date} {self.model}"
 
 
-class WeeklyTotal(models.Model):
+class WeeklyTotal(Sums):
     """What one key did in one week (Monday to Sunday, UTC), over all models: the sums of ``DailyUsage``, ready made.
 
     Written like ``DailyTotal``. Rows of keys that are not ours have neither key nor owner nor team.
@@ -92,19 +100,12 @@ class WeeklyTotal(models.Model):
     user = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
     api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
     team = models.ForeignKey(Team, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
-    requests = models.BigIntegerField()
-    successful_requests = models.BigIntegerField()
-    failed_requests = models.BigIntegerField()
-    prompt_tokens = models.BigIntegerField()
-    completion_tokens = models.BigIntegerField()
-    cached_tokens = models.BigIntegerField()
-    spend = models.DecimalField(max_digits=24, decimal_places=10)
 
     def __str__(self) -> str:
         return f"{self.week} {self.api_key_id}"
 
 
-class Span(models.Model):
+class Span(Sums):
     """Weeks and days side by side, a view: ``WeeklyTotal`` with seven ``days``, ``DailyUsage`` with one.
 
     Whoever reads it chooses spans that do not overlap (``usage.queries.spans``), else everything counts twice.
@@ -115,13 +116,6 @@ class Span(models.Model):
     user = models.ForeignKey(User, null=True, on_delete=models.DO_NOTHING, related_name="+")
     api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.DO_NOTHING, related_name="+")
     team = models.ForeignKey(Team, null=True, on_delete=models.DO_NOTHING, related_name="+")
-    requests = models.BigIntegerField()
-    successful_requests = models.BigIntegerField()
-    failed_requests = models.BigIntegerField()
-    prompt_tokens = models.BigIntegerField()
-    completion_tokens = models.BigIntegerField()
-    cached_tokens = models.BigIntegerField()
-    spend = models.DecimalField(max_digits=24, decimal_places=10)
 
     class Meta:
         managed = False
