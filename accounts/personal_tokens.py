@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.request import Request
 
-from accounts import audit, rbac
+from accounts import audit, holders, rbac
 from accounts.devices import Place, place_of
 from accounts.models import User
 from accounts.ways_in import NOTED_EVERY, PersonalToken, TokenScope
@@ -174,7 +174,7 @@ def holder_of(secret: str, place: Place) -> tuple[User, Grant]:
     """
     found: Any = None
     if crypto.is_well_formed_token(secret):  # a typing error costs no statement
-        found = next(iter(User.objects.raw(HOLDER, [crypto.secret_digest(secret)])), None)
+        found = holders.found_by(HOLDER, [crypto.secret_digest(secret)])
     if found is None:
         raise NotAuthenticated(_("This access token is not one of ours."), code="token_not_valid")
     logs.bind_credential("personal_token", found.token_id)  # before the refusals: they are about it too
