@@ -68,7 +68,7 @@ def prove_due(now: datetime) -> dict[str, int]:
     counts: dict[str, int] = {}
     for pk in list(due.values_list("pk", flat=True)[:AT_ONCE]):
         try:
-            outcome = prove(pk)
+            outcome = prove(pk, now)
         except UpstreamUnavailable as error:
             log.info("proof_postponed", **error.details)
             break
@@ -76,25 +76,24 @@ def prove_due(now: datetime) -> dict[str, int]:
     return counts
 
 
-def prove(pk: Any) -> str:
+def prove(pk: Any, now: datetime) -> str:
     """Look at one secret and write what was seen; returns its name. Raises UpstreamUnavailable."""
     secret = ApiKeySecret.objects.select_related("key__user", "key__team").filter(pk=pk).first()
-    now = timezone.now()
     if secret is None or not secret.must_not_work_at(now):
         return _write(pk, secret, "not_ended", proof_due_at=None)
     if secret.was_never_there:
         return _write(pk, secret, "proven", stopped_at=now, proven_at=now, proof_due_at=None)
     if secret.sync_status == SyncStatus.PENDING:
         return _write(pk, secret, "pending", proof_due_at=now + SOON)
-    if not is_refused(LiteLLM(CALL_SECONDS).get_key_info(secret.digest), timezone.now()):
-        return _alarm(secret, "taken", worked_at=now, stopped_at=None)
+    if not is_refused(LiteLLM(CALL_SECONDS).get_key_info(secret.digest), now):
+        return _alarm(secret, "taken", now, worked_at=now, stopped_at=None)
     if secret.stopped_at is None:
         return _write(pk, secret, "stopped", stopped_at=now, proof_due_at=now + LATE)
     if now < secret.stopped_at + LATE:
         return _write(pk, secret, "early", proof_due_at=secret.stopped_at + LATE)
     worked_at = _last_success(secret)
     if worked_at is not None and worked_at > secret.stopped_at + SKEW:
-        return _alarm(secret, "used", worked_at=worked_at, stopped_at=now)
+        return _alarm(secret, "used", now, worked_at=worked_at, stopped_at=now)
     return _write(pk, secret, "proven", proven_at=now, proof_due_at=None)
 
 
@@ -112,10 +111,10 @@ def _last_success(secret: ApiKeySecret) -> datetime | None:
         return None
 
 
-def _alarm(secret: ApiKeySecret, how: str, **seen: datetime | None) -> str:
+def _alarm(secret: ApiKeySecret, how: str, now: datetime, **seen: datetime | None) -> str:
     """It works although it must not: whoever watches the log is told, LiteLLM is told again, and it is looked again."""
     log.error("key_still_works", key_id=str(secret.key_id), secret_id=secret.pk, how=how, **_as_text(seen))
-    outcome = _write(secret.pk, secret, "works", proof_due_at=timezone.now() + LATE, **seen)
+    outcome = _write(secret.pk, secret, "works", proof_due_at=now + LATE, **seen)
     state.request_pushes(ApiKeySecret, [secret.pk])
     return outcome
 
