@@ -13,7 +13,8 @@ from django.utils.translation import gettext_lazy as _
 from accounts import rbac
 from accounts.models import User
 from apikeys.key_policy import KeyPolicy
-from litellm_sync.state import Synced, SyncStatus
+from apikeys.stopped import Stoppable
+from litellm_sync.state import SyncStatus
 from litemaas.foundation import validators
 from litemaas.foundation.crypto import EncryptedTextField, mask_secret
 from litemaas.foundation.limits import NEARLY_SPENT, Limited
@@ -251,7 +252,7 @@ class KeyModel(models.Model):
         return "not_for_team"
 
 
-class ApiKeySecret(Synced):
+class ApiKeySecret(Stoppable):
     """One secret of a key; kept for ever, so that the usage of every secret belongs to its key.
 
     ``digest`` is its SHA-256 and LiteLLM's ``token``; ``pending_secret`` is there only until LiteLLM has it, and
@@ -269,7 +270,7 @@ class ApiKeySecret(Synced):
     valid_until = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    class Meta(Synced.Meta):
+    class Meta(Stoppable.Meta):
         abstract = False
 
     def __str__(self) -> str:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from accounts import audit, rbac
 from accounts.models import User
-from litellm_sync import activity, catalogue, state
+from litellm_sync import activity, catalogue, reconcile, state
 from litellm_sync.client import LiteLLM
 from litellm_sync.models import UNFINISHED, RunKind, RunStatus, SyncRun, Upstream
 from litemaas.foundation.errors import Conflict, DomainError, Invalid, NotFound
@@ -90,7 +90,18 @@ def _run_usage(run: SyncRun) -> dict[str, Any]:
     return activity.pull_usage(progress)
 
 
-RUNS: dict[RunKind, Callable[[SyncRun], dict[str, Any]]] = {RunKind.MODELS: _run_models, RunKind.USAGE: _run_usage}
+def _run_reconcile(run: SyncRun) -> dict[str, Any]:
+    def progress(done: int, total: int) -> bool:
+        return bool(SyncRun.objects.filter(pk=run.pk, status=RunStatus.RUNNING).update(done=done, total=total))
+
+    return reconcile.reconcile(run, progress)
+
+
+RUNS: dict[RunKind, Callable[[SyncRun], dict[str, Any]]] = {
+    RunKind.MODELS: _run_models,
+    RunKind.RECONCILE: _run_reconcile,
+    RunKind.USAGE: _run_usage,
+}
 
 
 def request_due_syncs(now: datetime) -> list[str]:
@@ -98,7 +109,11 @@ def request_due_syncs(now: datetime) -> list[str]:
     SyncRun.objects.filter(status__in=UNFINISHED, created_at__lt=now - RUN_LIMIT).update(
         status=RunStatus.FAILED, finished_at=now, error="The worker that carried it out is gone."
     )
-    intervals = {RunKind.MODELS: settings.MODEL_SYNC_SECONDS, RunKind.USAGE: settings.USAGE_SYNC_SECONDS}
+    intervals = {
+        RunKind.MODELS: settings.MODEL_SYNC_SECONDS,
+        RunKind.RECONCILE: settings.RECONCILE_SECONDS,
+        RunKind.USAGE: settings.USAGE_SYNC_SECONDS,
+    }
     requested = []
     for kind, seconds in intervals.items():
         counts = Q(created_at__gt=now - timedelta(seconds=seconds)) & ~Q(status=RunStatus.FAILED)

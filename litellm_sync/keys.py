@@ -17,6 +17,8 @@ EXPIRY_TOLERANCE = timedelta(seconds=5)
 # then a dead key is looked at again and again.
 OFFER_MAY_ARRIVE = timedelta(seconds=90)
 LOOK_AGAIN = timedelta(seconds=5)
+# What keys are made for: they call models, and never manage anything (key_type "llm_api" shows as this in both versions).
+LLM_ROUTES = ("llm_api_routes",)
 PER_MODEL = {"rpm_limit": "model_rpm_limit", "tpm_limit": "model_tpm_limit"}
 
 
@@ -197,12 +199,20 @@ def _update(secret: ApiKeySecret, models: list[str], found: KeyInfo, litellm: Li
     return after
 
 
+def differences_of(secret: ApiKeySecret, models: list[str], found: KeyInfo) -> dict[str, Any]:
+    """What a push would change in LiteLLM's key, by LiteLLM's names; nothing is asked or sent."""
+    blocked = must_be_blocked(secret.key, models)
+    return _changes(secret, models, found) | ({} if blocked == found.blocked else {"blocked": blocked})
+
+
 def _changes(secret: ApiKeySecret, models: list[str], found: KeyInfo) -> dict[str, Any]:
     key = secret.key
     wanted = {name: value for name, value in _wanted(secret, models).items() if name not in {"blocked", "key_alias"}}
     changes = differences(wanted, found)
     if found.alias != secret.alias:
         changes["key_alias"] = secret.alias
+    if found.allowed_routes != LLM_ROUTES:
+        changes["allowed_routes"] = list(LLM_ROUTES)
     if models and sorted(found.models) != models:
         changes["models"] = models
     if not _same_moment(key.expires_at, found.expires):

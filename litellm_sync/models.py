@@ -7,6 +7,11 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from litellm_sync.drift import Drift
+
+# Tables that stand in a file of their own.
+__all__ = ["Drift"]
+
 
 class Upstream(models.Model):
     """One row: since when LiteLLM has been away. All processes share it, so each outage ends once, for everybody."""
@@ -26,6 +31,7 @@ class RunKind(models.TextChoices):
     """What is synchronised."""
 
     MODELS = "models", _("Models")
+    RECONCILE = "reconcile", _("Comparison")
     USAGE = "usage", _("Usage")
 
 

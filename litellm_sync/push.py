@@ -9,7 +9,7 @@ from django.apps import apps
 
 from accounts.models import User
 from apikeys.models import ApiKeySecret, KeyModel
-from litellm_sync import ensure, state
+from litellm_sync import ensure, proof, state
 from litellm_sync.client import LiteLLM
 from litellm_sync.default_team import ensure_default_team_exists
 from litellm_sync.keys import LOOK_AGAIN, SecretLost, Unsettled, make_secret_equal, must_not_work
@@ -47,7 +47,7 @@ def _secret(secret: ApiKeySecret, litellm: LiteLLM) -> dict[str, Any]:
     key = secret.key
     if found is not None and (key.spend, key.budget_resets_at) != (found.spend, found.budget_reset_at):
         type(key).objects.filter(pk=key.pk).update(spend=found.spend, budget_resets_at=found.budget_reset_at)
-    return {}
+    return proof.begun(secret)
 
 
 PUSHES: dict[type[state.Synced], Callable[[Any, LiteLLM], dict[str, Any]]] = {

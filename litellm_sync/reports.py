@@ -24,6 +24,13 @@ WORDS: Final = {
     "days": _("Days fetched"),
     "rows": _("Facts written"),
     "keys": _("Keys with new spend"),
+    "compared": _("Compared"),
+    "alive": _("Work although they must not"),
+    "missing": _("Missing in LiteLLM"),
+    "different": _("Different in LiteLLM"),
+    "unknown": _("Unknown here"),
+    "mended": _("Pushed again"),
+    "settled": _("Settled since the last time"),
 }
 LISTS: Final = ("added", "restored", "hidden", "skipped")
 FIELDS: Final = {

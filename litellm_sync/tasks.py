@@ -9,7 +9,7 @@ from procrastinate.jobs import Status
 
 from accounts import audit_proof, audit_seal, sessions
 from accounts import services as accounts
-from litellm_sync import integration, state
+from litellm_sync import integration, proof, state
 from litellm_sync import push as pushes
 from litellm_sync.client.transport import give_connection_back
 from litemaas.foundation import rate_limits
@@ -55,6 +55,18 @@ async def tidy(context: JobContext, /, timestamp: int, **_later: Any) -> None:
     manager = context.app.job_manager
     for job in await manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
         await manager.finish_job(job, status=Status.FAILED, delete_job=True)
+
+
+@app.periodic(cron="* * * * * */10")
+@app.task(name="litellm_sync.prove", queueing_lock="litellm_sync.prove")
+def prove(timestamp: int, **_later: Any) -> None:
+    """Every ten seconds: whether LiteLLM refuses what must not work."""
+    try:
+        now = timezone.now()
+        proof.note_ended(now)
+        proof.prove_due(now)
+    finally:
+        give_connection_back()
 
 
 @app.periodic(cron="*/15 * * * *")

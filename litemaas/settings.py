@@ -44,6 +44,8 @@ LITELLM_CA_BUNDLE: str = env.str("LITELLM_CA_BUNDLE", default="")
 # Beyond this many listed members each call to LiteLLM with a key of the team becomes slow (measured: docs/adr/0004).
 LITELLM_DEFAULT_TEAM_LISTED_MEMBERS: int = env.int("LITELLM_DEFAULT_TEAM_LISTED_MEMBERS", default=500)
 MODEL_SYNC_SECONDS: int = env.int("MODEL_SYNC_SECONDS", default=3600)
+RECONCILE_MENDS: list[str] = env.list("RECONCILE_MENDS", default=["alive"])
+RECONCILE_SECONDS: int = env.int("RECONCILE_SECONDS", default=3600)
 USAGE_SYNC_SECONDS: int = env.int("USAGE_SYNC_SECONDS", default=300)
 # The share of available models that one sync may hide before it stops and asks (an empty answer hides them all).
 MODEL_SYNC_DISAPPEARANCE_LIMIT: float = env.float("MODEL_SYNC_DISAPPEARANCE_LIMIT", default=0.5)

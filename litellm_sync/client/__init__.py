@@ -2,11 +2,20 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 from typing import Any, Self
 
-from litellm_sync.client.answers import SENTINEL, Activity, Deployment, KeyInfo, TeamInfo, UserInfo, activity_of_day
+from litellm_sync.client.answers import (
+    SENTINEL,
+    Activity,
+    Deployment,
+    KeyInfo,
+    TeamInfo,
+    UserInfo,
+    activity_of_day,
+    as_documented,
+)
+from litellm_sync.client.lists import Lists
 from litellm_sync.client.transport import Transport, configured
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
 
@@ -18,7 +27,7 @@ KEY_PAGE = 100
 USER_PAGE = 100
 
 
-class LiteLLM:
+class LiteLLM(Lists):
     """LiteLLM's management API for as long as ``limit`` seconds, over all calls together.
 
     Every method raises UpstreamUnavailable (try again later) or UpstreamRejected (do not). How LiteLLM behaves was
@@ -62,7 +71,7 @@ class LiteLLM:
         A proxy that has not loaded its list answers 500 (UpstreamUnavailable), never an empty list.
         """
         answer = self._get("get_models", "/model/info")
-        with _as_documented():
+        with as_documented():
             return [Deployment.parse(entry) for entry in answer["data"]]
 
     # --- Users -------------------------------------------------------------------------------------------------------
@@ -72,7 +81,7 @@ class LiteLLM:
         answer = self._find("get_user_info", "/user/info", user_id=user_id)
         if answer is None:
             return None
-        with _as_documented():
+        with as_documented():
             return UserInfo.parse(answer["user_info"])
 
     def create_user(self, body: dict[str, Any]) -> None:
@@ -85,7 +94,7 @@ class LiteLLM:
         page = last = 1
         while page <= last:
             answer = self._get("get_users", "/user/list", user_email=email, page=page, page_size=USER_PAGE)
-            with _as_documented():
+            with as_documented():
                 found = [UserInfo.parse(entry) for entry in answer["users"]]
                 last = int(answer["total_pages"])
             ids |= {one.user_id for one in found if (one.email or "").lower() == email.lower()}
@@ -103,7 +112,7 @@ class LiteLLM:
         answer = self._find("get_team_info", "/team/info", team_id=team_id)
         if answer is None:
             return None
-        with _as_documented():
+        with as_documented():
             return TeamInfo.parse(answer["team_info"])
 
     def create_team(self, body: dict[str, Any]) -> None:
@@ -132,7 +141,7 @@ class LiteLLM:
         answer = self._find("get_key_info", "/key/info", key=token)
         if answer is None:
             return None
-        with _as_documented():
+        with as_documented():
             info = answer["info"]
             return None if info.get("status") == "deleted" else KeyInfo.parse(token, info)
 
@@ -161,7 +170,7 @@ class LiteLLM:
             if error.details["http_status"] == NOT_FOUND:
                 return False
             raise
-        with _as_documented():
+        with as_documented():
             return token in answer["deleted_keys"]
 
     def get_keys(self) -> Iterator[KeyInfo]:
@@ -169,7 +178,7 @@ class LiteLLM:
         page = 1
         while True:
             answer = self._get("get_keys", "/key/list", page=page, size=KEY_PAGE, return_full_object="true")
-            with _as_documented():
+            with as_documented():
                 found = [KeyInfo.parse(str(entry["token"]), entry) for entry in answer["keys"]]
                 pages = int(answer["total_pages"])
             yield from found
@@ -197,7 +206,7 @@ class LiteLLM:
                 page=page,
                 page_size=ACTIVITY_PAGE,
             )
-            with _as_documented():
+            with as_documented():
                 rows.extend(row for day in answer["results"] for row in activity_of_day(day))
             if not (answer.get("metadata") or {}).get("has_more"):
                 return rows
@@ -210,12 +219,3 @@ class LiteLLM:
 
 def _member(user_id: str) -> dict[str, str]:
     return {"role": "user", "user_id": user_id}
-
-
-@contextmanager
-def _as_documented() -> Iterator[None]:
-    """An answer in a shape that LiteLLM does not have is no answer: never "absent", never an exception of ours."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise UpstreamUnavailable(reason="garbage") from error

@@ -20,6 +20,8 @@ EXAMPLE_KEYS: Final = frozenset({"sk-1234", "sk-litellm-master-key"})
 TEST_HOST: Final = "testserver"
 # accounts.models.Role, which the floor cannot import; a test compares them.
 ROLES: Final = frozenset({"admin", "adminReadonly", "user"})
+# litellm_sync.drift.DriftKind without what is not ours, likewise.
+MENDABLE: Final = frozenset({"alive", "different", "missing"})
 
 
 def refuse_unsafe_settings() -> None:
@@ -145,10 +147,19 @@ def litellm_is_configured(**kwargs: Any) -> list[CheckMessage]:
 
 
 @register(SETTINGS_TAG)
+def what_is_mended_is_known(**kwargs: Any) -> list[CheckMessage]:
+    """A word that is none would leave undone what somebody relies on."""
+    unknown = sorted(set(settings.RECONCILE_MENDS) - MENDABLE)
+    hint = f"It may name {', '.join(sorted(MENDABLE))}."
+    return [Error(f"RECONCILE_MENDS: {name!r} cannot be mended.", hint=hint, id="litemaas.E022") for name in unknown]
+
+
+@register(SETTINGS_TAG)
 def figures_make_sense(**kwargs: Any) -> list[CheckMessage]:
     """Intervals below a second and tokens that end while they are used are typing errors."""
     smallest = {
         "MODEL_SYNC_SECONDS": (settings.MODEL_SYNC_SECONDS, 1),
+        "RECONCILE_SECONDS": (settings.RECONCILE_SECONDS, 1),
         "USAGE_SYNC_SECONDS": (settings.USAGE_SYNC_SECONDS, 1),
         "MAX_BODY_BYTES": (settings.DATA_UPLOAD_MAX_MEMORY_SIZE, 1),
         "TRUSTED_PROXY_COUNT": (settings.TRUSTED_PROXY_COUNT, 0),
