@@ -80,7 +80,7 @@ def _finish(run: SyncRun, status: RunStatus, **outcome: Any) -> None:
 
 
 def _run_models(run: SyncRun) -> dict[str, Any]:
-    report = catalogue.sync_models()
+    report = catalogue.sync_models(shown=run.report.get(catalogue.CONFIRMED, ()))
     total = len(report.added) + len(report.changed) + len(report.hidden) + len(report.restored) + report.unchanged
     SyncRun.objects.filter(pk=run.pk).update(done=total, total=total)
     return report.as_json()

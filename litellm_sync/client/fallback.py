@@ -22,7 +22,7 @@ class Answered(Generic[T]):
 
 
 class ReadingLiteLLM(LiteLLM):
-    """A LiteLLM that is only read: what was written may have been done although no answer came, so nothing replaces it."""
+    """A LiteLLM that is only read: what was written may have been done although no answer came, so it stands alone."""
 
     def _post(self, operation: str, path: str, body: dict[str, Any]) -> NoReturn:
         raise RuntimeError(f"{operation} writes: it cannot be answered from our tables")
