@@ -90,7 +90,7 @@ def _shown(value: str | None) -> str:
 
 REFRESH: Final = Verb(
     "refresh",
-    _("Ask LiteLLM now"),
+    _("Refresh from LiteLLM"),
     "sync",
     Permission.INTEGRATION_SYNC,
     refresh,
