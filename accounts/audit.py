@@ -30,6 +30,7 @@ class Action(enum.StrEnum):
     MEMBERSHIP_ADDED = "membership.added"
     MEMBERSHIP_REMOVED = "membership.removed"
     MODEL_CHANGED = "model.changed"
+    MODELS_DISAPPEARANCE_CONFIRMED = "models.disappearance_confirmed"
     MODELS_SYNCED = "models.synced"
     PROFILE_CHANGED = "profile.changed"
     PUSH_RETRIED = "push.retried"

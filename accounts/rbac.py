@@ -28,6 +28,7 @@ class Permission(enum.StrEnum):
     INTEGRATION_SYNC = "integration.sync"
     KEY_POLICY_READ = "key_policy.read"
     KEY_POLICY_WRITE = "key_policy.write"
+    MODELS_HIDE = "models.hide"
     MODELS_READ = "models.read"
     MODELS_WRITE = "models.write"
     PROFILE_READ = "profile.read"

@@ -19,7 +19,7 @@ from accounts.models import User
 from accounts.rbac import Permission
 from litellm_sync import integration
 from litellm_sync.models import UNFINISHED, RunKind, RunStatus, SyncRun
-from litellm_sync.reports import FIELDS, LISTS, STATUS, WORDS, counts
+from litellm_sync.reports import FIELDS, LISTS, STATUS, WORDS, Found, counts, findings
 
 
 class ByKind(Choice):
@@ -128,12 +128,25 @@ class SyncRunPage(AdminPage):
             yield Section(WORDS["changed"], headers, list(_changes(changed)), "")
         for name in LISTS:
             if models := row.report.get(name):
-                rows = [[_model(model, exists=name != "skipped")] for model in models]
+                rows = [[_model(model, exists=True)] for model in models]
                 yield Section(WORDS[name], (_("Model"),), rows, "")
+        if skipped := row.report.get("skipped"):
+            # Runs of before have no reasons.
+            reasons = skipped.items() if isinstance(skipped, dict) else ((name, "") for name in skipped)
+            headers = (_("Model"), _("Reason"))
+            yield Section(WORDS["skipped"], headers, [list(pair) for pair in reasons], "")
+        if found := findings(row):
+            rows = [[one.words, cell("number", value=one.number), some(one)] for one in found]
+            yield Section(_("What does not fit together"), (_("What"), _("How many"), _("For example")), rows, "")
 
 
 def _model(name: str, *, exists: bool) -> Any:
     return link("subscriptions_model", name, name) if exists else name
+
+
+def some(found: Found) -> SafeString:
+    """The first rows that a finding is about, as links."""
+    return cell("row", items=[link(found.page, pk, name) for pk, name in found.examples])
 
 
 def _changes(changed: dict[str, dict[str, list[Any]]]) -> Iterator[list[Any]]:

@@ -15,7 +15,9 @@ from accounts import audit, rbac
 from accounts.models import User
 from litellm_sync import activity, catalogue, reconcile, state
 from litellm_sync.client import LiteLLM
+from litellm_sync.measures import measured_run
 from litellm_sync.models import UNFINISHED, RunKind, RunStatus, SyncRun, Upstream
+from litellm_sync.versions import known_version
 from litemaas.foundation.errors import Conflict, DomainError, Invalid, NotFound
 
 log = structlog.get_logger(__name__)
@@ -58,7 +60,8 @@ def perform(run_id: str) -> None:
         return
     run = SyncRun.objects.get(pk=run_id)
     try:
-        report = RUNS[RunKind(run.kind)](run)
+        with measured_run(run.kind, run.pk):
+            report = RUNS[RunKind(run.kind)](run)
     except DomainError as error:
         log.warning("sync_failed", kind=run.kind, run_id=run_id, code=error.code)
         _finish(run, RunStatus.FAILED, error=str(error.message), report={"code": error.code, **error.details})
@@ -77,7 +80,7 @@ def _finish(run: SyncRun, status: RunStatus, **outcome: Any) -> None:
 
 
 def _run_models(run: SyncRun) -> dict[str, Any]:
-    report = catalogue.sync_models()
+    report = catalogue.sync_models(shown=run.report.get(catalogue.CONFIRMED, ()))
     total = len(report.added) + len(report.changed) + len(report.hidden) + len(report.restored) + report.unchanged
     SyncRun.objects.filter(pk=run.pk).update(done=total, total=total)
     return report.as_json()
@@ -206,7 +209,7 @@ def notice(*, reachable: bool, now: datetime) -> bool:
     Upstream.objects.get_or_create(id=1)
     Upstream.objects.update(checked_at=now)
     if reachable:
-        return bool(Upstream.objects.filter(down_since__isnull=False).update(down_since=None))
+        return bool(Upstream.objects.filter(down_since__isnull=False).update(down_since=None, version_at=None))
     if Upstream.objects.filter(down_since=None).update(down_since=now):
         log.warning("litellm_is_away")
     return False
@@ -228,6 +231,7 @@ def get_integration_health() -> dict[str, Any]:
         "checked_at": upstream.checked_at if upstream else None,
         "queue": state.queue_depth(),
         "last_sync": last,
+        "version": known_version(upstream),
     }
 
 

@@ -14,11 +14,18 @@ __all__ = ["Drift"]
 
 
 class Upstream(models.Model):
-    """One row: since when LiteLLM has been away. All processes share it, so each outage ends once, for everybody."""
+    """One row: since when LiteLLM has been away. All processes share it, so each outage ends once, for everybody.
+
+    ``version`` is what it said its release is, ``enterprise`` whether it has a licence (null: not known), as of
+    ``version_at``; null asks for another look.
+    """
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     down_since = models.DateTimeField(null=True)
     checked_at = models.DateTimeField(null=True)
+    version = models.CharField(max_length=40, blank=True, default="")
+    enterprise = models.BooleanField(null=True)
+    version_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = (models.CheckConstraint(condition=Q(id=1), name="upstream_one_row"),)
@@ -74,3 +81,20 @@ class SyncRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.status}"
+
+
+class Alert(models.Model):
+    """Something that somebody should be told of and that goes on: when it begins, once a period, and at its end."""
+
+    name = models.CharField(max_length=50)
+    subject = models.CharField(max_length=100, blank=True)
+    since = models.DateTimeField()
+    told_at = models.DateTimeField()
+
+    objects: ClassVar[models.Manager["Alert"]] = models.Manager()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["name", "subject"], name="alert_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.subject}".strip()

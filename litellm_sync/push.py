@@ -13,6 +13,7 @@ from litellm_sync import ensure, proof, state
 from litellm_sync.client import LiteLLM
 from litellm_sync.default_team import ensure_default_team_exists
 from litellm_sync.keys import LOOK_AGAIN, SecretLost, Unsettled, make_secret_equal, must_not_work
+from litellm_sync.measures import measured_push
 from litemaas.foundation.crypto import DecryptionFailed
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
 from subscriptions.models import Subscription
@@ -84,7 +85,8 @@ def push(kind: str, object_id: str, *, limit: float) -> None:
 def _push_claimed(row: state.Synced, limit: float) -> bool:
     """Whether the row is done with for now; False when it moved on meanwhile."""
     try:
-        facts = PUSHES[type(row)](row, LiteLLM(limit))
+        with measured_push(row):
+            facts = PUSHES[type(row)](row, LiteLLM(limit))
     except UpstreamRejected as error:
         log.warning("push_refused", kind=state.kind_of(row), object_id=str(row.pk), **error.details)
         # A lost secret is one that LiteLLM does not have, so nothing works there.

@@ -1,9 +1,11 @@
 """What a synchronisation found, in words and figures."""
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 from django.utils.translation import gettext_lazy as _
 
+from litellm_sync import integrity
 from litellm_sync.models import RunStatus, SyncRun
 
 # State -> tone, icon, words.
@@ -18,6 +20,7 @@ WORDS: Final = {
     "added": _("Added"),
     "restored": _("Back again"),
     "hidden": _("Hidden"),
+    "refused": _("Not hidden, because too many are missing at once"),
     "skipped": _("Skipped, because they do not fit"),
     "changed": _("Changed"),
     "unchanged": _("Unchanged"),
@@ -32,7 +35,7 @@ WORDS: Final = {
     "mended": _("Pushed again"),
     "settled": _("Settled since the last time"),
 }
-LISTS: Final = ("added", "restored", "hidden", "skipped")
+LISTS: Final = ("added", "restored", "hidden", "refused")
 FIELDS: Final = {
     "availability": _("Availability"),
     "capabilities": _("Capabilities"),
@@ -55,3 +58,21 @@ def counts(run: SyncRun) -> list[tuple[Any, int]]:
         if number:
             found.append((words, number))
     return found
+
+
+@dataclass(frozen=True)
+class Found:
+    """Something that did not fit together when a run ended, with the page of the rows that it is about."""
+
+    code: str
+    words: Any
+    page: str
+    number: int
+    examples: list[list[str]]
+
+
+def findings(run: SyncRun) -> list[Found]:
+    """What a run of models found that does not fit together; what is all right is left out."""
+    stored: dict[str, Any] = run.report.get("integrity", {})
+    known = ((code, *integrity.WORDS[code], stored[code]) for code in integrity.WORDS if code in stored)
+    return [Found(code, words, page, **found) for code, words, page, found in known if found["number"]]

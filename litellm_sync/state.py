@@ -22,6 +22,8 @@ from procrastinate.jobs import JobDeferrer
 from procrastinate.manager import JobManager
 from procrastinate.tasks import configure_task
 
+from litemaas.foundation.jobs import arguments as job_arguments
+
 log = structlog.get_logger(__name__)
 
 PUSH_TASK = "litellm_sync.push"
@@ -161,7 +163,8 @@ def job(task: str, **options: Any) -> JobDeferrer:
     A running worker gives the global app a connector with connections of its own: a job that is queued through that one
     can start before the rows that it is about are committed.
     """
-    return configure_task(name=task, job_manager=JobManager(DjangoConnector(alias=DEFAULT_DB_ALIAS)), **options)
+    manager = JobManager(DjangoConnector(alias=DEFAULT_DB_ALIAS))
+    return configure_task(name=task, job_manager=manager, task_kwargs=job_arguments(), **options)
 
 
 def _try_now(kind: str, object_id: str) -> None:

@@ -9,7 +9,7 @@ from procrastinate.jobs import Status
 
 from accounts import audit_proof, audit_seal, sessions
 from accounts import services as accounts
-from litellm_sync import integration, proof, state
+from litellm_sync import alerts, integration, proof, state, versions
 from litellm_sync import push as pushes
 from litellm_sync.client.transport import give_connection_back
 from litemaas.foundation import rate_limits
@@ -44,6 +44,17 @@ def tick(timestamp: int, **_later: Any) -> None:
     """Every five seconds: notice outages and their end, queue what is due."""
     try:
         integration.tick(timezone.now())
+    finally:
+        give_connection_back()
+
+
+@app.periodic(cron="* * * * * */15")
+@app.task(name="litellm_sync.watch", queueing_lock="litellm_sync.watch")
+def watch(timestamp: int, **_later: Any) -> None:
+    """Every quarter of a minute: which release LiteLLM is, and what somebody should be woken for."""
+    try:
+        versions.look(timezone.now())
+        alerts.watch(timezone.now())
     finally:
         give_connection_back()
 

@@ -8,7 +8,7 @@ import environ
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy
 
-from litemaas.foundation import embedded, logs, providers, rate_limits
+from litemaas.foundation import embedded, jobs, logs, providers, rate_limits
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -333,7 +333,15 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 
 # --- Jobs and logs ---------------------------------------------------------------------------------------------------
 
-PROCRASTINATE_WORKER_DEFAULTS = {"concurrency": env.int("WORKER_CONCURRENCY", default=8), "delete_jobs": "successful"}
+PROCRASTINATE_WORKER_DEFAULTS: dict[str, Any] = {
+    "concurrency": env.int("WORKER_CONCURRENCY", default=8),
+    "delete_jobs": "successful",
+    "worker_middleware": [jobs.observe],
+}
+# After how long a push that waits, and an outage of LiteLLM, become an error in the log; how often it is said again.
+PUSH_ALERT_SECONDS: int = env.int("PUSH_ALERT_SECONDS", default=300)
+OUTAGE_ALERT_SECONDS: int = env.int("OUTAGE_ALERT_SECONDS", default=120)
+ALERT_REPEAT_SECONDS: int = env.int("ALERT_REPEAT_SECONDS", default=3600)
 
 LOGGING: dict[str, Any] = logs.configure(json=LOG_JSON, level=LOG_LEVEL)
 # Procrastinate tells every command, however small, which tasks there are, and every request in full what it queued.

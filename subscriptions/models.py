@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import F, FilteredRelation, Q
+from django.db.models import F, FilteredRelation, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts import rbac
@@ -80,6 +80,16 @@ class ModelQuerySet(models.QuerySet["Model"]):
     def free(self) -> Self:
         """Those of which LiteLLM says that they cost nothing, neither way."""
         return self.filter(Q(output_cost_per_token=0) | Q(output_cost_per_token=None), input_cost_per_token=0)
+
+    def unpriced(self) -> Self:
+        """Available ones whose use costs nothing, or nobody knows what. 1.81 writes 0 where it knows no price."""
+        none = Q(input_cost_per_token=None) | Q(input_cost_per_token=0)
+        neither = none & (Q(output_cost_per_token=None) | Q(output_cost_per_token=0))
+        return self.filter(neither, availability=Availability.AVAILABLE)
+
+    def active_subscriptions(self) -> "SubscriptionQuerySet":
+        """Those of the model of an outer query."""
+        return Subscription.objects.active().filter(model=OuterRef("pk"))
 
     def subscribed(self, *, yes: bool) -> Self:
         """Of ``with_subscription_of()`` those that the person has subscribed to, or has not."""

@@ -3,7 +3,10 @@
 import time
 from collections.abc import Iterator
 from datetime import date
+from hashlib import sha256
 from typing import Any, Self
+
+from django.utils.translation import gettext as _
 
 from litellm_sync.client.answers import (
     SENTINEL,
@@ -12,19 +15,23 @@ from litellm_sync.client.answers import (
     KeyInfo,
     TeamInfo,
     UserInfo,
+    UserInfoFull,
     activity_of_day,
     as_documented,
 )
 from litellm_sync.client.lists import Lists
-from litellm_sync.client.transport import Transport, configured
-from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
+from litellm_sync.client.transport import NEEDS_ENTERPRISE, Transport, configured
+from litemaas.foundation.errors import Conflict, UpstreamRejected, UpstreamUnavailable
 
-__all__ = ["SENTINEL", "Activity", "Deployment", "KeyInfo", "LiteLLM", "TeamInfo", "UserInfo"]
+__all__ = ["SENTINEL", "Activity", "Deployment", "KeyInfo", "LiteLLM", "TeamInfo", "UserInfo", "UserInfoFull"]
 
 NOT_FOUND = 404
 ACTIVITY_PAGE = 1000
 KEY_PAGE = 100
 USER_PAGE = 100
+# What every page shows of a key instead of the key: both ellipses, and the last characters.
+MASKS = ("...", "…")
+LAST = 4
 
 
 class LiteLLM(Lists):
@@ -65,6 +72,32 @@ class LiteLLM(Lists):
         """Ask something that needs our credential and LiteLLM's database, for /health/readiness needs neither."""
         self._call("test_connection", "GET", "/key/list", probe=True, params={"page": 1, "size": 1})
 
+    def get_version(self) -> str:
+        """What LiteLLM says its release is; empty when it does not say.
+
+        1.81 tells everybody; 1.109 tells whoever has an administrator's key, at an address that 1.81 does not have.
+        """
+        answer = self._get("get_version", "/health/readiness")
+        if "litellm_version" not in answer:
+            try:
+                answer = self._get("get_version", "/health/readiness/details")
+            except UpstreamUnavailable as error:
+                if error.details["reason"] != "not_litellm":
+                    raise
+        return str(answer.get("litellm_version") or "")
+
+    def has_enterprise(self, day: date) -> bool | None:
+        """Whether LiteLLM has a licence; None when that cannot be told.
+
+        Asked of a report that only reads and that is refused without one. A ``day`` to come has nothing to add up.
+        """
+        days = {"start_date": day.isoformat(), "end_date": day.isoformat()}
+        try:
+            self._transport.call("has_enterprise", "GET", "/global/spend/report", deadline=self._deadline, params=days)
+        except UpstreamRejected as error:
+            return False if error.details.get("reason") == NEEDS_ENTERPRISE else None
+        return True
+
     def get_models(self) -> list[Deployment]:
         """Every deployment, those of the config file too.
 
@@ -73,6 +106,13 @@ class LiteLLM(Lists):
         answer = self._get("get_models", "/model/info")
         with as_documented():
             return [Deployment.parse(entry) for entry in answer["data"]]
+
+    def get_model_info(self, name: str) -> list[Deployment]:
+        """The deployments of one public name; none when LiteLLM does not list it.
+
+        /v1/model/info asks by the id of a deployment, which is nobody's name for a model.
+        """
+        return [deployment for deployment in self.get_models() if deployment.name == name]
 
     # --- Users -------------------------------------------------------------------------------------------------------
 
@@ -83,6 +123,14 @@ class LiteLLM(Lists):
             return None
         with as_documented():
             return UserInfo.parse(answer["user_info"])
+
+    def get_user_info_full(self, user_id: str) -> UserInfoFull | None:
+        """The user with limits, keys and teams, or None when absent. Large for members of a large team."""
+        answer = self._find("get_user_info_full", "/user/info", user_id=user_id)
+        if answer is None:
+            return None
+        with as_documented():
+            return UserInfoFull.parse(answer)
 
     def create_user(self, body: dict[str, Any]) -> None:
         """/user/new without making a key. UpstreamRejected with ``already exists`` in its text on a duplicate."""
@@ -144,6 +192,24 @@ class LiteLLM(Lists):
         with as_documented():
             info = answer["info"]
             return None if info.get("status") == "deleted" else KeyInfo.parse(token, info)
+
+    def get_api_key_token(self, user_id: str, key: str) -> str | None:
+        """LiteLLM's token of a user's key; None when the user has no such key. ``key`` is the secret, or masked.
+
+        The token of a secret is its SHA-256, and of our own keys we keep it: nothing is guessed about them. Of a key
+        that was made elsewhere often only ``sk-...abcd`` is known: the last four characters then have to be those of
+        one key of the user alone. Raises Conflict (ambiguous_key) when they are those of several.
+        """
+        masked = any(mask in key for mask in MASKS)
+        if not masked:
+            found = self.get_key_info(sha256(key.encode()).hexdigest())
+            return found.token if found and found.user_id == user_id else None
+        user = self.get_user_info_full(user_id)
+        tokens = [one.token for one in user.keys if one.masked[-LAST:] == key[-LAST:]] if user else []
+        if len(tokens) > 1:
+            message = _("Several keys end in these characters. Which one is meant cannot be told.")
+            raise Conflict(message, code="ambiguous_key")
+        return tokens[0] if tokens else None
 
     def create_key(self, body: dict[str, Any]) -> None:
         """/key/generate with our own secret. Look before, read back after: it checks neither user, team nor models,

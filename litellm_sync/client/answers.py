@@ -128,6 +128,7 @@ class KeyInfo(Limits):
     max_parallel_requests: int | None
     expires: datetime | None
     last_active: datetime | None
+    masked: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -146,6 +147,7 @@ class KeyInfo(Limits):
             max_parallel_requests=_limit(info.get("max_parallel_requests")),
             expires=moment(info.get("expires")),
             last_active=moment(info.get("last_active")),
+            masked=str(info.get("key_name") or ""),
             metadata=info.get("metadata") or {},
         )
 
@@ -194,6 +196,25 @@ class TeamInfo(Limits):
             blocked=bool(info.get("blocked")),
             **_limits(info),
             members=frozenset(m["user_id"] for m in listed if m.get("user_id") not in (None, "default_user_id")),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserInfoFull:
+    """A user with everything of theirs that LiteLLM shows."""
+
+    user: UserInfo
+    keys: tuple[KeyInfo, ...]
+    teams: tuple[TeamInfo, ...]
+
+    @classmethod
+    def parse(cls, answer: Mapping[str, Any]) -> Self:
+        """The whole of /user/info; keys that 1.109 shows although they were deleted are left out."""
+        keys = (key for key in answer["keys"] if key.get("status") != "deleted")
+        return cls(
+            user=UserInfo.parse(answer["user_info"]),
+            keys=tuple(KeyInfo.parse(str(key["token"]), key) for key in keys),
+            teams=tuple(TeamInfo.parse(team) for team in answer["teams"]),
         )
 
 

@@ -13,9 +13,11 @@ from accounts.models import User
 from accounts.rbac import Actor, Permission, check_permission
 from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.risks import RISKS, risk
+from litellm_sync.disappearance import refused_models
 from litellm_sync.models import RunKind, RunStatus, SyncRun, Upstream
-from litellm_sync.reports import STATUS, counts
+from litellm_sync.reports import STATUS, counts, findings
 from litellm_sync.state import SyncStatus
+from litellm_sync.versions import known_version
 from litemaas.foundation.limits import NEARLY_SPENT
 from subscriptions.models import Availability, Subscription, SubscriptionStatus
 from subscriptions.models import Model as CatalogueModel
@@ -55,7 +57,8 @@ def overview(actor: Actor) -> dict[str, Any]:
     return {
         "approvals": _approvals(),
         "pushes": _pushes(),
-        "upstream": Upstream.objects.first(),
+        "upstream": (upstream := Upstream.objects.first()),
+        "release": known_version(upstream),
         "configured": bool(settings.LITELLM_API_URL),
         "runs": _runs(),
         "kinds": RunKind.choices,
@@ -68,6 +71,7 @@ def overview(actor: Actor) -> dict[str, Any]:
         "people": people,
         "models": models,
         "is_new": not models["all"],
+        "may_hide": check_permission(actor, Permission.MODELS_HIDE),
         "may_sync": check_permission(actor, Permission.INTEGRATION_SYNC),
         **_chart(actor, today),
     }
@@ -147,6 +151,8 @@ def _runs() -> list[dict[str, Any]]:
                 "done": done,
                 "label": STATUS[RunStatus(last.status)] if last else None,
                 "counts": counts(last) if last else [],
+                "refused": refused_models(last) if last else [],
+                "findings": findings(done) if done else [],
             }
         )
     return shown

@@ -12,8 +12,11 @@ from accounts.models import FULL_NAME_LENGTH, Role, User
 from accounts.rbac import Permission
 from apikeys.models import ApiKey, ApiKeySecret
 from litellm_sync import integration, state
+from litellm_sync.models import SyncRun
 from litellm_sync.state import Synced, SyncStatus
+from litemaas.administration.catalogue import CONFIRM, REFRESH
 from litemaas.administration.people import OFFBOARD
+from subscriptions.models import Model as CatalogueModel
 from teams.services import provision_user
 
 
@@ -97,6 +100,10 @@ def row_verbs(model: type[Model]) -> tuple[Verb, ...]:
         return (RETRY_KEY,)
     if model is User:
         return (OFFBOARD, RETRY)
+    if model is SyncRun:
+        return (CONFIRM,)
+    if model is CatalogueModel:
+        return (REFRESH,)
     return (RETRY,) if issubclass(model, Synced) else ()
 
 
