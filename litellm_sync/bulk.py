@@ -28,7 +28,7 @@ def push_rows(run: Run, rows: Rows, *, behind: Behind | None = None) -> dict[str
     """Ask for every row, batch after batch in the order of their ids, and push it. Returns the report.
 
     ``behind`` gives the rows that go with a batch (the memberships of people); they are pushed after it, and are rows
-    of the report but no progress. What each batch came to stands in the run's cursor, so that another worker goes on there.
+    of the report but no progress. What each batch came to stands in the run's cursor: another worker goes on there.
     Raises Interrupted when nothing of a batch could be done because LiteLLM is away.
     """
     report: dict[str, Any] = run.cursor or {"done": 0, "in_step": 0, "refused": 0, "waiting": 0, "named": []}

@@ -13,6 +13,7 @@ from accounts.models import User
 from apikeys.models import ApiKeySecret
 from litellm_sync import state
 from litellm_sync.state import Synced, SyncStatus
+from litemaas.foundation.errors import Invalid
 from teams.models import Membership, Team
 
 # What passes by itself, in people's words; the pushes of a row that says this go on.
@@ -109,8 +110,14 @@ def reason(error: str) -> str:
 
 
 def failures(kind: str | None = None) -> QuerySet[Any, Any]:
-    """Every such row of one table or of all, the longest first, as arguments of Failure; one statement."""
+    """Every such row of one table or of all, the longest first, as arguments of Failure; one statement.
+
+    Raises Invalid (unknown_kind).
+    """
     tables = [table for table in KINDS if kind in {None, state.kind_of(table)}]
+    if not tables:
+        message = _("What can be pushed again: %(kinds)s.") % {"kinds": ", ".join(map(state.kind_of, KINDS))}
+        raise Invalid(message, code="unknown_kind", field="kind")
     parts = [_failing(table) for table in tables]
     return parts[0].union(*parts[1:], all=True).order_by("since", "row")
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import structlog
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
@@ -32,6 +33,7 @@ __all__ = [
     "request_due_syncs",
     "request_sync",
     "resolve_conflicts",
+    "retry",
     "retry_push",
     "retry_pushes",
     "schedule_auto_sync",
@@ -202,7 +204,10 @@ def _push_again(actor: User, kind: str, object_id: Any, action: audit.Action) ->
     rbac.require(actor, rbac.Permission.INTEGRATION_SYNC)
     rows = _synced_model(kind)._base_manager.all()
     with transaction.atomic():
-        row = rows.select_for_update().filter(pk=object_id).first()
+        try:
+            row = rows.select_for_update().filter(pk=object_id).first()
+        except (ValidationError, ValueError) as error:  # no id of this table
+            raise NotFound from error
         if row is None:
             raise NotFound
         if row.sync_status != state.SyncStatus.SYNCED or action is audit.Action.PUSH_FORCED:
@@ -236,6 +241,14 @@ def _synced_model(kind: str) -> type[state.Synced]:
         message = _("What can be pushed again: %(kinds)s.") % {"kinds": ", ".join(sorted(found))}
         raise Invalid(message, code="unknown_kind", field="kind")
     return found[kind]
+
+
+def retry(actor: User, *, kind: str | None = None, object_id: Any = None) -> int:
+    """One row, all failing rows of a kind, or all. Returns how many. Raises Invalid (unknown_kind), NotFound."""
+    if kind is None or not object_id:
+        return retry_pushes(actor, kind=kind)
+    retry_push(actor, kind=kind, object_id=object_id)
+    return 1
 
 
 def resolve_conflicts(actor: User, *, kind: str, object_id: Any = None) -> state.Synced | SyncRun:

@@ -38,6 +38,11 @@ class Interval:
     default: int
     is_default: bool
 
+    @property
+    def least(self) -> int:
+        """The fewest seconds that may be set."""
+        return LEAST[self.kind]
+
     def is_due(self, now: datetime) -> bool:
         """Whether the interval has passed since the last run began, or a failed one is to be tried again."""
         if self.seconds == OFF:

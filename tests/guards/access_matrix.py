@@ -130,9 +130,15 @@ MATRIX: Final[dict[tuple[str, str], Answers]] = {
     ("POST", "/api/v1/users/<uuid:pk>/offboard"): Answers(401, 403, 403, 403, 200),
     ("POST", "/api/v1/users/bulk-limits"): Answers(401, 403, 403, 403, 200),
     # --- API: LiteLLM ---
+    ("GET", "/api/v1/integration/audit"): Answers(401, 403, 403, 200, 200),
+    ("GET", "/api/v1/integration/default-team"): Answers(401, 403, 403, 200, 200),
+    ("GET", "/api/v1/integration/failures"): Answers(401, 403, 403, 200, 200),
     ("GET", "/api/v1/integration/health"): Answers(401, 403, 403, 200, 200),
     ("GET", "/api/v1/integration/runs"): Answers(401, 403, 403, 200, 200),
     ("GET", "/api/v1/integration/runs/<uuid:pk>"): Answers(401, 403, 403, 200, 200),
+    ("GET", "/api/v1/integration/schedule"): Answers(401, 403, 403, 200, 200),
+    ("PUT", "/api/v1/integration/schedule/<slug:kind>"): Answers(401, 403, 403, 403, 200),
+    ("POST", "/api/v1/integration/retry"): Answers(401, 403, 403, 403, 200),
     ("POST", "/api/v1/integration/sync"): Answers(401, 403, 403, 403, 202),
     # --- API: itself ---
     ("GET", "/api/v1/docs"): Answers(401, 200, 200, 200, 200),
