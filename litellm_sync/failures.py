@@ -67,6 +67,11 @@ NAMES: Final[dict[type[Synced], Any]] = {
 }
 
 
+def what(kind: str) -> Any:
+    """What a row of that kind is, in words."""
+    return next(words for table, words in KINDS.items() if state.kind_of(table) == kind)
+
+
 @dataclass(frozen=True)
 class Failure:
     """A row that LiteLLM does not take. ``shown`` is the id of the row with a page: for a secret, that of its key."""
@@ -85,7 +90,12 @@ class Failure:
     @property
     def what(self) -> Any:
         """What it is, in words."""
-        return next(words for table, words in KINDS.items() if state.kind_of(table) == self.kind)
+        return what(self.kind)
+
+    @property
+    def page(self) -> str:
+        """The table whose row has a page, as ``app_model``: a secret is shown on its key's."""
+        return "apikeys_apikey" if self.kind == state.kind_of(ApiKeySecret) else self.kind.replace(".", "_")
 
     @property
     def reason(self) -> str:

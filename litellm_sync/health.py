@@ -73,6 +73,17 @@ def last_runs() -> dict[str, dict[str, SyncRun]]:
     return found
 
 
+def last_comparison() -> SyncRun | None:
+    """The newest run that compared both sides to its end."""
+    return SyncRun.objects.filter(kind=COMPARING, status=RunStatus.DONE).first()
+
+
+def seen() -> list[int]:
+    """The milliseconds of the last looks that were answered, the newest last."""
+    upstream = Upstream.objects.first()
+    return list(upstream.latencies) if upstream else []
+
+
 def latency(upstream: Upstream | None) -> dict[str, int] | None:
     """Milliseconds of the last look that was answered, and the middle and the worst of the last thirty."""
     seen = upstream.latencies if upstream else []

@@ -1,6 +1,6 @@
 """Running and watching the synchronisation: runs, pushes that are tried again, the outage clock, and what is due."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -36,6 +36,7 @@ __all__ = [
     "retry",
     "retry_push",
     "retry_pushes",
+    "schedule_all",
     "schedule_auto_sync",
     "sync_users",
     "tick",
@@ -174,6 +175,13 @@ def schedule_auto_sync(actor: User, *, kind: str, seconds: int | None) -> schedu
             old = None if before.is_default else before.seconds
             audit.record(actor, audit.Action.SYNC_SCHEDULED, kind=kind, seconds=[old, seconds])
     return after
+
+
+def schedule_all(actor: User, *, seconds: Mapping[str, int | None]) -> None:
+    """Several intervals, all or none. Raises as schedule_auto_sync()."""
+    with transaction.atomic():
+        for kind, wanted in seconds.items():
+            schedule_auto_sync(actor, kind=kind, seconds=wanted)
 
 
 def request_due_syncs(now: datetime) -> list[str]:

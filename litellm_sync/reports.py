@@ -1,10 +1,11 @@
 """What a synchronisation found, in words and figures."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from django.utils.translation import gettext_lazy as _
 
-from litellm_sync.models import RunStatus, SyncRun
+from litellm_sync.models import UNFINISHED, RunKind, RunStatus, SyncRun
 
 # State -> tone, icon, words.
 STATUS: Final = {
@@ -24,6 +25,10 @@ WORDS: Final = {
     "days": _("Days fetched"),
     "rows": _("Facts written"),
     "keys": _("Keys with new spend"),
+    "in_step": _("In step"),
+    "refused": _("Refused"),
+    "waiting": _("Still waiting"),
+    "assigned": _("Put into the default team"),
 }
 LISTS: Final = ("added", "restored", "hidden", "skipped")
 FIELDS: Final = {
@@ -48,3 +53,17 @@ def counts(run: SyncRun) -> list[tuple[Any, int]]:
         if number:
             found.append((words, number))
     return found
+
+
+def told(kind: RunKind, runs: Mapping[str, SyncRun]) -> dict[str, Any]:
+    """The newest run of a kind for a page; ``runs`` is what ``health.last_runs()`` found of it."""
+    run = runs.get("")
+    return {
+        "kind": kind.value,
+        "words": kind.label,
+        "run": run,
+        "done": runs.get(RunStatus.DONE),
+        "going": run is not None and run.status in UNFINISHED,
+        "label": STATUS[RunStatus(run.status)] if run else None,
+        "counts": counts(run) if run else [],
+    }

@@ -159,7 +159,7 @@ ADMIN_TABLES: Final[dict[str, tuple[tuple[str, ...], bool, tuple[str, ...]]]] = 
     "accounts/personaltoken": (("revoke",), False, ()),
     "accounts/refreshfamily": ((), False, ()),
     "accounts/user": (
-        ("deactivate", "limits", "link", "offboard", "reactivate", "retry", "roles", "unlink"),
+        ("assign", "deactivate", "limits", "link", "offboard", "reactivate", "retry", "roles", "unlink"),
         True,
         ("add",),
     ),
@@ -170,7 +170,7 @@ ADMIN_TABLES: Final[dict[str, tuple[tuple[str, ...], bool, tuple[str, ...]]]] = 
     "subscriptions/model": (("open", "restrict"), True, ()),
     "subscriptions/subscription": (("approve", "deny"), True, ()),
     "teams/membership": (("retry",), True, ()),
-    "teams/team": (("retry",), True, ()),
+    "teams/team": (("migrate", "retry"), True, ()),
     "usage/dailyusage": ((), False, ()),
     "usage/usageday": ((), False, ()),
 }
@@ -180,7 +180,10 @@ def _admin() -> dict[tuple[str, str], Answers]:
     rows = {
         ("GET", "/admin/"): READING,
         ("GET", "/admin/accounts/auditevent/export/"): READING,
+        ("GET", "/admin/integration/"): READING,
+        ("GET", "/admin/integration/schedule/"): ASKING,
         ("GET", "/admin/jsi18n/"): READING,
+        ("POST", "/admin/integration/schedule/"): DOING,
         ("POST", "/admin/retry/"): DOING,
         ("POST", "/admin/sync/<slug:what>/"): DOING,
     }
