@@ -33,6 +33,7 @@ class Action(enum.StrEnum):
     MODELS_DISAPPEARANCE_CONFIRMED = "models.disappearance_confirmed"
     MODELS_SYNCED = "models.synced"
     PROFILE_CHANGED = "profile.changed"
+    PUSH_FORCED = "push.forced"
     PUSH_RETRIED = "push.retried"
     SESSION_ENDED = "session.ended"
     SIGN_IN_FAILED = "sign_in.failed"
@@ -44,6 +45,7 @@ class Action(enum.StrEnum):
     SUBSCRIPTION_DENIED = "subscription.denied"
     SUBSCRIPTION_REVIEW_REQUESTED = "subscription.review_requested"
     SYNC_REQUESTED = "sync.requested"
+    SYNC_SCHEDULED = "sync.scheduled"
     TEAM_CREATED = "team.created"
     TOKEN_CREATED = "token.created"  # noqa: S105 -- the name of an action
     TOKEN_REFUSED = "token.refused"  # noqa: S105 -- the name of an action

@@ -1,12 +1,13 @@
 """What a synchronisation found, in words and figures."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from django.utils.translation import gettext_lazy as _
 
 from litellm_sync import integrity
-from litellm_sync.models import RunStatus, SyncRun
+from litellm_sync.models import UNFINISHED, RunKind, RunStatus, SyncRun
 
 # State -> tone, icon, words.
 STATUS: Final = {
@@ -34,6 +35,10 @@ WORDS: Final = {
     "unknown": _("Unknown here"),
     "mended": _("Pushed again"),
     "settled": _("Settled since the last time"),
+    "in_step": _("In step"),
+    "failed": _("Refused"),
+    "waiting": _("Still waiting"),
+    "assigned": _("Put into the default team"),
 }
 LISTS: Final = ("added", "restored", "hidden", "refused")
 FIELDS: Final = {
@@ -76,3 +81,18 @@ def findings(run: SyncRun) -> list[Found]:
     stored: dict[str, Any] = run.report.get("integrity", {})
     known = ((code, *integrity.WORDS[code], stored[code]) for code in integrity.WORDS if code in stored)
     return [Found(code, words, page, **found) for code, words, page, found in known if found["number"]]
+
+
+def told(kind: RunKind, runs: Mapping[str, SyncRun]) -> dict[str, Any]:
+    """The newest run of a kind for a page; ``runs`` is what ``health.last_runs()`` found of it."""
+    run = runs.get("")
+    return {
+        "kind": kind.value,
+        "words": kind.label,
+        "run": run,
+        "done": runs.get(RunStatus.DONE),
+        "going": run is not None and run.status in UNFINISHED,
+        "label": STATUS[RunStatus(run.status)] if run else None,
+        "counts": counts(run) if run else [],
+        "findings": findings(runs[RunStatus.DONE]) if RunStatus.DONE in runs else [],
+    }

@@ -183,7 +183,9 @@ class Teams(Side):
                 continue
             there.append(info)
             fields = _limits_that_differ(team, info)
-            fields |= _fields(ensure.differences({"models": sorted(team.allowed_models), "alias": team.name}, info), info)
+            fields |= _fields(
+                ensure.differences({"models": sorted(team.allowed_models), "alias": team.name}, info), info
+            )
             if fields:
                 found.append(Finding(self.what, DriftKind.DIFFERENT, details={"fields": fields}, **about))
         return [*found, *_members(there)]
@@ -217,7 +219,9 @@ def _strangers(infos: Mapping[str, TeamInfo]) -> list[Finding]:
     allowed = {(str(team), str(user)) for team, user in [*here, *living.values_list("team", "user")]}
     names = {str(user.pk): user.username for user in User.objects.filter(pk__in=ids).only("username")}
     return [
-        _membership(DriftKind.UNKNOWN, None, team_id, user_id, f"{names.get(user_id, user_id)} in {infos[team_id].alias}")
+        _membership(
+            DriftKind.UNKNOWN, None, team_id, user_id, f"{names.get(user_id, user_id)} in {infos[team_id].alias}"
+        )
         for team_id, user_id in sorted(there - allowed)
     ]
 

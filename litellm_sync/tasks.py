@@ -12,6 +12,7 @@ from accounts import services as accounts
 from litellm_sync import alerts, integration, proof, state, versions
 from litellm_sync import push as pushes
 from litellm_sync.client.transport import give_connection_back
+from litellm_sync.runs import RUN_TASK
 from litemaas.foundation import rate_limits
 
 # Also for a job that a worker died over: nobody else will finish it, and its row re-queues itself.
@@ -29,7 +30,7 @@ def push(*, kind: str, object_id: str, immediate: bool = False, **_later: Any) -
             give_connection_back()
 
 
-@app.task(name=integration.RUN_TASK)
+@app.task(name=RUN_TASK)
 def run(*, run_id: str, **_later: Any) -> None:
     """Carry a run of synchronisation out."""
     try:

@@ -47,6 +47,8 @@ MODEL_SYNC_SECONDS: int = env.int("MODEL_SYNC_SECONDS", default=3600)
 RECONCILE_MENDS: list[str] = env.list("RECONCILE_MENDS", default=["alive"])
 RECONCILE_SECONDS: int = env.int("RECONCILE_SECONDS", default=3600)
 USAGE_SYNC_SECONDS: int = env.int("USAGE_SYNC_SECONDS", default=300)
+# So many rows are pushed at once by a run that pushes whole tables; LiteLLM's workers have people to serve besides.
+BULK_PUSH_CONCURRENCY: int = env.int("BULK_PUSH_CONCURRENCY", default=4)
 # The share of available models that one sync may hide before it stops and asks (an empty answer hides them all).
 MODEL_SYNC_DISAPPEARANCE_LIMIT: float = env.float("MODEL_SYNC_DISAPPEARANCE_LIMIT", default=0.5)
 

@@ -161,6 +161,7 @@ def figures_make_sense(**kwargs: Any) -> list[CheckMessage]:
         "MODEL_SYNC_SECONDS": (settings.MODEL_SYNC_SECONDS, 1),
         "RECONCILE_SECONDS": (settings.RECONCILE_SECONDS, 1),
         "USAGE_SYNC_SECONDS": (settings.USAGE_SYNC_SECONDS, 1),
+        "BULK_PUSH_CONCURRENCY": (settings.BULK_PUSH_CONCURRENCY, 1),
         "MAX_BODY_BYTES": (settings.DATA_UPLOAD_MAX_MEMORY_SIZE, 1),
         "TRUSTED_PROXY_COUNT": (settings.TRUSTED_PROXY_COUNT, 0),
         "SESSION_HOURS": (settings.SESSION_LIFETIME.total_seconds() / 3600, 1),

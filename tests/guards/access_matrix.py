@@ -130,9 +130,15 @@ MATRIX: Final[dict[tuple[str, str], Answers]] = {
     ("POST", "/api/v1/users/<uuid:pk>/offboard"): Answers(401, 403, 403, 403, 200),
     ("POST", "/api/v1/users/bulk-limits"): Answers(401, 403, 403, 403, 200),
     # --- API: LiteLLM ---
+    ("GET", "/api/v1/integration/audit"): Answers(401, 403, 403, 200, 200),
+    ("GET", "/api/v1/integration/default-team"): Answers(401, 403, 403, 200, 200),
+    ("GET", "/api/v1/integration/failures"): Answers(401, 403, 403, 200, 200),
     ("GET", "/api/v1/integration/health"): Answers(401, 403, 403, 200, 200),
     ("GET", "/api/v1/integration/runs"): Answers(401, 403, 403, 200, 200),
     ("GET", "/api/v1/integration/runs/<uuid:pk>"): Answers(401, 403, 403, 200, 200),
+    ("GET", "/api/v1/integration/schedule"): Answers(401, 403, 403, 200, 200),
+    ("PUT", "/api/v1/integration/schedule/<slug:kind>"): Answers(401, 403, 403, 403, 200),
+    ("POST", "/api/v1/integration/retry"): Answers(401, 403, 403, 403, 200),
     ("POST", "/api/v1/integration/sync"): Answers(401, 403, 403, 403, 202),
     # --- API: itself ---
     ("GET", "/api/v1/docs"): Answers(401, 200, 200, 200, 200),
@@ -153,7 +159,7 @@ ADMIN_TABLES: Final[dict[str, tuple[tuple[str, ...], bool, tuple[str, ...]]]] = 
     "accounts/personaltoken": (("revoke",), False, ()),
     "accounts/refreshfamily": ((), False, ()),
     "accounts/user": (
-        ("deactivate", "limits", "link", "offboard", "reactivate", "retry", "roles", "unlink"),
+        ("assign", "deactivate", "limits", "link", "offboard", "reactivate", "retry", "roles", "unlink"),
         True,
         ("add",),
     ),
@@ -164,7 +170,7 @@ ADMIN_TABLES: Final[dict[str, tuple[tuple[str, ...], bool, tuple[str, ...]]]] = 
     "subscriptions/model": (("open", "refresh", "restrict"), True, ()),
     "subscriptions/subscription": (("approve", "deny"), True, ()),
     "teams/membership": (("retry",), True, ()),
-    "teams/team": (("retry",), True, ()),
+    "teams/team": (("migrate", "retry"), True, ()),
     "usage/dailyusage": ((), False, ()),
     "usage/usageday": ((), False, ()),
 }
@@ -174,7 +180,10 @@ def _admin() -> dict[tuple[str, str], Answers]:
     rows = {
         ("GET", "/admin/"): READING,
         ("GET", "/admin/accounts/auditevent/export/"): READING,
+        ("GET", "/admin/integration/"): READING,
+        ("GET", "/admin/integration/schedule/"): ASKING,
         ("GET", "/admin/jsi18n/"): READING,
+        ("POST", "/admin/integration/schedule/"): DOING,
         ("POST", "/admin/retry/"): DOING,
         ("POST", "/admin/sync/<slug:what>/"): DOING,
     }

@@ -13,8 +13,10 @@ from accounts.models import FailedSignIn, Identity, RefreshFamily, User
 from apikeys.models import ApiKey
 from apikeys.policy import get_policy
 from apikeys.services import create_api_key
+from litellm_sync.schedules import intervals
+from litemaas.administration.centre import present
 from subscriptions.models import Model, Subscription
-from teams.models import Membership
+from teams.models import DEFAULT_TEAM_ID, Membership
 from teams.services import provision_user
 from usage.services import Fact, replace_day
 
@@ -37,6 +39,7 @@ def furnish(ada: User, key: ApiKey) -> None:
     Membership.objects.filter(user=ada).update(sync_status="failed")
     provision_user(None, username="gone")
     User.objects.filter(username="gone").update(is_active=False)
+    User.objects.create(username="lost", roles=["user"])
     FailedSignIn.objects.create(account="ada", address="10.0.0.1")
     RefreshFamily.objects.create(user=ada, current="x", expires_at=timezone.now() + timedelta(days=1))
     Identity.objects.create(user=ada, provider="company", issuer="https://idp.test", subject="s-1")
@@ -48,6 +51,7 @@ def _row(path: str) -> Any:
     _nothing, _admin, app, model, *rest = path.split("/")
     rows = apps.get_model(app, model)._default_manager.order_by("pk")
     fitting: dict[str, dict[str, Any]] = {
+        "assign": {"memberships": None},
         "approve": {"status": "pending"},
         "block": {"name": "notebook"},
         "deny": {"status": "pending"},
@@ -55,6 +59,7 @@ def _row(path: str) -> Any:
         "end": {"digest": "ada-elsewhere"},
         "limits": {"username": "ada"},
         "link": {"username": "ada"},
+        "migrate": {"pk": DEFAULT_TEAM_ID},
         "offboard": {"username": "ada"},
         "open": {"restricted": True},
         "reactivate": {"is_active": False},
@@ -88,6 +93,7 @@ def body(path: str) -> dict[str, Any]:
             "identity": Identity.objects.values_list("pk", flat=True).first()
         },
         "/admin/accounts/user/<path:object_id>/roles/": {"roles": ["adminReadonly"]},
+        "/admin/integration/schedule/": _schedule(),
         "/admin/litellm_sync/syncrun/start/": {"what": "usage"},
         "/admin/apikeys/keypolicy/<path:object_id>/edit/": {
             "keys_per_user": 7,
@@ -98,6 +104,12 @@ def body(path: str) -> dict[str, Any]:
     if path not in bodies:
         return {"reason": "because"}
     return bodies[path] | ({"as_shown": _as_shown(path)} if "<path:object_id>" in path else {})
+
+
+def _schedule() -> dict[str, Any]:
+    """Another interval for the models, all others as they are."""
+    shown = present(intervals())
+    return {**shown, "models": "300", "as_shown": sealed(shown, about="/admin/integration/schedule/")}
 
 
 def _as_shown(path: str) -> str:

@@ -174,7 +174,7 @@ class World:
         path = path.replace("<int:identity>", str(Identity.objects.order_by("pk").values_list("pk", flat=True)[0]))
         for name in ("<uuid:pk>", "<uuid:key_id>", "<uuid:subscription_id>"):
             path = path.replace(name, str(thing))
-        path = path.replace("<slug:name>", "company")
+        path = path.replace("<slug:name>", "company").replace("<slug:kind>", "models")
         return path.replace("<path:pk>", "gpt-4o").replace("<path:model_id>", "gpt-4o")
 
     def body(self, path: str, person: User | None) -> dict[str, Any]:
@@ -205,6 +205,7 @@ class World:
             "/api/v1/auth/token": {"username": "ada", "password": "wrong"},
             "/api/v1/auth/token/refresh": {"refresh": "x"},
             "/api/v1/auth/token/revoke": {"refresh": "x"},
+            "/api/v1/integration/schedule/<slug:kind>": {"seconds": 600},
             "/api/v1/integration/sync": {"what": "usage"},
             "/api/v1/me": {"full_name": "Somebody Else"},
             "/api/v1/me/tokens": {"name": "t", "scope": "read"},
