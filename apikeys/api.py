@@ -14,6 +14,7 @@ from accounts.api import validated
 from accounts.enforcement import signed_in
 from accounts.rbac import Permission
 from apikeys import policy, services
+from apikeys import validation as validations
 from apikeys.models import ApiKey, ApiKeyQuerySet, KeyPolicy, KeyStatus
 from apikeys.serializers import (
     ApiKeySerializer,
@@ -21,7 +22,9 @@ from apikeys.serializers import (
     KeyChangesSerializer,
     KeyPolicySerializer,
     NewApiKeySerializer,
+    QuestionSerializer,
     ReasonSerializer,
+    VerdictSerializer,
 )
 from litemaas.foundation.access import access
 
@@ -103,6 +106,15 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         """End the key for ever; again changes nothing."""
         revoked = services.revoke_api_key(signed_in(request), key_id=pk)
         return Response(self.get_serializer(revoked).data)
+
+    @extend_schema(request=QuestionSerializer, responses=VerdictSerializer)
+    @access(Permission.APIKEYS_VALIDATE)
+    @action(detail=False, methods=["post"])
+    def validate(self, request: Request) -> Response:
+        """Whether a key may be used now: 200 whatever is to be said of it. Nothing on the way may keep the answer."""
+        asked = validated(QuestionSerializer(data=request.data))
+        verdict = validations.validate_api_key(signed_in(request), key=asked["key"] or "", model=asked.get("model"))
+        return Response(VerdictSerializer(verdict).data, headers={"Cache-Control": "no-store"})
 
 
 @access(Permission.KEY_POLICY_READ)
