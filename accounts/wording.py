@@ -23,6 +23,7 @@ CATEGORIES: Final[dict[str, Any]] = {
 # Action of the audit log -> what happened; the thing itself stands beside it.
 ACTIONS: Final[dict[str, Any]] = {
     "apikey.blocked": _("API key blocked"),
+    "apikey.bulk_planned": _("Bulk change of API keys planned"),
     "apikey.bulk_started": _("Bulk change of API keys started"),
     "apikey.bulk_stopped": _("Bulk change of API keys stopped"),
     "apikey.created": _("API key created"),

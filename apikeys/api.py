@@ -16,6 +16,7 @@ from accounts.rbac import Permission
 from apikeys import policy, services
 from apikeys import validation as validations
 from apikeys.models import ApiKey, ApiKeyQuerySet, KeyPolicy, KeyStatus
+from apikeys.risks import HYGIENE, untidy
 from apikeys.serializers import (
     ApiKeySerializer,
     IssuedKeySerializer,
@@ -37,14 +38,19 @@ class ApiKeyFilter(django_filters.FilterSet):
     # By id alone: whether such a person exists is nobody's business.
     user = django_filters.UUIDFilter(field_name="user_id")
     team = django_filters.UUIDFilter(field_name="team_id")
+    hygiene = django_filters.ChoiceFilter(choices=tuple(HYGIENE.items()), method="by_hygiene")
 
     class Meta:
         model = ApiKey
-        fields = ("status", "model", "team", "user")
+        fields = ("hygiene", "status", "model", "team", "user")
 
     def by_status(self, rows: ApiKeyQuerySet, _name: str, status: str) -> ApiKeyQuerySet:
         """Keys that show this status now."""
         return rows.with_status(status)
+
+    def by_hygiene(self, rows: ApiKeyQuerySet, _name: str, way: str) -> ApiKeyQuerySet:
+        """Living keys that somebody should tidy up."""
+        return untidy(rows, way)
 
 
 @access(Permission.APIKEYS_READ)

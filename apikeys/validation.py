@@ -138,7 +138,7 @@ def _may_ask(actor: User, found: Found) -> bool:
     return is_any or found.user_id == actor.pk
 
 
-# --- Looking -----------------------------------------------------------------------------------------------------------
+# --- Looking ---------------------------------------------------------------------------------------------------------
 
 
 DIGEST: Final = "-the digest-"
@@ -206,7 +206,7 @@ def _found(row: tuple[Any, ...]) -> Found:
     return Found(*row[:LIMITS_AT], json.loads(limits) if isinstance(limits, str) else limits, *purses, row[-1])
 
 
-# --- Judging -----------------------------------------------------------------------------------------------------------
+# --- Judging ---------------------------------------------------------------------------------------------------------
 
 
 def _judge(found: Found, now: datetime) -> tuple[Code, str | None]:
@@ -254,7 +254,7 @@ def _limits(found: Found, model: str | None, now: datetime) -> dict[str, Any]:
     }
 
 
-# --- Noting ------------------------------------------------------------------------------------------------------------
+# --- Noting ----------------------------------------------------------------------------------------------------------
 
 
 def _note_use(found: Found, now: datetime) -> None:

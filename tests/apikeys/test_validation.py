@@ -60,7 +60,7 @@ def says(actor: User, issued: IssuedKey, model: str | None = "gpt-4o") -> str:
     return validate_api_key(actor, key=issued.secret, model=model).code.value
 
 
-# --- What is said ------------------------------------------------------------------------------------------------------
+# --- What is said ----------------------------------------------------------------------------------------------------
 
 
 def test_a_good_key_is_valid_with_what_it_may_do(gateway: User, issued: IssuedKey, ada: User) -> None:
@@ -206,12 +206,11 @@ def test_what_cannot_be_a_key_is_unknown_and_costs_no_look(gateway: User, secret
     assert ["ratecount" in query["sql"] for query in asked] == [True]
 
 
-# --- Who may ask -------------------------------------------------------------------------------------------------------
+# --- Who may ask -----------------------------------------------------------------------------------------------------
 
 
-def test_who_may_ask_about_which_key(
-    issued: IssuedKey, gateway: User, ada: User, ann: User, eve: User, ro: User
-) -> None:
+def test_who_may_ask_about_which_key(issued: IssuedKey, gateway: User, ann: User, eve: User, ro: User) -> None:
+    ada = issued.key.user
     assert [says(actor, issued) for actor in (gateway, ann, ada)] == ["ok"] * 3
     assert validate_api_key(eve, key=issued.secret, model="gpt-4o") == validation.UNKNOWN
     with pytest.raises(PermissionDenied):
@@ -246,7 +245,7 @@ def test_a_gateway_asks_with_an_access_token_of_either_scope(gateway: User, issu
     assert (answer.status_code, answer.json()["code"]) == (200, "ok")
 
 
-# --- Over HTTP ---------------------------------------------------------------------------------------------------------
+# --- Over HTTP -------------------------------------------------------------------------------------------------------
 
 
 def test_the_answer_is_flat_and_kept_by_nobody(issued: IssuedKey, gateway: User, ada: User, api: Api) -> None:
@@ -299,13 +298,13 @@ def test_a_question_without_a_key_is_none(gateway: User, api: Api) -> None:
 
 
 def test_trap_18_no_answer_and_no_entry_has_the_secret(
-    gateway: User, api: Api, issued: IssuedKey, ann: User, caplog: Any, settings: Any
+    gateway: User, api: Api, issued: IssuedKey, caplog: Any, settings: Any
 ) -> None:
     client = api(gateway)
     bodies = [{"key": issued.secret, "model": "nope"}, {"key": f" {issued.secret}"}, {"keys": issued.secret}]
     seen = [client.post(ADDRESS, body).content.decode() for body in bodies]
     seen.append(client.get(f"{ADDRESS}?key=x").content.decode())
-    revoke_api_key(ann, key_id=issued.key.pk)
+    revoke_api_key(issued.key.user, key_id=issued.key.pk)
     seen.append(client.post(ADDRESS, {"key": issued.secret}).content.decode())
     with limited(settings, validations="1/1h"):
         seen += [client.post(ADDRESS, {"key": issued.secret}).content.decode() for _turn in range(9)]
@@ -314,7 +313,7 @@ def test_trap_18_no_answer_and_no_entry_has_the_secret(
     assert not any(issued.secret in text for text in seen)
 
 
-# --- What asking costs and leaves --------------------------------------------------------------------------------------
+# --- What asking costs and leaves ------------------------------------------------------------------------------------
 
 
 def statements(actor: User, issued: IssuedKey, model: str | None) -> int:
@@ -406,7 +405,7 @@ def test_the_refusal_of_an_ended_key_is_recorded_once(gateway: User, issued: Iss
     assert (entry.success, entry.details) == (False, {"reason": "revoked"})
 
 
-# --- How often ---------------------------------------------------------------------------------------------------------
+# --- How often -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["validations", "validations_key", "validations_team"])

@@ -159,6 +159,8 @@ ADMIN_TABLES: Final[dict[str, tuple[tuple[str, ...], bool, tuple[str, ...]]]] = 
         ("add",),
     ),
     "apikeys/apikey": (("block", "retry", "revoke", "unblock"), True, ()),
+    "apikeys/bulkchange": (("start", "stop"), False, ("plan",)),
+    "apikeys/bulkchangekey": ((), False, ()),
     "apikeys/keypolicy": (("edit",), False, ()),
     "litellm_sync/syncrun": ((), False, ("start",)),
     "procrastinate/procrastinatejob": ((), False, ()),
