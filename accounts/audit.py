@@ -18,7 +18,11 @@ class Action(enum.StrEnum):
     """``noun.past_participle``, sorted; the part before the dot is the category."""
 
     APIKEY_BLOCKED = "apikey.blocked"
+    APIKEY_BULK_PLANNED = "apikey.bulk_planned"
+    APIKEY_BULK_STARTED = "apikey.bulk_started"
+    APIKEY_BULK_STOPPED = "apikey.bulk_stopped"
     APIKEY_CREATED = "apikey.created"
+    APIKEY_REFUSED = "apikey.refused"
     APIKEY_REVOKED = "apikey.revoked"
     APIKEY_UNBLOCKED = "apikey.unblocked"
     APIKEY_UPDATED = "apikey.updated"

@@ -23,7 +23,11 @@ CATEGORIES: Final[dict[str, Any]] = {
 # Action of the audit log -> what happened; the thing itself stands beside it.
 ACTIONS: Final[dict[str, Any]] = {
     "apikey.blocked": _("API key blocked"),
+    "apikey.bulk_planned": _("Bulk change of API keys planned"),
+    "apikey.bulk_started": _("Bulk change of API keys started"),
+    "apikey.bulk_stopped": _("Bulk change of API keys stopped"),
     "apikey.created": _("API key created"),
+    "apikey.refused": _("API key refused after its end"),
     "apikey.revoked": _("API key revoked"),
     "apikey.unblocked": _("API key unblocked"),
     "apikey.updated": _("API key changed"),
@@ -68,10 +72,12 @@ ACTIONS: Final[dict[str, Any]] = {
 PERMISSIONS: Final[dict[str, Any]] = {
     "admin.read": _("look at the administration"),
     "apikeys.block": _("block and unblock API keys"),
+    "apikeys.bulk": _("block and revoke many API keys at once"),
     "apikeys.create": _("create API keys"),
     "apikeys.read": _("see API keys"),
     "apikeys.revoke": _("revoke API keys"),
     "apikeys.update": _("change API keys"),
+    "apikeys.validate": _("ask whether API keys are valid"),
     "audit.read": _("read the audit log"),
     "integration.read": _("see the synchronisation with LiteLLM"),
     "integration.schedule": _("say how often LiteLLM is synchronised"),

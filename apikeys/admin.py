@@ -18,10 +18,10 @@ from accounts.admin_paging import Between, Choice
 from accounts.admin_parts import Section, Verb
 from accounts.models import User
 from accounts.rbac import Permission
-from apikeys import admin_policy, services  # noqa: F401 -- the page of the policy registers itself
+from apikeys import admin_bulk, admin_policy, services  # noqa: F401 -- the other pages register themselves
 from apikeys.models import ApiKey, KeyStatus
 from apikeys.policy import LONGEST_REASON
-from apikeys.risks import RISKS, risk
+from apikeys.risks import HYGIENE, RISKS, risk, untidy
 from subscriptions.admin_models import ByModel
 from teams.admin import LIMITS, ByTeam
 
@@ -60,6 +60,18 @@ class ByRisk(Choice):
         rows: Any = queryset
         found: QuerySet[Any] = rows.alive().filter(risk(value))
         return found
+
+
+class ByHygiene(Choice):
+    """Keys that somebody should tidy up."""
+
+    title, parameter_name = _("hygiene"), "hygiene"
+    options = tuple(HYGIENE.items())
+
+    def narrow(self, queryset: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        """Of keys that work."""
+        rows: Any = queryset
+        return untidy(rows, value)
 
 
 class BySecretSync(Choice):
@@ -145,7 +157,7 @@ class ApiKeyPage(AdminPage):
     intro = _("Everybody's keys. Secrets are shown to their owners once, and kept nowhere.")
     empty = _("Nobody has made a key yet.")
     list_display = ("key", "owner", "states", "money", "models", "used", "expires")
-    list_filter = (ByStatus, ByRisk, BySecretSync, ("created_at", Between), ByUser, ByTeam, ByLinkedModel)
+    list_filter = (ByStatus, ByHygiene, ByRisk, BySecretSync, ("created_at", Between), ByUser, ByTeam, ByLinkedModel)
     search_fields = ("name", "description", "user__username", "=id", "=secrets__digest", "=secrets__last4")
     search_help_text = _("Name, owner, id, or the last four characters")
     ordering = ("-created_at",)

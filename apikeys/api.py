@@ -14,14 +14,18 @@ from accounts.api import validated
 from accounts.enforcement import signed_in
 from accounts.rbac import Permission
 from apikeys import policy, services
+from apikeys import validation as validations
 from apikeys.models import ApiKey, ApiKeyQuerySet, KeyPolicy, KeyStatus
+from apikeys.risks import HYGIENE, untidy
 from apikeys.serializers import (
     ApiKeySerializer,
     IssuedKeySerializer,
     KeyChangesSerializer,
     KeyPolicySerializer,
     NewApiKeySerializer,
+    QuestionSerializer,
     ReasonSerializer,
+    VerdictSerializer,
 )
 from litemaas.foundation.access import access
 
@@ -34,14 +38,19 @@ class ApiKeyFilter(django_filters.FilterSet):
     # By id alone: whether such a person exists is nobody's business.
     user = django_filters.UUIDFilter(field_name="user_id")
     team = django_filters.UUIDFilter(field_name="team_id")
+    hygiene = django_filters.ChoiceFilter(choices=tuple(HYGIENE.items()), method="by_hygiene")
 
     class Meta:
         model = ApiKey
-        fields = ("status", "model", "team", "user")
+        fields = ("hygiene", "status", "model", "team", "user")
 
     def by_status(self, rows: ApiKeyQuerySet, _name: str, status: str) -> ApiKeyQuerySet:
         """Keys that show this status now."""
         return rows.with_status(status)
+
+    def by_hygiene(self, rows: ApiKeyQuerySet, _name: str, way: str) -> ApiKeyQuerySet:
+        """Living keys that somebody should tidy up."""
+        return untidy(rows, way)
 
 
 @access(Permission.APIKEYS_READ)
@@ -103,6 +112,15 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         """End the key for ever; again changes nothing."""
         revoked = services.revoke_api_key(signed_in(request), key_id=pk)
         return Response(self.get_serializer(revoked).data)
+
+    @extend_schema(request=QuestionSerializer, responses=VerdictSerializer)
+    @access(Permission.APIKEYS_VALIDATE)
+    @action(detail=False, methods=["post"])
+    def validate(self, request: Request) -> Response:
+        """Whether a key may be used now: 200 whatever is to be said of it. Nothing on the way may keep the answer."""
+        asked = validated(QuestionSerializer(data=request.data))
+        verdict = validations.validate_api_key(signed_in(request), key=asked["key"] or "", model=asked.get("model"))
+        return Response(VerdictSerializer(verdict).data, headers={"Cache-Control": "no-store"})
 
 
 @access(Permission.KEY_POLICY_READ)

@@ -14,6 +14,7 @@ from accounts import rbac
 from accounts.models import User
 from apikeys.key_policy import KeyPolicy
 from apikeys.stopped import Stoppable
+from apikeys.upkeep import BulkChange, BulkChangeKey, ExpiryNotice
 from litellm_sync.state import SyncStatus
 from litemaas.foundation import validators
 from litemaas.foundation.crypto import EncryptedTextField, mask_secret
@@ -21,7 +22,17 @@ from litemaas.foundation.limits import NEARLY_SPENT, Limited
 from subscriptions.models import Availability, Model, Subscription, SubscriptionStatus
 from teams.models import DEFAULT_TEAM_ID, Membership, Team
 
-__all__ = ["ApiKey", "ApiKeySecret", "KeyModel", "KeyPolicy", "KeyStatus"]
+# Tables that stand in files of their own among them.
+__all__ = [
+    "ApiKey",
+    "ApiKeySecret",
+    "BulkChange",
+    "BulkChangeKey",
+    "ExpiryNotice",
+    "KeyModel",
+    "KeyPolicy",
+    "KeyStatus",
+]
 
 
 class KeyStatus(models.TextChoices):
@@ -123,6 +134,7 @@ class ApiKey(Limited):
         indexes = (
             models.Index(fields=["user", "-created_at"], name="api_key_owner"),
             models.Index(fields=["-created_at", "id"], condition=Q(deleted_at=None), name="api_key_newest"),
+            models.Index(fields=["expires_at"], condition=Q(deleted_at=None), name="api_key_expiry"),
         )
         constraints = (
             *Limited.Meta.constraints,

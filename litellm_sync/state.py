@@ -3,7 +3,9 @@
 It imports no app, so that every app may mix it in; the push itself is found by its name.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from functools import partial
 from typing import Any, ClassVar, Self
@@ -30,6 +32,7 @@ PUSH_TASK = "litellm_sync.push"
 LEASE = timedelta(seconds=30)
 # The job waits a moment, so that the immediate try in the web process goes first and the person sees "active".
 JOB_DELAY = timedelta(seconds=5)
+_left_to_jobs: ContextVar[bool] = ContextVar("left_to_jobs", default=False)
 # Of rows that are asked for together, so many are queued at once.
 FIRST_JOBS = 200
 FIRST_BACK_OFF, SECOND_BACK_OFF = 2.0, 5.0
@@ -104,11 +107,22 @@ def request_push(target: models.Model, *, immediately: bool = True) -> None:
     A target that is not ``Synced`` (a subscription) is fanned out by its push to the rows that depend on it.
     """
     kind, object_id = kind_of(target), str(target.pk)
+    immediately = immediately and not _left_to_jobs.get()
     if isinstance(target, Synced):
         _mark_pending(kind, [target.pk])
     _defer(kind, object_id, delay=JOB_DELAY if immediately else timedelta())
     if immediately:
         transaction.on_commit(partial(_try_now, kind, object_id))
+
+
+@contextmanager
+def left_to_jobs() -> Iterator[None]:
+    """Within it nothing is tried at once: whoever changes many rows does not wait for LiteLLM with each of them."""
+    before = _left_to_jobs.set(True)
+    try:
+        yield
+    finally:
+        _left_to_jobs.reset(before)
 
 
 def request_pushes_behind(target: models.Model) -> int:

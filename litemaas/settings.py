@@ -52,6 +52,16 @@ BULK_PUSH_CONCURRENCY: int = env.int("BULK_PUSH_CONCURRENCY", default=4)
 # The share of available models that one sync may hide before it stops and asks (an empty answer hides them all).
 MODEL_SYNC_DISAPPEARANCE_LIMIT: float = env.float("MODEL_SYNC_DISAPPEARANCE_LIMIT", default=0.5)
 
+# --- Keys and what people are told -----------------------------------------------------------------------------------
+
+KEY_IDLE_DAYS: int = env.int("KEY_IDLE_DAYS", default=90)
+KEY_EXPIRY_NOTICE_DAYS: list[int] = sorted(map(int, env.list("KEY_EXPIRY_NOTICE_DAYS", default=["14", "3", "1"])))
+# Where people reach the portal: jobs write links, and no request tells them.
+PORTAL_URL: str = env.str("PORTAL_URL", default="").rstrip("/")
+globals().update(env.email_url_config(env.str("MAIL_URL", default="dummymail://")))
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL: str = env.str("MAIL_FROM", default="LiteMaaS <litemaas@localhost>")
+
 # --- Sign-in ---------------------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"

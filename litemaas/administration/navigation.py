@@ -31,6 +31,7 @@ GROUPS: Final[tuple[tuple[Text, tuple[tuple[Text, str, str], ...]], ...]] = (
         _("Keys"),
         (
             (_("API keys"), "key", "apikeys_apikey"),
+            (_("Key hygiene"), "cleaning_services", "apikeys_bulkchange"),
             (_("Key policy"), "rule", "apikeys_keypolicy"),
         ),
     ),

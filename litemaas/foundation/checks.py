@@ -19,7 +19,7 @@ EXAMPLE_KEYS: Final = frozenset({"sk-1234", "sk-litellm-master-key"})
 # Django adds it to ALLOWED_HOSTS while tests run; no other machine has this name.
 TEST_HOST: Final = "testserver"
 # accounts.models.Role, which the floor cannot import; a test compares them.
-ROLES: Final = frozenset({"admin", "adminReadonly", "user"})
+ROLES: Final = frozenset({"admin", "adminReadonly", "gateway", "user"})
 # litellm_sync.drift.DriftKind without what is not ours, likewise.
 MENDABLE: Final = frozenset({"alive", "different", "missing"})
 

@@ -113,6 +113,7 @@ MATRIX: Final[dict[tuple[str, str], Answers]] = {
     ("POST", "/api/v1/api-keys/<uuid:pk>/block"): Answers(401, 403, 403, 403, 200),
     ("POST", "/api/v1/api-keys/<uuid:pk>/revoke"): Answers(401, 404, 200, 403, 200),
     ("POST", "/api/v1/api-keys/<uuid:pk>/unblock"): Answers(401, 403, 403, 403, 200),  # Ada's second key, blocked
+    ("POST", "/api/v1/api-keys/validate"): Answers(401, 200, 200, 403, 200),  # of Ada's key Eve learns nothing
     ("GET", "/api/v1/api-keys/policy"): Answers(401, 200, 200, 200, 200),
     ("PUT", "/api/v1/api-keys/policy"): Answers(401, 403, 403, 403, 200),
     # --- API: usage ---
@@ -164,6 +165,8 @@ ADMIN_TABLES: Final[dict[str, tuple[tuple[str, ...], bool, tuple[str, ...]]]] = 
         ("add",),
     ),
     "apikeys/apikey": (("block", "retry", "revoke", "unblock"), True, ()),
+    "apikeys/bulkchange": (("start", "stop"), False, ("plan",)),
+    "apikeys/bulkchangekey": ((), False, ()),
     "apikeys/keypolicy": (("edit",), False, ()),
     "litellm_sync/syncrun": (("confirm",), False, ("start",)),
     "procrastinate/procrastinatejob": ((), False, ()),

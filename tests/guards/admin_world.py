@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.admin_shown import sealed
 from accounts.models import FailedSignIn, Identity, RefreshFamily, User
+from apikeys import bulk
 from apikeys.models import ApiKey
 from apikeys.policy import get_policy
 from apikeys.services import create_api_key
@@ -43,6 +44,11 @@ def furnish(ada: User, key: ApiKey) -> None:
     FailedSignIn.objects.create(account="ada", address="10.0.0.1")
     RefreshFamily.objects.create(user=ada, current="x", expires_at=timezone.now() + timedelta(days=1))
     Identity.objects.create(user=ada, provider="company", issuer="https://idp.test", subject="s-1")
+    ann = User.objects.get(username="ann")
+    planned = bulk.plan_bulk_change(ann, action="block", which="no_limit")
+    running = bulk.plan_bulk_change(ann, action="revoke", which="no_expiry")
+    bulk.start_bulk_change(ann, change_id=running.pk)
+    assert planned.status == "planned"
     replace_day(datetime.now(UTC).date(), [Fact(key.secrets.get().digest, "gpt-4o", 1, 1)])
 
 
@@ -64,6 +70,8 @@ def _row(path: str) -> Any:
         "open": {"restricted": True},
         "reactivate": {"is_active": False},
         "roles": {"username": "ada"},
+        "start": {"status": "planned"},
+        "stop": {"status": "running"},
         "restrict": {"restricted": False},
         "unblock": {"status": "blocked"},
         "unlink": {"username": "ada"},
@@ -94,6 +102,7 @@ def body(path: str) -> dict[str, Any]:
         },
         "/admin/accounts/user/<path:object_id>/roles/": {"roles": ["adminReadonly"]},
         "/admin/integration/schedule/": _schedule(),
+        "/admin/apikeys/bulkchange/plan/": {"action": "block", "which": "no_limit"},
         "/admin/litellm_sync/syncrun/start/": {"what": "usage"},
         "/admin/apikeys/keypolicy/<path:object_id>/edit/": {
             "keys_per_user": 7,

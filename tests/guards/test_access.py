@@ -202,6 +202,7 @@ class World:
             "/api/v1/api-keys": {"name": "k", "models": ["gpt-4o"]},
             "/api/v1/api-keys/<uuid:pk>": {"name": "renamed"},
             "/api/v1/api-keys/policy": {"keys_per_user": 7},
+            "/api/v1/api-keys/validate": {"key": "sk-lm-nonsense"},
             "/api/v1/auth/token": {"username": "ada", "password": "wrong"},
             "/api/v1/auth/token/refresh": {"refresh": "x"},
             "/api/v1/auth/token/revoke": {"refresh": "x"},
