@@ -19,7 +19,11 @@ class Action(enum.StrEnum):
 
     APIKEY_BLOCKED = "apikey.blocked"
     APIKEY_CREATED = "apikey.created"
+    APIKEY_DELETED = "apikey.deleted"
+    APIKEY_OLD_SECRET_ENDED = "apikey.old_secret_ended"  # noqa: S105 -- the name of an action
     APIKEY_REVOKED = "apikey.revoked"
+    APIKEY_ROTATED = "apikey.rotated"
+    APIKEY_SPEND_RESET = "apikey.spend_reset"
     APIKEY_UNBLOCKED = "apikey.unblocked"
     APIKEY_UPDATED = "apikey.updated"
     AUDIT_EXPORTED = "audit.exported"

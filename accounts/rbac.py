@@ -20,8 +20,11 @@ class Permission(enum.StrEnum):
     ADMIN_READ = "admin.read"
     APIKEYS_BLOCK = "apikeys.block"
     APIKEYS_CREATE = "apikeys.create"
+    APIKEYS_DELETE = "apikeys.delete"
     APIKEYS_READ = "apikeys.read"
+    APIKEYS_RESET_SPEND = "apikeys.reset_spend"
     APIKEYS_REVOKE = "apikeys.revoke"
+    APIKEYS_ROTATE = "apikeys.rotate"
     APIKEYS_UPDATE = "apikeys.update"
     AUDIT_READ = "audit.read"
     INTEGRATION_READ = "integration.read"
@@ -76,12 +79,15 @@ _READS = {
 }
 
 SCOPES: Final[dict[Role, dict[Permission, Scope]]] = {
-    Role.ADMIN: dict.fromkeys(Permission, Scope.ALL),
+    # Whoever rotates a key sees its new secret, and that is for nobody but the key's owner.
+    Role.ADMIN: dict.fromkeys(Permission, Scope.ALL) | {_P.APIKEYS_ROTATE: Scope.OWN},
     Role.ADMIN_READONLY: dict.fromkeys(_READS, Scope.ALL),
     Role.USER: {
         _P.APIKEYS_CREATE: Scope.OWN,
+        _P.APIKEYS_DELETE: Scope.OWN,
         _P.APIKEYS_READ: Scope.OWN,
         _P.APIKEYS_REVOKE: Scope.OWN,
+        _P.APIKEYS_ROTATE: Scope.OWN,
         _P.APIKEYS_UPDATE: Scope.OWN,
         _P.KEY_POLICY_READ: Scope.ALL,
         _P.MODELS_READ: Scope.ALL,

@@ -76,14 +76,15 @@ def create_api_key(
         _require_subscriptions(actor, actor, models, charged)
         key: ApiKey = ApiKey.objects.create(user=actor, team=charged, name=name, description=description, **granted)
         KeyModel.objects.bulk_create(KeyModel(key=key, model_id=model) for model in models)
-        row = _add_secret(key, secret)
+        row = add_secret(key, secret)
         shown = {limit: str(value) for limit, value in granted.items() if value not in (None, "", {})}
         audit.record(actor, audit.Action.APIKEY_CREATED, key, models=models, team=str(charged.pk), limits=shown)
         state.request_push(row)
     return IssuedKey(reread(key), secret)
 
 
-def _add_secret(key: ApiKey, secret: str) -> ApiKeySecret:
+def add_secret(key: ApiKey, secret: str) -> ApiKeySecret:
+    """Keep a new secret until LiteLLM has it."""
     return ApiKeySecret.objects.create(
         key=key, digest=crypto.secret_digest(secret), last4=secret[-4:], pending_secret=secret
     )
@@ -151,7 +152,8 @@ def update_api_key(actor: User, *, key_id: UUID | str, **changes: Unpack[KeyChan
     None clears a limit where the policy allows that. Models that are new must be actively subscribed by the key's
     owner; those that it has may stay. An expired key comes back when ``expires_at`` is moved, and then counts again
     among the keys that its owner may have.
-    Raises NotFound, Invalid (models, limits), Conflict (key_revoked, key_expired), QuotaExceeded (too many keys).
+    Raises NotFound, Invalid (models, limits), Conflict (key_revoked, key_expired, rotation_running), QuotaExceeded
+    (too many keys).
     """
     found = visible(actor, key_id)
     rbac.require(actor, rbac.Permission.APIKEYS_UPDATE, found)
@@ -214,6 +216,10 @@ def _require_changeable(owner: User, key: ApiKey, new: dict[str, Any], policy: K
             message = _("“%(name)s” has expired. Move its expiry to change it.") % {"name": key.name}
             raise Conflict(message, code="key_expired")
         _require_room(owner, policy)
+    if "budget_duration" in new and key.secrets.filter(valid_until__isnull=False, carried_at=None).exists():
+        # Spend is carried over within one period of the budget; LiteLLM would begin another one for each secret.
+        message = _("Two secrets are valid or have just been. Change the period when the old one has ended.")
+        raise Conflict(message, code="rotation_running", field="budget_duration")
 
 
 def _checked(actor: User, owner: User, key: ApiKey, new: dict[str, Any], policy: KeyPolicy) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from accounts import audit, rbac
 from accounts.models import User
-from litellm_sync import activity, catalogue, state
+from litellm_sync import activity, catalogue, keys, state
 from litellm_sync.client import LiteLLM
 from litellm_sync.models import UNFINISHED, RunKind, RunStatus, SyncRun, Upstream
 from litemaas.foundation.errors import Conflict, DomainError, Invalid, NotFound
@@ -174,6 +174,7 @@ def tick(now: datetime) -> None:
         log.info("litellm_is_back", woken=state.wake_all())
     if reachable:
         request_due_syncs(now)
+        keys.follow_the_clock(now)
         state.defer_due()
 
 
