@@ -22,8 +22,12 @@ class Action(enum.StrEnum):
     APIKEY_BULK_STARTED = "apikey.bulk_started"
     APIKEY_BULK_STOPPED = "apikey.bulk_stopped"
     APIKEY_CREATED = "apikey.created"
+    APIKEY_DELETED = "apikey.deleted"
+    APIKEY_OLD_SECRET_ENDED = "apikey.old_secret_ended"  # noqa: S105 -- the name of an action
     APIKEY_REFUSED = "apikey.refused"
     APIKEY_REVOKED = "apikey.revoked"
+    APIKEY_ROTATED = "apikey.rotated"
+    APIKEY_SPEND_RESET = "apikey.spend_reset"
     APIKEY_UNBLOCKED = "apikey.unblocked"
     APIKEY_UPDATED = "apikey.updated"
     AUDIT_EXPORTED = "audit.exported"

@@ -21,8 +21,11 @@ class Permission(enum.StrEnum):
     APIKEYS_BLOCK = "apikeys.block"
     APIKEYS_BULK = "apikeys.bulk"
     APIKEYS_CREATE = "apikeys.create"
+    APIKEYS_DELETE = "apikeys.delete"
     APIKEYS_READ = "apikeys.read"
+    APIKEYS_RESET_SPEND = "apikeys.reset_spend"
     APIKEYS_REVOKE = "apikeys.revoke"
+    APIKEYS_ROTATE = "apikeys.rotate"
     APIKEYS_UPDATE = "apikeys.update"
     APIKEYS_VALIDATE = "apikeys.validate"
     AUDIT_READ = "audit.read"
@@ -81,7 +84,8 @@ _READS = {
 }
 
 SCOPES: Final[dict[Role, dict[Permission, Scope]]] = {
-    Role.ADMIN: dict.fromkeys(Permission, Scope.ALL),
+    # Whoever rotates a key sees its new secret, and that is for nobody but the key's owner.
+    Role.ADMIN: dict.fromkeys(Permission, Scope.ALL) | {_P.APIKEYS_ROTATE: Scope.OWN},
     Role.ADMIN_READONLY: dict.fromkeys(_READS, Scope.ALL),
     # Services that ask about everybody's keys. They make and change nothing but what signing in and tokens need.
     Role.GATEWAY: {
@@ -101,8 +105,10 @@ SCOPES: Final[dict[Role, dict[Permission, Scope]]] = {
     },
     Role.USER: {
         _P.APIKEYS_CREATE: Scope.OWN,
+        _P.APIKEYS_DELETE: Scope.OWN,
         _P.APIKEYS_READ: Scope.OWN,
         _P.APIKEYS_REVOKE: Scope.OWN,
+        _P.APIKEYS_ROTATE: Scope.OWN,
         _P.APIKEYS_UPDATE: Scope.OWN,
         _P.APIKEYS_VALIDATE: Scope.OWN,
         _P.KEY_POLICY_READ: Scope.ALL,

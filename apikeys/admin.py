@@ -18,7 +18,7 @@ from accounts.admin_paging import Between, Choice
 from accounts.admin_parts import Section, Verb
 from accounts.models import User
 from accounts.rbac import Permission
-from apikeys import admin_bulk, admin_policy, services  # noqa: F401 -- the other pages register themselves
+from apikeys import admin_bulk, admin_policy, endings  # noqa: F401 -- the other pages register themselves
 from apikeys.models import ApiKey, KeyStatus
 from apikeys.policy import LONGEST_REASON
 from apikeys.risks import HYGIENE, RISKS, risk, untidy
@@ -95,17 +95,17 @@ class ByLinkedModel(ByModel):
 
 def revoke(actor: User, key: ApiKey) -> Any:
     """End a key for ever."""
-    return services.revoke_api_key(actor, key_id=key.pk)
+    return endings.revoke_api_key(actor, key_id=key.pk)
 
 
 def block(actor: User, key: ApiKey, *, reason: str = "") -> Any:
     """Refuse a key until it is unblocked."""
-    return services.block_api_key(actor, key_id=key.pk, reason=reason)
+    return endings.block_api_key(actor, key_id=key.pk, reason=reason)
 
 
 def unblock(actor: User, key: ApiKey, *, reason: str = "") -> Any:
     """Let a blocked key work again."""
-    return services.unblock_api_key(actor, key_id=key.pk, reason=reason)
+    return endings.unblock_api_key(actor, key_id=key.pk, reason=reason)
 
 
 VERBS: Final = (

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from accounts.api import validated
 from accounts.enforcement import signed_in
 from accounts.rbac import Permission
-from apikeys import policy, services
+from apikeys import endings, policy, services
 from apikeys import validation as validations
 from apikeys.models import ApiKey, ApiKeyQuerySet, KeyPolicy, KeyStatus
 from apikeys.risks import HYGIENE, untidy
@@ -93,7 +93,7 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     def block(self, request: Request, pk: str) -> Response:
         """Refuse the key until it is unblocked; again changes nothing."""
         data = validated(ReasonSerializer(data=request.data))
-        blocked = services.block_api_key(signed_in(request), key_id=pk, **data)
+        blocked = endings.block_api_key(signed_in(request), key_id=pk, **data)
         return Response(self.get_serializer(blocked).data)
 
     @extend_schema(request=ReasonSerializer, responses=ApiKeySerializer)
@@ -102,7 +102,7 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     def unblock(self, request: Request, pk: str) -> Response:
         """Let a blocked key work again; again changes nothing."""
         data = validated(ReasonSerializer(data=request.data))
-        unblocked = services.unblock_api_key(signed_in(request), key_id=pk, **data)
+        unblocked = endings.unblock_api_key(signed_in(request), key_id=pk, **data)
         return Response(self.get_serializer(unblocked).data)
 
     @extend_schema(request=None, responses=ApiKeySerializer)
@@ -110,7 +110,7 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:
         """End the key for ever; again changes nothing."""
-        revoked = services.revoke_api_key(signed_in(request), key_id=pk)
+        revoked = endings.revoke_api_key(signed_in(request), key_id=pk)
         return Response(self.get_serializer(revoked).data)
 
     @extend_schema(request=QuestionSerializer, responses=VerdictSerializer)

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from accounts import audit, rbac
 from accounts.models import User
-from apikeys import services
+from apikeys import endings
 from apikeys.models import ApiKey, ApiKeyQuerySet, KeyStatus
 from apikeys.policy import LONGEST_REASON
 from apikeys.risks import HYGIENE, untidy
@@ -205,8 +205,8 @@ def _do(change: BulkChange, row: BulkChangeKey) -> tuple[Outcome, str]:
 
 def _verb(change: BulkChange, actor: User) -> Callable[..., Any]:
     if change.action == BulkAction.BLOCK:
-        return lambda **key: services.block_api_key(actor, **key, reason=change.reason)
-    return lambda **key: services.revoke_api_key(actor, **key)
+        return lambda **key: endings.block_api_key(actor, **key, reason=change.reason)
+    return lambda **key: endings.revoke_api_key(actor, **key)
 
 
 def resume() -> int:

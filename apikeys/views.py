@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.rbac import Permission, can_access_admin_features, check_permission
 from accounts.requests import SignedInRequest
-from apikeys import services
+from apikeys import endings, services
 from apikeys.edit_form import EditForm
 from apikeys.filters import KeyFilter
 from apikeys.forms import BlockForm, KeyForm, RevokeForm
@@ -119,7 +119,7 @@ def _saved(key: ApiKey) -> str:
 def api_key_block(request: SignedInRequest, key_id: UUID) -> HttpResponse:
     """Ask once, naming the key; then refuse it until it is unblocked."""
     done = _("“%(name)s” is blocked and refused from now on.")
-    return _decide(request, key_id, services.block_api_key, "apikeys/block.html", done)
+    return _decide(request, key_id, endings.block_api_key, "apikeys/block.html", done)
 
 
 @access(Permission.APIKEYS_BLOCK)
@@ -127,7 +127,7 @@ def api_key_block(request: SignedInRequest, key_id: UUID) -> HttpResponse:
 def api_key_unblock(request: SignedInRequest, key_id: UUID) -> HttpResponse:
     """Ask once, naming the key; then let it work again."""
     done = _("“%(name)s” works again.")
-    return _decide(request, key_id, services.unblock_api_key, "apikeys/unblock.html", done)
+    return _decide(request, key_id, endings.unblock_api_key, "apikeys/unblock.html", done)
 
 
 def _decide(
@@ -150,7 +150,7 @@ def api_key_revoke(request: SignedInRequest, key_id: UUID) -> HttpResponse:
     key = _seen(request, key_id)
     form = RevokeForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
-        revoked = perform(form, services.revoke_api_key, request.user, key_id=key_id)
+        revoked = perform(form, endings.revoke_api_key, request.user, key_id=key_id)
         if revoked:
             messages.success(request, _("“%(name)s” is revoked and refused from now on.") % {"name": revoked.name})
             return redirect("api-keys")

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from accounts import audit, rbac
 from accounts.models import AuditEvent, User
-from litellm_sync import runs, schedules, state, steps
+from litellm_sync import keys, runs, schedules, state, steps
 from litellm_sync.failures import FAILING
 from litellm_sync.health import get_integration_health
 from litellm_sync.measures import measured_run
@@ -301,6 +301,7 @@ def tick(now: datetime) -> None:
     if latency is not None:
         runs.take_up_silent(now)
         request_due_syncs(now)
+        keys.follow_the_clock(now)
         state.defer_due()
 
 

@@ -9,10 +9,10 @@ from django.apps import apps
 
 from accounts.models import User
 from apikeys.models import ApiKeySecret, KeyModel
-from litellm_sync import ensure, proof, state
+from litellm_sync import ensure, proof, spend, state
 from litellm_sync.client import LiteLLM
 from litellm_sync.default_team import ensure_default_team_exists
-from litellm_sync.keys import LOOK_AGAIN, SecretLost, Unsettled, make_secret_equal, must_not_work
+from litellm_sync.keys import LOOK_AGAIN, SecretLost, Unsettled, make_secret_equal, must_not_work, next_moment
 from litellm_sync.measures import measured_push
 from litemaas.foundation.crypto import DecryptionFailed
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
@@ -45,10 +45,9 @@ def _membership(membership: Membership, litellm: LiteLLM) -> dict[str, Any]:
 
 def _secret(secret: ApiKeySecret, litellm: LiteLLM) -> dict[str, Any]:
     found = make_secret_equal(secret, litellm)
-    key = secret.key
-    if found is not None and (key.spend, key.budget_resets_at) != (found.spend, found.budget_reset_at):
-        type(key).objects.filter(pk=key.pk).update(spend=found.spend, budget_resets_at=found.budget_reset_at)
-    return proof.begun(secret)
+    if found is not None:
+        spend.note(secret.key, {secret.digest: found})
+    return {"due_at": next_moment(secret), **proof.begun(secret)}
 
 
 PUSHES: dict[type[state.Synced], Callable[[Any, LiteLLM], dict[str, Any]]] = {

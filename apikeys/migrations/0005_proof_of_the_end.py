@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("apikeys", "0003_waiting_since"),
+        ("apikeys", "0004_rotation"),
     ]
 
     operations = [

@@ -26,6 +26,7 @@ SHIPPED: Final = {
     "access_changes": "600/1h",
     "audit_exports": "60/1h",
     "bulk_decisions": "600/1h",
+    "key_rotations": "60/1h",
     "password_account": "5/15m",
     "password_address": "100/15m",
     "password_refusals_recorded": "1/15m",

@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+import apikeys.endings
 import apikeys.services
 import subscriptions.services
 from accounts.models import AuditEvent, User
@@ -57,13 +58,13 @@ def test_revoking_calls_the_verb_once(
     key: ApiKey, ann: User, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: list[Any] = []
-    verb = apikeys.services.revoke_api_key
+    verb = apikeys.endings.revoke_api_key
 
     def heard_verb(*args: Any, **kwargs: Any) -> Any:
         heard.append((args, kwargs))
         return verb(*args, **kwargs)
 
-    monkeypatch.setattr(apikeys.services, "revoke_api_key", heard_verb)
+    monkeypatch.setattr(apikeys.endings, "revoke_api_key", heard_verb)
     browser(ann).post(page(key, "revoke"))
     assert heard == [((ann,), {"key_id": key.pk})]
     assert browser(ann).post(page(key, "revoke")).status_code == 302

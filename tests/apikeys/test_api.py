@@ -12,8 +12,9 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.models import User
+from apikeys.endings import revoke_api_key
 from apikeys.models import ApiKey, ApiKeySecret, KeyPolicy
-from apikeys.services import create_api_key, revoke_api_key
+from apikeys.services import create_api_key
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.push import push
 from litemaas.foundation import crypto

@@ -21,9 +21,10 @@ from django.utils import timezone
 from accounts.models import BrowserSession, FailedSignIn, Identity, PersonalToken, RefreshFamily, User
 from accounts.people import deactivate_user
 from accounts.personal_tokens import create_personal_token, revoke_personal_token
+from apikeys.endings import revoke_api_key
 from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.policy import update_policy
-from apikeys.services import create_api_key, revoke_api_key
+from apikeys.services import create_api_key
 from litellm_sync import activity, state
 from litellm_sync.catalogue import sync_models
 from litellm_sync.client import LiteLLM
