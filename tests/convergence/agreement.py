@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-import requests
 from django.utils import timezone
 
 from accounts.models import User
@@ -244,7 +243,7 @@ def assert_secrets(world: World) -> None:
 def _answers(world: World, secret: str, model: str) -> bool:
     body = {"model": model, "messages": [{"role": "user", "content": "Say hello"}]}
     headers = {"Authorization": f"Bearer {secret}"}
-    answer = requests.post(f"{world.stage.url}/chat/completions", json=body, headers=headers, timeout=60)
+    answer = world.http.post(f"{world.stage.url}/chat/completions", json=body, headers=headers, timeout=60)
     assert answer.status_code in {200, 400, 401, 403, 404}, answer.text
     return answer.status_code == 200
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from accounts.people import deactivate_user, reactivate_user, set_limits
 from apikeys.policy import update_policy
@@ -18,7 +18,6 @@ from tests.convergence.world import MODELS, PEOPLE, TEAMS, Stage, World
 people = st.integers(0, PEOPLE - 1)
 numbers = st.integers(0, 7)
 models = st.lists(st.sampled_from(MODELS), min_size=1, max_size=3, unique=True)
-teams = st.sampled_from(("", *TEAMS))
 per_model = st.sampled_from([{}, {MODELS[0]: {"rpm_limit": 5000}}, {MODELS[1]: {"tpm_limit": 70_000}}])
 limits = st.fixed_dictionaries(
     {},
@@ -77,8 +76,22 @@ class Convergence(RuleBasedStateMachine):
 
     # --- Keys --------------------------------------------------------------------------------------------------------
 
-    @rule(person=people, models=models, team=teams, limits=key_limits)
-    def make_key(self, person: int, models: list[str], team: str, limits: dict[str, Any]) -> None:
+    @initialize(wanted=st.lists(st.tuples(people, models, key_limits), min_size=3, max_size=5), is_fair=st.booleans())
+    def begin(self, wanted: list[tuple[int, list[str], dict[str, Any]]], is_fair: bool) -> None:  # noqa: FBT001 -- hypothesis calls it by keyword
+        if not is_fair:
+            self.world.worsen("lose", [], 2, None)
+        for number, (person, names, given) in enumerate(wanted):
+            with self.world.doing():
+                self.world.make_key(self.world.people[person], names, ("", *TEAMS)[number % 3], given)
+        self.world.clear_up()
+
+    @rule(person=people, models=models, limits=key_limits)
+    def make_key(self, person: int, models: list[str], limits: dict[str, Any]) -> None:
+        with self.world.doing():
+            self.world.make_key(self.world.people[person], models, "", limits)
+
+    @rule(person=people, models=models, team=st.sampled_from(TEAMS), limits=key_limits)
+    def make_team_key(self, person: int, models: list[str], team: str, limits: dict[str, Any]) -> None:
         with self.world.doing():
             self.world.make_key(self.world.people[person], models, team, limits)
 

@@ -58,6 +58,8 @@ class World:
         self.stage, self.clock, self.moments = stage, stage.clock, stage.moments
         self.is_broken = False
         self.secrets: dict[str, str] = {}
+        self.http = requests.Session()
+        self.http.trust_env = False
         self._late_since: float | None = None
         self._empty()
         self.foreign = self.in_litellm()
@@ -72,7 +74,8 @@ class World:
             team = Team.objects.create(name=name)
             state.request_push(team, immediately=False)
         for person in self.people:
-            create_subscription(person, model=MODELS[0])
+            for model in MODELS:
+                create_subscription(person, model=model)
 
     def end(self) -> None:
         """Leave nothing behind that the next one could stumble over."""
@@ -82,6 +85,7 @@ class World:
         self.order("POST", "arrivals")
         if self.stage.is_real:
             self.unlist_model()
+        self.http.close()
 
     def _empty(self) -> None:
         self.moments.forget()
@@ -126,7 +130,9 @@ class World:
         return found[number % len(found)] if found else None
 
     def make_key(self, person: User, models: list[str], team: str, limits: dict[str, Any]) -> None:
-        """A key of somebody's, charged to the team of that name or to the usual one."""
+        """A key of somebody's, charged to the usual team or to that one, which the person joins."""
+        if team:
+            self.belong(person, [team])
         found = Team.objects.filter(name=team).first()
         keys.create_api_key(person, name="key", models=models, team=found.pk if found else None, **self._dated(limits))
 
@@ -159,14 +165,14 @@ class World:
 
     def order(self, method: str, what: str, **body: Any) -> Any:
         """One of the routes by which the weather is made."""
-        answer = requests.request(method, f"{self.stage.url}/emulator/{what}", json=body, timeout=30)
+        answer = self.http.request(method, f"{self.stage.url}/emulator/{what}", json=body, timeout=30)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     def ask(self, method: str, path: str, **options: Any) -> Any:
         """What LiteLLM answers to its administrator."""
         headers = {"Authorization": f"Bearer {self.stage.master_key}"}
-        answer = requests.request(method, self.stage.url + path, headers=headers, timeout=60, **options)
+        answer = self.http.request(method, self.stage.url + path, headers=headers, timeout=60, **options)
         assert answer.status_code == 200, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json()
 
