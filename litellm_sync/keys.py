@@ -1,6 +1,6 @@
 """Making LiteLLM's key equal to one secret of ours."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -308,4 +308,4 @@ def _same_moment(wanted: datetime | None, found: datetime | None) -> bool:
 
 def _duration(expires_at: datetime) -> str:
     """The seconds that are left, rounded down: never later than we said, never less than one."""
-    return f"{max(1, int((expires_at - datetime.now(UTC)).total_seconds()))}s"
+    return f"{max(1, int((expires_at - timezone.now()).total_seconds()))}s"

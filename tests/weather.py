@@ -3,12 +3,15 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Protocol, Self
 
 import requests
 
 from litellm_sync.emulator.faults import Faults
 from litellm_sync.emulator.server import Emulator
+from litellm_sync.emulator.steering import PREFIX, answer, steer_faults
+from litellm_sync.emulator.versions import NEWEST
 from litellm_sync.emulator.wire import Request, Response, WebServer
 from tests.cast import MASTER_KEY
 
@@ -39,12 +42,14 @@ class Storm:
         self.url = f"http://127.0.0.1:{self._server.port}"
 
     def _respond(self, request: Request) -> Response | None:
+        if request.path.startswith(PREFIX):
+            return answer(request, partial(steer_faults, self.faults))
         self.calls.append((request.method, request.path))
         return self.faults.apply(request, lambda: self._pass_on(request))
 
     def _pass_on(self, request: Request) -> Response:
         headers = {name: value for name, value in request.headers.items() if name not in HOP_BY_HOP}
-        answer = requests.request(
+        found = requests.request(
             request.method,
             self._target + request.path,
             params=request.query,
@@ -52,23 +57,23 @@ class Storm:
             data=request.body,
             timeout=60,
         )
-        kept = {name: value for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP}
-        return Response(answer.status_code, answer.content, kept)
+        kept = {name: value for name, value in found.headers.items() if name.lower() not in HOP_BY_HOP}
+        return Response(found.status_code, found.content, kept)
 
     def __enter__(self) -> Self:
         self._server.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self.faults.clear()
+        self.faults.end()
         self._server.stop()
 
 
 @contextmanager
-def weather_over(target: str) -> Iterator[Weather]:
-    """The emulator when ``target`` says so, else the real LiteLLM at that address."""
+def weather_over(target: str, *, version: str = NEWEST) -> Iterator[Weather]:
+    """The emulator of that version when ``target`` says so, else the real LiteLLM at that address."""
     if target == "emulator":
-        with Emulator(master_key=MASTER_KEY, state=None) as emulator:
+        with Emulator(master_key=MASTER_KEY, state=None, version=version) as emulator:
             yield emulator
     else:
         with Storm(target, os.environ.get("LITELLM_REAL_KEY", "sk-litellm-master-key")) as storm:

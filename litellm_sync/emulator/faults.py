@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from litellm_sync.emulator.wire import Request, Response
 
-MODES: Final = ("down", "slow", "500", "429", "garbage", "cut", "lose")
+MODES: Final = ("down", "slow", "500", "429", "garbage", "cut", "late", "lose")
 _ANSWERS: Final = {
     "500": Response(500, b'{"error": {"message": "Internal Server Error", "type": "internal_server_error"}}'),
     "429": Response(
@@ -34,12 +34,13 @@ class Fault:
     """One kind of bad weather and which requests it hits.
 
     `down` closes the connection without an answer, `slow` waits before the work, `500`, `429` and `garbage` answer so
-    without the work, `cut` does the work and closes the connection, `lose` is `down` for every n-th request.
+    without the work, `cut` does the work and closes the connection, `late` closes it at once and does the work after the
+    seconds, `lose` is `down` for every n-th request.
     """
 
     mode: str
     seconds: float = 5.0
-    """How long `slow` waits."""
+    """How long `slow` waits, and after how long `late` does the work."""
     every: int = 1
     """Hits each n-th request that fits."""
     paths: list[str] = field(default_factory=list)
@@ -91,6 +92,7 @@ class Faults:
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
+        self._late: list[Callable[[], object]] = []
         self._changed = threading.Condition()
         self._generation = 0
 
@@ -102,11 +104,33 @@ class Faults:
         return fault
 
     def clear(self) -> None:
-        """End all faults; requests that wait go on at once."""
+        """End all faults; requests that wait go on at once, those that are late stay so."""
         with self._changed:
             self._faults.clear()
             self._generation += 1
             self._changed.notify_all()
+
+    def end(self) -> None:
+        """End all faults, and never do the work of requests that are late."""
+        with self._changed:
+            self._late.clear()
+            self._changed.notify_all()
+        self.clear()
+
+    def arrive(self) -> int:
+        """Do the work of all requests that are late, now and in their order; return how many there were."""
+        with self._changed:
+            arrived, self._late = self._late, []
+            self._changed.notify_all()
+        for work in arrived:
+            work()
+        return len(arrived)
+
+    @property
+    def late(self) -> int:
+        """How many requests are late."""
+        with self._changed:
+            return len(self._late)
 
     def described(self) -> list[dict[str, Any]]:
         """Return the faults in force as JSON objects."""
@@ -127,7 +151,22 @@ class Faults:
             return work()
         if fault.mode == "cut":
             work()
+        if fault.mode == "late":
+            self._delay(work, fault.seconds)
         return None
+
+    def _delay(self, work: Callable[[], object], seconds: float) -> None:
+        with self._changed:
+            self._late.append(work)
+        threading.Thread(target=self._arrive_by_itself, args=(work, seconds), daemon=True).start()
+
+    def _arrive_by_itself(self, work: Callable[[], object], seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: work not in self._late, timeout=seconds)
+            if work not in self._late:
+                return
+            self._late.remove(work)
+        work()
 
     def wait(self, seconds: float, generation: int | None = None) -> None:
         """Wait, but no longer than until the faults are cleared."""

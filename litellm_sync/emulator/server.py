@@ -62,7 +62,7 @@ class Emulator:
 
     def stop(self) -> None:
         """Drop all connections and write the state to its folder."""
-        self.faults.clear()
+        self.faults.end()
         self._server.stop()
         self.state.close()
 

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import Any, Final
 
 from litellm_sync.emulator import catalogue, ledger
@@ -42,6 +43,34 @@ class Calls:
         return {"total": self._counts.total(), "counts": dict(self._counts), "calls": calls}
 
 
+def answer(request: Request, do: Callable[[str, Any], Any]) -> Response:
+    """Answer a request with what ``do`` says to the route's name, such as ``POST faults``, and the decoded body."""
+    name = f"{request.method} {request.path.removeprefix(PREFIX)}"
+    try:
+        return _json(200, do(name, json.loads(request.body or b"{}")))
+    except NoSuchRouteError:
+        return _json(404, {"detail": f"no such route of the emulator: {name}"})
+    except KeyError as error:
+        return _json(422, {"detail": f"{error} is missing"})
+    except (ValueError, TypeError) as error:
+        return _json(422, {"detail": str(error)})
+
+
+def steer_faults(faults: Faults, name: str, body: Any) -> Any:
+    """Do what a route about the weather asks for; raise ``NoSuchRouteError`` for any other."""
+    if name == "POST arrivals":
+        return {"arrived": faults.arrive()}
+    if name == "GET arrivals":
+        return {"late": faults.late}
+    if name == "POST faults":
+        faults.add(**body)
+    elif name == "DELETE faults":
+        faults.clear()
+    elif name != "GET faults":
+        raise NoSuchRouteError(name)
+    return {"faults": faults.described()}
+
+
 class Steering:
     """Answers the emulator's own routes, which no fault touches and no call counter sees."""
 
@@ -52,22 +81,10 @@ class Steering:
 
     def answer(self, request: Request) -> Response:
         """Answer one of the emulator's own routes."""
-        name = f"{request.method} {request.path.removeprefix(PREFIX)}"
-        try:
-            return _json(200, self._do(name, json.loads(request.body or b"{}")))
-        except NoSuchRouteError:
-            return _json(404, {"detail": f"no such route of the emulator: {name}"})
-        except KeyError as error:
-            return _json(422, {"detail": f"{error} is missing"})
-        except (ValueError, TypeError) as error:
-            return _json(422, {"detail": str(error)})
+        return answer(request, self._do)
 
     def _do(self, name: str, body: Any) -> Any:
-        if name == "POST faults":
-            self._faults.add(**body)
-        elif name == "DELETE faults":
-            self._faults.clear()
-        elif name == "POST reset":
+        if name == "POST reset":
             self.reset()
         elif name == "DELETE calls":
             self._calls.clear()
@@ -75,13 +92,13 @@ class Steering:
             return {"rows": self.seed(body["rows"])}
         elif name == "GET calls":
             return self._calls.described()
-        elif name != "GET faults":
-            raise NoSuchRouteError(name)
+        else:
+            return steer_faults(self._faults, name, body)
         return {"faults": self._faults.described()}
 
     def reset(self) -> None:
         """Forget users, teams, keys, added models, usage, faults and seen calls."""
-        self._faults.clear()
+        self._faults.end()
         self._state.reset()
         self._calls.clear()
 
