@@ -6,19 +6,15 @@ from statistics import median
 from typing import Any, Final
 
 from django.conf import settings
-from django.db.models import Count, Min, Q, QuerySet, Value
 from django.utils import timezone
 
-from litellm_sync import schedules, state
+from litellm_sync import measures, schedules, state
 from litellm_sync.models import RunKind, RunStatus, SyncRun, Upstream
-from litellm_sync.state import Synced, SyncStatus
 from litellm_sync.upstream import circuit_state
 from litellm_sync.versions import known_version
 
 # A worker looks every five seconds: when nobody has for so long, none runs.
 SILENT_AFTER: Final = timedelta(minutes=1)
-# The kind of run that compares both sides.
-COMPARING: Final = "reconcile"
 
 
 @dataclass(frozen=True)
@@ -33,28 +29,12 @@ class Queue:
 
 def queues() -> list[Queue]:
     """Every table that LiteLLM must agree with, in one statement."""
-    parts = [_queue(table) for table in state.synced_models()]
-    found = {row["table"]: row for row in parts[0].union(*parts[1:], all=True)}
+    found = measures.queue()
     empty = {"pending": 0, "failed": 0, "since": None}
     return [
         Queue(kind, **{name: found.get(kind, empty)[name] for name in empty})
         for kind in map(state.kind_of, state.synced_models())
     ]
-
-
-def _queue(table: type[Synced]) -> QuerySet[Any, dict[str, Any]]:
-    waiting = Q(sync_status=SyncStatus.PENDING)
-    rows: Any = table._base_manager.exclude(sync_status=SyncStatus.SYNCED).order_by()
-    found: QuerySet[Any, dict[str, Any]] = (
-        rows.annotate(table=Value(state.kind_of(table)))
-        .values("table")
-        .annotate(
-            pending=Count("pk", filter=waiting),
-            failed=Count("pk", filter=~waiting),
-            since=Min("sync_requested_at", filter=waiting),
-        )
-    )
-    return found
 
 
 def oldest(found: list[Queue]) -> Queue | None:
@@ -76,7 +56,7 @@ def last_runs() -> dict[str, dict[str, SyncRun]]:
 
 def last_comparison() -> SyncRun | None:
     """The newest run that compared both sides to its end."""
-    return SyncRun.objects.filter(kind=COMPARING, status=RunStatus.DONE).first()
+    return SyncRun.objects.filter(kind=RunKind.RECONCILE, status=RunStatus.DONE).first()
 
 
 def seen() -> list[int]:
@@ -103,7 +83,7 @@ def get_integration_health() -> dict[str, Any]:
     found = queues()
     longest = oldest(found)
     runs = last_runs()
-    compared = runs.get(COMPARING, {}).get(RunStatus.DONE)
+    compared = runs[RunKind.RECONCILE].get(RunStatus.DONE)
     return {
         "configured": bool(settings.LITELLM_API_URL),
         "reachable": upstream.down_since is None if upstream else None,
