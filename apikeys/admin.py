@@ -7,6 +7,7 @@ from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -232,13 +233,14 @@ class ApiKeyPage(AdminPage):
         secrets = sorted(row.secrets.all(), key=lambda secret: secret.created_at, reverse=True)
         yield Section(
             _("Secrets"),
-            (_("Secret"), _("Digest (LiteLLM's token)"), _("LiteLLM"), _("Reason"), _("Made"), _("Valid until")),
+            (_("Secret"), _("Digest (LiteLLM's token)"), _("LiteLLM"), _("Reason"), _("End"), _("Made"), _("Valid until")),
             [
                 [
                     format_html("<code>{}</code>", secret),
                     cell("digest", value=secret.digest),
                     sync(secret),
                     secret.sync_error,
+                    render_to_string("apikeys/_proof.html", {"secret": secret}),
                     cell("moment", value=secret.created_at),
                     cell("moment", value=secret.valid_until),
                 ]

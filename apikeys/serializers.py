@@ -1,11 +1,13 @@
 """How API keys and their policy look in the API."""
 
+from datetime import datetime
 from typing import Any
 
 from rest_framework import serializers
 
 from accounts import rbac
 from apikeys.models import ApiKey, KeyPolicy
+from apikeys.stopped import stopped_at
 from litemaas.foundation import validators
 from litemaas.foundation.rows import Reading
 
@@ -26,6 +28,7 @@ class ApiKeySerializer(Reading, serializers.ModelSerializer[ApiKey]):
     status = serializers.CharField(source="current_status")
     sync_status = serializers.CharField()
     masked = serializers.CharField()
+    stopped_at = serializers.SerializerMethodField()
     token = serializers.SerializerMethodField()
 
     class Meta:
@@ -52,8 +55,13 @@ class ApiKeySerializer(Reading, serializers.ModelSerializer[ApiKey]):
             "expires_at",
             "last_used_at",
             "created_at",
+            "stopped_at",
             "token",
         )
+
+    def get_stopped_at(self, key: ApiKey) -> datetime | None:
+        """When it was proved that LiteLLM refuses the key; null while it may work, or is not proved to have stopped."""
+        return stopped_at(key.secrets.all())
 
     def get_token(self, key: ApiKey) -> str | None:
         """Null for everybody who is not an administrator."""

@@ -64,6 +64,7 @@ models_router.register("models", subscriptions.ModelViewSet, basename="api-model
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("api-keys", apikeys.ApiKeyViewSet, basename="api-apikey")
 router.register("audit", accounts.AuditViewSet, basename="api-audit")
+router.register("integration/drift", litellm_sync.DriftViewSet, basename="api-drift")
 router.register("integration/runs", litellm_sync.SyncRunViewSet, basename="api-sync-run")
 router.register("subscriptions", subscriptions.SubscriptionViewSet, basename="api-subscription")
 router.register("usage", usage.UsageViewSet, basename="api-usage")

@@ -13,7 +13,9 @@ from accounts.models import User
 from accounts.rbac import Actor, Permission, check_permission
 from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.risks import RISKS, risk
-from litellm_sync.models import RunKind, RunStatus, SyncRun, Upstream
+from litellm_sync import proof
+from litellm_sync.drift import DriftKind
+from litellm_sync.models import Drift, RunKind, RunStatus, SyncRun, Upstream
 from litellm_sync.reports import STATUS, counts
 from litellm_sync.state import SyncStatus
 from litemaas.foundation.limits import NEARLY_SPENT
@@ -54,6 +56,7 @@ def overview(actor: Actor) -> dict[str, Any]:
     figures = _figures(today)
     return {
         "approvals": _approvals(),
+        "drift": _drift(),
         "pushes": _pushes(),
         "upstream": Upstream.objects.first(),
         "configured": bool(settings.LITELLM_API_URL),
@@ -126,6 +129,18 @@ def _failures() -> list[Failure]:
             ).values_list("page", "row", "name_shown", "sync_error")
         )
     return [Failure(*row) for row in parts[0].union(*parts[1:], all=True)[:ROWS]]
+
+
+def _drift() -> dict[str, Any]:
+    """What differs, by kind and the gravest first, and the secrets that must not work and did."""
+    counted = Drift.objects.order_by().values_list("kind").annotate(number=Count("pk"))
+    found: dict[str, int] = dict(counted)
+    kinds = [(kind.value, kind.label, found[kind]) for kind in DriftKind if kind in found]
+    return {
+        "kinds": kinds,
+        "total": sum(found.values()),
+        "alarms": list(proof.alarms().select_related("key").order_by("-worked_at")[:ROWS]),
+    }
 
 
 def _runs() -> list[dict[str, Any]]:
