@@ -52,7 +52,7 @@ DRIFT: Final = {
     DriftKind.ALIVE: ("bad", "circle-alert", DriftKind.ALIVE.label),
     DriftKind.MISSING: ("warn", "circle-x", DriftKind.MISSING.label),
     DriftKind.DIFFERENT: ("warn", "triangle-alert", DriftKind.DIFFERENT.label),
-    DriftKind.UNKNOWN: ("info", "circle-help", DriftKind.UNKNOWN.label),
+    DriftKind.UNKNOWN: ("info", "circle-question-mark", DriftKind.UNKNOWN.label),
 }
 # What LiteLLM calls things -> words; what is not here is not shown beside the fields that differ.
 FACTS: Final = {
