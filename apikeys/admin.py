@@ -233,14 +233,13 @@ class ApiKeyPage(AdminPage):
         secrets = sorted(row.secrets.all(), key=lambda secret: secret.created_at, reverse=True)
         yield Section(
             _("Secrets"),
-            (_("Secret"), _("Digest (LiteLLM's token)"), _("LiteLLM"), _("Reason"), _("End"), _("Made"), _("Valid until")),
+            (_("Secret"), _("Digest (LiteLLM's token)"), _("LiteLLM"), _("Reason"), _("Made"), _("Valid until")),
             [
                 [
                     format_html("<code>{}</code>", secret),
                     cell("digest", value=secret.digest),
-                    sync(secret),
+                    cell("row", items=[sync(secret), render_to_string("apikeys/_proof.html", {"secret": secret})]),
                     secret.sync_error,
-                    render_to_string("apikeys/_proof.html", {"secret": secret}),
                     cell("moment", value=secret.created_at),
                     cell("moment", value=secret.valid_until),
                 ]

@@ -126,7 +126,8 @@ VERBS: Final = (
         adopt,
         _(
             "The key becomes a key of this person, with its limits as far as the key policy allows them, and goes on "
-            "working with the models that the person has subscribed to. Nobody learns its secret: whoever has it keeps it."
+            "working with the models that the person has subscribed to. Nobody learns its secret: whoever has it keeps "
+            "it."
         ),
         _("“%(name)s” is adopted."),
         fits=mending.is_unknown_key,
@@ -166,7 +167,7 @@ class DriftPage(AdminPage):
 
     reads = Permission.INTEGRATION_READ
     title = _("Differences")
-    intro = _("What LiteLLM has otherwise than LiteMaaS, as the last comparison found it. Nothing foreign is changed by itself.")
+    intro = _("What the last comparison found otherwise in LiteLLM. What was made there is never changed by itself.")
     empty = _("Both sides agree.")
     list_display = ("thing", "about", "state", "differs", "asked", "first_seen", "seen")
     list_filter = (ByDriftKind, BySubject, ("first_seen_at", Between))
@@ -248,7 +249,10 @@ class DriftPage(AdminPage):
         """Both values of each field, and what LiteLLM tells of what is unknown."""
         fields = row.details.get("fields", {})
         if fields:
-            rows = [[FACTS.get(name, name), *(cell("value", value=_plain_or_none(v)) for v in both)] for name, both in fields.items()]
+            rows = [
+                [FACTS.get(name, name), *(cell("value", value=_plain_or_none(value)) for value in both)]
+                for name, both in fields.items()
+            ]
             yield Section(_("Both sides"), (_("What"), _("Here"), _("In LiteLLM")), rows, "")
         known = [[FACTS[name], _plain(value)] for name, value in row.details.items() if name in FACTS]
         if known:

@@ -44,7 +44,8 @@ def mend_drifts(actor: User, *, kind: str, what: str = "") -> int:
     """
     rbac.require(actor, rbac.Permission.DRIFT_MEND)
     if kind not in DriftKind.values or kind == DriftKind.UNKNOWN:
-        raise Invalid(_("Only what is missing, different or alive can be pushed again."), code="unknown_kind", field="kind")
+        message = _("Only what is missing, different or alive can be pushed again.")
+        raise Invalid(message, code="unknown_kind", field="kind")
     with transaction.atomic():
         found = Drift.objects.filter(kind=kind, **({"what": what} if what else {})).exclude(row_id="")
         counts = {subject.value: _push_all(found, subject) for subject in Subject}
@@ -185,4 +186,3 @@ def _as_found(info: KeyInfo) -> FoundKey:
         expires_at=info.expires,
         blocked=info.blocked,
     )
-

@@ -134,7 +134,8 @@ def test_an_adopted_key_is_a_key_like_any_other_and_goes_on_working(
 ) -> None:
     key = mending.adopt_key(ann, drift_id=unknown().pk, owner=" Ada ")
     secret = key.secrets.get()
-    assert (key.user, key.name, key.model_ids, key.masked) == (ada, "Nightly job", ["gpt-4o"], f"sk-…{foreign['key'][-4:]}")
+    assert (key.user, key.name, key.model_ids) == (ada, "Nightly job", ["gpt-4o"])
+    assert key.masked == f"sk-…{foreign['key'][-4:]}"
     assert (key.max_budget, key.rpm_limit, key.budget_duration, key.spend) == (20, 30, "7d", Decimal("2.5"))
     assert (secret.digest, secret.pending_secret, secret.was_never_there) == (foreign["token"], None, False)
     assert not Drift.objects.exists()
