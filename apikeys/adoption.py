@@ -82,7 +82,12 @@ def _adopt(actor: User, owner: User, found: FoundKey, policy: KeyPolicy, now: da
     KeyModel.objects.bulk_create(KeyModel(key=key, model_id=model) for model in models)
     row = ApiKeySecret.objects.create(key=key, digest=found.digest, last4=found.last4[-LAST:], pushed_at=now)
     shown = {name: str(value) for name, value in limits.items() if value not in (None, "")}
-    about = {"owner": str(holder.pk), "models": models, "was_for": list(found.models), "team": str(team.pk)}
+    about: dict[str, Any] = {
+        "owner": str(holder.pk),
+        "models": models,
+        "was_for": list(found.models),
+        "team": str(team.pk),
+    }
     audit.record(actor, audit.Action.APIKEY_ADOPTED, key, limits=shown, token=found.digest, **about)
     state.request_push(row)
     return key

@@ -217,7 +217,7 @@ class DriftPage(AdminPage):
             return gettext("Its secret is erased, so it needs rotation.")
         if row.details.get("was_ours"):
             return gettext("Made by LiteMaaS; its row is lost.")
-        return ", ".join(str(FACTS.get(name, name)) for name in row.details.get("fields", {}))
+        return ", ".join(sorted(str(FACTS.get(name, name)) for name in row.details.get("fields", {})))
 
     @admin.display(description=_("Pushed again"))
     def asked(self, row: Drift) -> SafeString:

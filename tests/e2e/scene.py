@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
+from uuid import UUID
 
 import requests
 from django.apps import apps
@@ -293,7 +294,7 @@ def _differences(states: dict[str, str]) -> None:
     run = SyncRun.objects.create(
         kind="reconcile", status="done", done=61, total=61, report={"compared": 61, "missing": 1}
     )
-    secret = ApiKeySecret.objects.get(key=states["nearly"])
+    secret = ApiKeySecret.objects.get(key__id=UUID(states["nearly"]))
     about: dict[str, Any] = {"run": run, "what": "key", "seen_at": timezone.now()}
     row = {"row_id": str(secret.pk), "details": {"key": states["nearly"], "owner": "alice", "needs_rotation": "told"}}
     Drift.objects.create(kind="missing", object_id=secret.digest, name=f"Mail summaries ({secret})", **row, **about)
@@ -301,11 +302,17 @@ def _differences(states: dict[str, str]) -> None:
     changed = {"row_id": str(secret.pk), "details": {"key": states["over"], "owner": "alice", "fields": fields}}
     Drift.objects.create(kind="different", object_id="c0ffee" * 10 + "c0ff", name="Prototype", **changed, **about)
     for name, blocked in (("langfuse-nightly", False), ("old-notebook", True)):
-        told = {"alias": name, "key_name": "sk-...Xk3Q", "user": "svc-langfuse", "models": [], "spend": "12.5"}
+        told: dict[str, Any] = {
+            "alias": name,
+            "key_name": "sk-...Xk3Q",
+            "user": "svc-langfuse",
+            "models": [],
+            "spend": "12.5",
+        }
         told |= {"blocked": blocked, "may_manage": True}
         Drift.objects.create(kind="unknown", object_id=secret_digest(name), name=name, details=told, **about)
     worked = {"stopped_at": timezone.now(), "worked_at": timezone.now(), "proof_due_at": None}
-    ApiKeySecret.objects.filter(key=states["revoked"]).update(pushed_at=timezone.now(), **worked)
+    ApiKeySecret.objects.filter(key__id=UUID(states["revoked"])).update(pushed_at=timezone.now(), **worked)
 
 
 def _tokens(user: User) -> None:
