@@ -17,6 +17,7 @@ SYSTEM = "system"
 class Action(enum.StrEnum):
     """``noun.past_participle``, sorted; the part before the dot is the category."""
 
+    APIKEY_ADOPTED = "apikey.adopted"
     APIKEY_BLOCKED = "apikey.blocked"
     APIKEY_BULK_PLANNED = "apikey.bulk_planned"
     APIKEY_BULK_STARTED = "apikey.bulk_started"
@@ -32,6 +33,9 @@ class Action(enum.StrEnum):
     APIKEY_UPDATED = "apikey.updated"
     AUDIT_EXPORTED = "audit.exported"
     AUDIT_VERIFIED = "audit.verified"
+    DRIFT_BLOCKED = "drift.blocked"
+    DRIFT_MENDED = "drift.mended"
+    DRIFT_UNBLOCKED = "drift.unblocked"
     IDENTITY_LINKED = "identity.linked"
     IDENTITY_UNLINKED = "identity.unlinked"
     KEY_POLICY_CHANGED = "key_policy.changed"

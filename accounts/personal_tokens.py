@@ -29,6 +29,7 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 # A token that leaked must not be able to stay by another way in, or to lock its owner out.
 FOR_PEOPLE_ONLY: Final = frozenset(
     {
+        rbac.Permission.DRIFT_ADOPT,
         rbac.Permission.SESSIONS_END,
         rbac.Permission.TOKENS_CREATE,
         rbac.Permission.TOKENS_REVOKE,

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 CATEGORIES: Final[dict[str, Any]] = {
     "apikey": _("API keys"),
     "audit": _("Audit log"),
+    "drift": _("Differences from LiteLLM"),
     "identity": _("Signing in"),
     "membership": _("Teams"),
     "profile": _("Profile"),
@@ -22,6 +23,7 @@ CATEGORIES: Final[dict[str, Any]] = {
 
 # Action of the audit log -> what happened; the thing itself stands beside it.
 ACTIONS: Final[dict[str, Any]] = {
+    "apikey.adopted": _("API key adopted"),
     "apikey.blocked": _("API key blocked"),
     "apikey.bulk_planned": _("Bulk change of API keys planned"),
     "apikey.bulk_started": _("Bulk change of API keys started"),
@@ -33,6 +35,9 @@ ACTIONS: Final[dict[str, Any]] = {
     "apikey.updated": _("API key changed"),
     "audit.exported": _("Audit log downloaded"),
     "audit.verified": _("Audit log verified"),
+    "drift.blocked": _("Unknown key blocked in LiteLLM"),
+    "drift.mended": _("Difference pushed to LiteLLM again"),
+    "drift.unblocked": _("Unknown key unblocked in LiteLLM"),
     "identity.linked": _("Account linked to a sign-in service"),
     "identity.unlinked": _("Account unlinked from a sign-in service"),
     "key_policy.changed": _("Key policy changed"),
@@ -79,6 +84,9 @@ PERMISSIONS: Final[dict[str, Any]] = {
     "apikeys.update": _("change API keys"),
     "apikeys.validate": _("ask whether API keys are valid"),
     "audit.read": _("read the audit log"),
+    "drift.adopt": _("adopt keys that were made in LiteLLM"),
+    "drift.block": _("block keys that were made in LiteLLM"),
+    "drift.mend": _("push to LiteLLM what differs there"),
     "integration.read": _("see the synchronisation with LiteLLM"),
     "integration.schedule": _("say how often LiteLLM is synchronised"),
     "integration.sync": _("start the synchronisation with LiteLLM"),

@@ -7,6 +7,7 @@ from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -249,7 +250,7 @@ class ApiKeyPage(AdminPage):
                 [
                     format_html("<code>{}</code>", secret),
                     cell("digest", value=secret.digest),
-                    sync(secret),
+                    cell("row", items=[sync(secret), render_to_string("apikeys/_proof.html", {"secret": secret})]),
                     secret.sync_error,
                     cell("moment", value=secret.created_at),
                     cell("moment", value=secret.valid_until),

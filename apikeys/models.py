@@ -13,7 +13,7 @@ from accounts.models import User
 from apikeys.key_links import KeyModel
 from apikeys.key_policy import KeyPolicy
 from apikeys.key_status import STORED_STATUSES, KeyStatus, living
-from apikeys.stopped import Stoppable
+from apikeys.stopped import COLUMNS, Stoppable
 from apikeys.upkeep import BulkChange, BulkChangeKey, ExpiryNotice
 from litellm_sync.state import SyncStatus
 from litemaas.foundation import validators
@@ -86,7 +86,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 
     def for_answer(self) -> Self:
         """With what the API says of a key: of people and teams the ids alone, of secrets no more than it shows."""
-        shown = ApiKeySecret.objects.only("key", "digest", "last4", "created_at", "sync_status")
+        shown = ApiKeySecret.objects.only("key", "digest", "last4", "created_at", *COLUMNS)
         owned = self.annotate(owner_is_active=F("user__is_active"))
         return owned.prefetch_related("links", Prefetch("secrets", queryset=shown))
 

@@ -1,5 +1,6 @@
 """How API keys and their policy look in the API."""
 
+from datetime import datetime
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -7,6 +8,7 @@ from rest_framework import serializers
 
 from accounts import rbac
 from apikeys.models import ApiKey, KeyPolicy
+from apikeys.stopped import stopped_at
 from apikeys.validation import Code
 from litemaas.foundation import validators
 from litemaas.foundation.rows import Reading
@@ -28,6 +30,7 @@ class ApiKeySerializer(Reading, serializers.ModelSerializer[ApiKey]):
     status = serializers.CharField(source="current_status")
     sync_status = serializers.CharField()
     masked = serializers.CharField()
+    stopped_at = serializers.SerializerMethodField()
     token = serializers.SerializerMethodField()
 
     class Meta:
@@ -54,8 +57,13 @@ class ApiKeySerializer(Reading, serializers.ModelSerializer[ApiKey]):
             "expires_at",
             "last_used_at",
             "created_at",
+            "stopped_at",
             "token",
         )
+
+    def get_stopped_at(self, key: ApiKey) -> datetime | None:
+        """When it was proved that LiteLLM refuses the key; null while it may work, or is not proved to have stopped."""
+        return stopped_at(key.secrets.all())
 
     def get_token(self, key: ApiKey) -> str | None:
         """Null for everybody who is not an administrator."""

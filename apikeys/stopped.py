@@ -1,8 +1,9 @@
 """Whether LiteLLM was seen to refuse a secret that must not work, as data; litellm_sync.proof looks and writes it."""
 
 import enum
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.db import models
 from django.db.models import Q
@@ -19,6 +20,13 @@ class Proof(enum.StrEnum):
     STOPPED = "stopped"  # it was, and the calls of the last moments have still to be looked at
     PROVEN = "proven"
     WORKS = "works"  # a call got through, or LiteLLM still takes it: an alarm
+
+
+# What a proof looks at, for those who read a part of a row alone.
+COLUMNS: Final = (
+    *("stopped_at", "proven_at", "worked_at", "pushed_at", "attempted_at", "valid_until"),
+    "sync_status",
+)
 
 
 class Stoppable(Synced):
@@ -70,3 +78,10 @@ class Stoppable(Synced):
         if self.sync_status != SyncStatus.SYNCED or self.stopped_at is None:
             return Proof.WAITING
         return Proof.STOPPED if self.proven_at is None else Proof.PROVEN
+
+
+def stopped_at(secrets: Iterable[Stoppable]) -> datetime | None:
+    """When the last of a key's secrets was proved to have stopped; None while one works, or is not proved to stop."""
+    proved = [secret.proven_at if secret.proof in {Proof.PROVEN, Proof.NEVER_THERE} else None for secret in secrets]
+    moments = [moment for moment in proved if moment is not None]
+    return max(moments) if moments and len(moments) == len(proved) else None

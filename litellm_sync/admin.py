@@ -17,7 +17,7 @@ from accounts.admin_paging import Between, Choice
 from accounts.admin_parts import Section, Verb
 from accounts.models import User
 from accounts.rbac import Permission
-from litellm_sync import integration
+from litellm_sync import admin_drift, integration  # noqa: F401 -- the page of differences registers itself
 from litellm_sync.models import UNFINISHED, RunKind, RunStatus, SyncRun
 from litellm_sync.reports import FIELDS, LISTS, STATUS, WORDS, Found, counts, findings
 

@@ -6,6 +6,7 @@ from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import generics, mixins, viewsets
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -14,11 +15,14 @@ from accounts.api import AuditViewSet, validated
 from accounts.enforcement import signed_in
 from accounts.models import AuditEvent
 from accounts.rbac import Permission
-from litellm_sync import failures, integration, schedules
+from apikeys.serializers import ApiKeySerializer
+from litellm_sync import failures, integration, mending, schedules
 from litellm_sync.default_team import get_default_team_stats
-from litellm_sync.models import SyncRun
+from litellm_sync.models import Drift, SyncRun
 from litellm_sync.serializers import (
+    AdoptionSerializer,
     DefaultTeamSerializer,
+    DriftSerializer,
     FailureSerializer,
     IntervalSerializer,
     RetriedSerializer,
@@ -61,6 +65,51 @@ class SyncRunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     filterset_fields = ("kind", "parent", "status")
     ordering_fields = ("created_at",)
     lookup_value_converter = "uuid"
+
+
+# --- What differs ----------------------------------------------------------------------------------------------------
+
+
+@access(Permission.INTEGRATION_READ)
+class DriftViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Drift]):
+    """What LiteLLM has otherwise, as the last comparison found it."""
+
+    queryset = Drift.objects.all()
+    serializer_class = DriftSerializer
+    filterset_fields = ("kind", "what", "run")
+    search_fields = ("name", "object_id")
+    ordering_fields = ("first_seen_at", "name", "seen_at")
+    lookup_value_converter = "uuid"
+
+    @extend_schema(request=None, responses=DriftSerializer)
+    @access(Permission.DRIFT_MEND)
+    @action(detail=True, methods=["post"])
+    def mend(self, request: Request, pk: str) -> Response:
+        """Push it again; the next comparison says whether both agree."""
+        return Response(self.get_serializer(mending.mend_drift(signed_in(request), drift_id=pk)).data)
+
+    @extend_schema(request=AdoptionSerializer, responses={201: ApiKeySerializer})
+    @access(Permission.DRIFT_ADOPT)
+    @action(detail=True, methods=["post"])
+    def adopt(self, request: Request, pk: str) -> Response:
+        """Make an unknown key one of a person; 201 with the key, whose secret nobody learns."""
+        data = validated(AdoptionSerializer(data=request.data))
+        key = mending.adopt_key(signed_in(request), drift_id=pk, **data)
+        return Response(ApiKeySerializer(key, context=self.get_serializer_context()).data, status=201)
+
+    @extend_schema(request=None, responses=DriftSerializer)
+    @access(Permission.DRIFT_BLOCK)
+    @action(detail=True, methods=["post"])
+    def block(self, request: Request, pk: str) -> Response:
+        """Have LiteLLM refuse an unknown key; again changes nothing."""
+        return Response(self.get_serializer(mending.block_key(signed_in(request), drift_id=pk)).data)
+
+    @extend_schema(request=None, responses=DriftSerializer)
+    @access(Permission.DRIFT_BLOCK)
+    @action(detail=True, methods=["post"])
+    def unblock(self, request: Request, pk: str) -> Response:
+        """Have LiteLLM take an unknown key again; again changes nothing."""
+        return Response(self.get_serializer(mending.unblock_key(signed_in(request), drift_id=pk)).data)
 
 
 # --- Pushes ----------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ EXPIRY_TOLERANCE = timedelta(seconds=5)
 # then a dead key is looked at again and again.
 OFFER_MAY_ARRIVE = timedelta(seconds=90)
 LOOK_AGAIN = timedelta(seconds=5)
-# What keys are made for: they call models, and never manage anything (key_type "llm_api" shows as this in both versions).
+# What keys are for: they call models and never manage anything; key_type "llm_api" shows as this in both versions.
 LLM_ROUTES = ("llm_api_routes",)
 PER_MODEL = {"rpm_limit": "model_rpm_limit", "tpm_limit": "model_tpm_limit"}
 

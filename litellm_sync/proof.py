@@ -45,7 +45,7 @@ def ended(now: datetime) -> Q:
 
 
 def alarms() -> QuerySet[ApiKeySecret]:
-    """Secrets that must not work, of which a call was seen that got through, and that are not proved to have stopped."""
+    """Secrets that must not work, were seen to do so, and are not proved to have stopped."""
     return ApiKeySecret.objects.filter(worked_at__isnull=False, proven_at=None)
 
 
@@ -79,22 +79,29 @@ def prove_due(now: datetime) -> dict[str, int]:
 def prove(pk: Any, now: datetime) -> str:
     """Look at one secret and write what was seen; returns its name. Raises UpstreamUnavailable."""
     secret = ApiKeySecret.objects.select_related("key__user", "key__team").filter(pk=pk).first()
-    if secret is None or not secret.must_not_work_at(now):
-        return _write(pk, secret, "not_ended", proof_due_at=None)
+    if secret is None:
+        return "gone"
+    if not secret.must_not_work_at(now):
+        return _write(secret, "not_ended", proof_due_at=None)
     if secret.was_never_there:
-        return _write(pk, secret, "proven", stopped_at=now, proven_at=now, proof_due_at=None)
+        return _write(secret, "proven", stopped_at=now, proven_at=now, proof_due_at=None)
     if secret.sync_status == SyncStatus.PENDING:
-        return _write(pk, secret, "pending", proof_due_at=now + SOON)
+        return _write(secret, "pending", proof_due_at=now + SOON)
+    return _look(secret, now)
+
+
+def _look(secret: ApiKeySecret, now: datetime) -> str:
+    """Ask LiteLLM about a secret that must not work and that it was told about."""
     if not is_refused(LiteLLM(CALL_SECONDS).get_key_info(secret.digest), now):
         return _alarm(secret, "taken", now, worked_at=now, stopped_at=None)
     if secret.stopped_at is None:
-        return _write(pk, secret, "stopped", stopped_at=now, proof_due_at=now + LATE)
+        return _write(secret, "stopped", stopped_at=now, proof_due_at=now + LATE)
     if now < secret.stopped_at + LATE:
-        return _write(pk, secret, "early", proof_due_at=secret.stopped_at + LATE)
+        return _write(secret, "early", proof_due_at=secret.stopped_at + LATE)
     worked_at = _last_success(secret)
     if worked_at is not None and worked_at > secret.stopped_at + SKEW:
         return _alarm(secret, "used", now, worked_at=worked_at, stopped_at=now)
-    return _write(pk, secret, "proven", proven_at=now, proof_due_at=None)
+    return _write(secret, "proven", proven_at=now, proof_due_at=None)
 
 
 def is_refused(found: KeyInfo | None, now: datetime) -> bool:
@@ -114,7 +121,7 @@ def _last_success(secret: ApiKeySecret) -> datetime | None:
 def _alarm(secret: ApiKeySecret, how: str, now: datetime, **seen: datetime | None) -> str:
     """It works although it must not: whoever watches the log is told, LiteLLM is told again, and it is looked again."""
     log.error("key_still_works", key_id=str(secret.key_id), secret_id=secret.pk, how=how, **_as_text(seen))
-    outcome = _write(secret.pk, secret, "works", proof_due_at=now + LATE, **seen)
+    outcome = _write(secret, "works", proof_due_at=now + LATE, **seen)
     state.request_pushes(ApiKeySecret, [secret.pk])
     return outcome
 
@@ -123,8 +130,7 @@ def _as_text(seen: dict[str, datetime | None]) -> dict[str, str]:
     return {name: value.isoformat() for name, value in seen.items() if value is not None}
 
 
-def _write(pk: Any, secret: ApiKeySecret | None, outcome: str, **columns: datetime | None) -> str:
+def _write(secret: ApiKeySecret, outcome: str, **columns: datetime | None) -> str:
     """Only where nobody has wished otherwise since the look: what was seen belongs to the wish of then."""
-    if secret is not None:
-        ApiKeySecret.objects.filter(pk=pk, sync_generation=secret.sync_generation).update(**columns)
+    ApiKeySecret.objects.filter(pk=secret.pk, sync_generation=secret.sync_generation).update(**columns)
     return outcome

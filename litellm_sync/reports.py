@@ -7,6 +7,7 @@ from typing import Any, Final
 from django.utils.translation import gettext_lazy as _
 
 from litellm_sync import integrity
+from litellm_sync.drift import DriftKind
 from litellm_sync.models import UNFINISHED, RunKind, RunStatus, SyncRun
 
 # State -> tone, icon, words.
@@ -51,6 +52,44 @@ FIELDS: Final = {
     "mode": _("Mode"),
     "output_cost_per_token": _("Price of a completion token"),
     "provider": _("Provider"),
+}
+
+
+# In what way both sides differ -> tone, icon, words.
+DRIFT: Final = {
+    DriftKind.ALIVE: ("bad", "circle-alert", DriftKind.ALIVE.label),
+    DriftKind.MISSING: ("warn", "circle-x", DriftKind.MISSING.label),
+    DriftKind.DIFFERENT: ("warn", "triangle-alert", DriftKind.DIFFERENT.label),
+    DriftKind.UNKNOWN: ("info", "circle-question-mark", DriftKind.UNKNOWN.label),
+}
+# What LiteLLM calls things -> words; what is not here is not shown beside the fields that differ.
+FACTS: Final = {
+    "alias": _("Name"),
+    "allowed_routes": _("Routes"),
+    "blocked": _("Blocked"),
+    "budget_duration": _("Budget period"),
+    "email": _("E-mail"),
+    "expires": _("Expires"),
+    "key": _("Presence"),
+    "key_alias": _("Name in LiteLLM"),
+    "key_name": _("Secret"),
+    "last_active": _("Last used"),
+    "max_budget": _("Budget"),
+    "max_parallel_requests": _("Parallel requests"),
+    "may_manage": _("May manage LiteLLM"),
+    "members": _("Members"),
+    "metadata": _("Limits per model"),
+    "models": _("Models"),
+    "owner": _("Owner"),
+    "role": _("Role"),
+    "rpm_limit": _("Requests per minute"),
+    "spend": _("Spend"),
+    "status": _("Status"),
+    "team": _("Team"),
+    "team_id": _("Team"),
+    "tpm_limit": _("Tokens per minute"),
+    "user": _("User"),
+    "user_id": _("Owner"),
 }
 
 

@@ -65,7 +65,7 @@ class Side:
         raise NotImplementedError
 
     def judge(self, pairs: Iterable[Pair]) -> list[Finding]:
-        """What differs between our rows and LiteLLM's objects (None where absent), in a constant number of statements."""
+        """What differs between rows of ours and LiteLLM's objects (None where absent), in few statements."""
         raise NotImplementedError
 
     def unknown(self, info: Any) -> Finding:
@@ -183,9 +183,8 @@ class Teams(Side):
                 continue
             there.append(info)
             fields = _limits_that_differ(team, info)
-            fields |= _fields(
-                ensure.differences({"models": sorted(team.allowed_models), "alias": team.name}, info), info
-            )
+            wanted = {"models": sorted(team.allowed_models), "alias": team.name}
+            fields |= _fields(ensure.differences(wanted, info), info)
             if fields:
                 found.append(Finding(self.what, DriftKind.DIFFERENT, details={"fields": fields}, **about))
         return [*found, *_members(there)]
@@ -202,28 +201,29 @@ def _members(teams: list[TeamInfo]) -> list[Finding]:
 
     Somebody who left a team stays listed there while living keys are charged to it (ensure.leave_former_teams).
     """
-    infos = {team.team_id: team for team in teams}
-    listed = Membership.objects.filter(team__in=infos, listed=True).select_related("user", "team")
-    found = []
-    for row in listed:
-        if str(row.user_id) not in infos[str(row.team_id)].members:
-            found.append(_membership(DriftKind.MISSING, row, str(row.team_id), str(row.user_id), str(row)))
+    infos = {UUID(team.team_id): team for team in teams}
+    listed = Membership.objects.filter(team__in=infos.keys(), listed=True).select_related("user", "team")
+    found = [
+        _membership(DriftKind.MISSING, row, str(row.team_id), str(row.user_id), str(row))
+        for row in listed
+        if str(row.user_id) not in infos[row.team_id].members
+    ]
     return [*found, *_strangers(infos)]
 
 
-def _strangers(infos: Mapping[str, TeamInfo]) -> list[Finding]:
-    there = {(team_id, user_id) for team_id, team in infos.items() for user_id in team.members}
-    ids = {user_id for _team, user_id in there if _uuid(user_id)}
-    here = Membership.objects.filter(team__in=infos, user__in=ids).values_list("team", "user")
-    living = ApiKey.objects.filter(team__in=infos, user__in=ids, deleted_at=None).exclude(status=KeyStatus.REVOKED)
+def _strangers(infos: Mapping[UUID, TeamInfo]) -> list[Finding]:
+    there = {(str(team_id), user_id) for team_id, team in infos.items() for user_id in team.members}
+    ids = {found for _team, user_id in there if (found := _uuid(user_id))}
+    here = Membership.objects.filter(team__in=infos.keys(), user__in=ids).values_list("team", "user")
+    ours = ApiKey.objects.filter(team__in=infos.keys(), user__in=ids, deleted_at=None)
+    living = ours.exclude(status=KeyStatus.REVOKED)
     allowed = {(str(team), str(user)) for team, user in [*here, *living.values_list("team", "user")]}
     names = {str(user.pk): user.username for user in User.objects.filter(pk__in=ids).only("username")}
-    return [
-        _membership(
-            DriftKind.UNKNOWN, None, team_id, user_id, f"{names.get(user_id, user_id)} in {infos[team_id].alias}"
-        )
-        for team_id, user_id in sorted(there - allowed)
-    ]
+    found = []
+    for team_id, user_id in sorted(there - allowed):
+        name = f"{names.get(user_id, user_id)} in {infos[UUID(team_id)].alias}"
+        found.append(_membership(DriftKind.UNKNOWN, None, team_id, user_id, name))
+    return found
 
 
 def _membership(kind: DriftKind, row: Membership | None, team_id: str, user_id: str, name: str) -> Finding:

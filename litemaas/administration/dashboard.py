@@ -11,10 +11,12 @@ from accounts.models import User
 from accounts.rbac import Actor, Permission, check_permission
 from apikeys.models import ApiKey
 from apikeys.risks import RISKS, risk
+from litellm_sync import proof
 from litellm_sync.disappearance import refused_models
+from litellm_sync.drift import DriftKind
 from litellm_sync.failures import FAILING, KINDS, failures, shown
 from litellm_sync.health import last_runs
-from litellm_sync.models import RunKind, Upstream
+from litellm_sync.models import Drift, RunKind, Upstream
 from litellm_sync.reports import told
 from litellm_sync.state import SyncStatus
 from litellm_sync.versions import known_version
@@ -38,6 +40,7 @@ def overview(actor: Actor) -> dict[str, Any]:
     figures = _figures(today)
     return {
         "approvals": _approvals(),
+        "drift": _drift(),
         "pushes": _pushes(),
         "upstream": (upstream := Upstream.objects.first()),
         "release": known_version(upstream),
@@ -96,6 +99,18 @@ def _summary(table: type[Model]) -> QuerySet[Any, dict[str, Any]]:
         )
     )
     return found
+
+
+def _drift() -> dict[str, Any]:
+    """What differs, by kind and the gravest first, and the secrets that must not work and did."""
+    counted = Drift.objects.order_by().values_list("kind").annotate(number=Count("pk"))
+    found: dict[str, int] = dict(counted)
+    kinds = [(kind.value, kind.label, found[kind]) for kind in DriftKind if kind in found]
+    return {
+        "kinds": kinds,
+        "total": sum(found.values()),
+        "alarms": list(proof.alarms().select_related("key").order_by("-worked_at")[:ROWS]),
+    }
 
 
 def _runs() -> list[dict[str, Any]]:

@@ -47,6 +47,7 @@ GROUPS: Final[tuple[tuple[Text, tuple[tuple[Text, str, str], ...]], ...]] = (
         (
             (_("Integration centre"), "hub", "integration"),
             (_("Sync runs"), "sync", "litellm_sync_syncrun"),
+            (_("Differences"), "difference", "litellm_sync_drift"),
             (_("Jobs"), "manufacturing", "procrastinate_procrastinatejob"),
             (_("Audit log"), "history", "accounts_auditevent"),
             (_("Failed sign-ins"), "gpp_maybe", "accounts_failedsignin"),

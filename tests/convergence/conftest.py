@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
-from hypothesis import HealthCheck, Phase, settings as profiles
+from hypothesis import HealthCheck, Phase
+from hypothesis import settings as profiles
 
 from litellm_sync import push, state
 from litellm_sync.client import transport

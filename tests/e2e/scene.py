@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
+from uuid import UUID
 
 import requests
 from django.apps import apps
@@ -28,8 +29,9 @@ from apikeys.services import create_api_key
 from litellm_sync import activity, state
 from litellm_sync.catalogue import sync_models
 from litellm_sync.client import LiteLLM
-from litellm_sync.models import SyncRun
+from litellm_sync.models import Drift, SyncRun
 from litemaas import demo
+from litemaas.foundation.crypto import secret_digest
 from litemaas.people.offboarding import offboard_user
 from subscriptions.models import Model, Subscription
 from subscriptions.services import create_subscription
@@ -105,6 +107,7 @@ def main() -> dict[str, Any]:
     _usage(people)
     _subscriptions(people)
     _operations(people)
+    _differences(states=keys)
     return {"keys": keys, "subscriptions": _subscription_ids(people), "rows": _rows()}
 
 
@@ -287,6 +290,32 @@ def _operations(people: People) -> None:
     User.objects.filter(username="hiro").update(max_budget=Decimal(50), budget_duration="1mo", spend=Decimal("44.10"))
 
 
+def _differences(states: dict[str, str]) -> None:
+    """What a comparison found, one of each kind, and a key that must not work and does."""
+    run = SyncRun.objects.create(
+        kind="reconcile", status="done", done=61, total=61, report={"compared": 61, "missing": 1}
+    )
+    secret = ApiKeySecret.objects.get(key__id=UUID(states["nearly"]))
+    about: dict[str, Any] = {"run": run, "what": "key", "seen_at": timezone.now()}
+    row = {"row_id": str(secret.pk), "details": {"key": states["nearly"], "owner": "alice", "needs_rotation": "told"}}
+    Drift.objects.create(kind="missing", object_id=secret.digest, name=f"Mail summaries ({secret})", **row, **about)
+    fields = {"max_budget": ["25", "250"], "models": [["gpt-4o"], ["gpt-4o", "claude-opus"]], "blocked": [False, True]}
+    changed = {"row_id": str(secret.pk), "details": {"key": states["over"], "owner": "alice", "fields": fields}}
+    Drift.objects.create(kind="different", object_id="c0ffee" * 10 + "c0ff", name="Prototype", **changed, **about)
+    for name, blocked in (("langfuse-nightly", False), ("old-notebook", True)):
+        told: dict[str, Any] = {
+            "alias": name,
+            "key_name": "sk-...Xk3Q",
+            "user": "svc-langfuse",
+            "models": [],
+            "spend": "12.5",
+        }
+        told |= {"blocked": blocked, "may_manage": True}
+        Drift.objects.create(kind="unknown", object_id=secret_digest(name), name=name, details=told, **about)
+    worked = {"stopped_at": timezone.now(), "worked_at": timezone.now(), "proof_due_at": None}
+    ApiKeySecret.objects.filter(key__id=UUID(states["revoked"])).update(pushed_at=timezone.now(), **worked)
+
+
 def _tokens(user: User) -> None:
     """A token in each state, and the sign-in of a program."""
     program: dict[str, Any] = {"agent": "python-requests/2.32.3", "address": "198.51.100.7"}
@@ -340,6 +369,11 @@ FITTING: Final[dict[str, dict[str, Any]]] = {
     "teams/membership/retry": {"team__name": "Research"},
     "teams/team/retry": {"name": "Research"},
     "apikeys/apikey": {"name": "Support assistant"},
+    "litellm_sync/drift": {"kind": "different"},
+    "litellm_sync/drift/adopt": {"name": "langfuse-nightly"},
+    "litellm_sync/drift/block": {"name": "langfuse-nightly"},
+    "litellm_sync/drift/mend": {"kind": "different"},
+    "litellm_sync/drift/unblock": {"name": "old-notebook"},
     "subscriptions/model": {"pk": "gpt-4o"},
     "procrastinate/procrastinatejob": {"scheduled_at__gt": timezone.now() + timedelta(days=1)},
 }

@@ -14,8 +14,12 @@ from apikeys import bulk
 from apikeys.models import ApiKey
 from apikeys.policy import get_policy
 from apikeys.services import create_api_key
+from litellm_sync.emulator.server import Emulator
+from litellm_sync.emulator.shapes import new_key
+from litellm_sync.models import Drift, SyncRun
 from litellm_sync.schedules import intervals
 from litemaas.administration.centre import present
+from litemaas.foundation.crypto import secret_digest
 from subscriptions.models import Model, Subscription
 from teams.models import DEFAULT_TEAM_ID, Membership
 from teams.services import provision_user
@@ -24,6 +28,7 @@ from usage.services import Fact, replace_day
 BULK = {
     "accounts/user": "retry",
     "apikeys/apikey": "revoke",
+    "litellm_sync/drift": "mend",
     "subscriptions/model": "restrict",
     "subscriptions/subscription": "approve",
     "teams/membership": "retry",
@@ -49,7 +54,37 @@ def furnish(ada: User, key: ApiKey) -> None:
     running = bulk.plan_bulk_change(ann, action="revoke", which="no_expiry")
     bulk.start_bulk_change(ann, change_id=running.pk)
     assert planned.status == "planned"
+    differ(key)
     replace_day(datetime.now(UTC).date(), [Fact(key.secrets.get().digest, "gpt-4o", 1, 1)])
+
+
+FOREIGN = ("sk-foreign-key", "sk-foreign-blocked")
+
+
+def differ(key: ApiKey) -> None:
+    """What a comparison could have found: a key of ours that is missing, and two that were made in LiteLLM."""
+    secret, run = key.secrets.get(), SyncRun.objects.create(kind="reconcile", status="done")
+    now = timezone.now()
+    Drift.objects.create(
+        run=run, what="key", kind="missing", object_id=secret.digest, row_id=str(secret.pk), name="ours", seen_at=now
+    )
+    for name in FOREIGN:
+        details = {"blocked": name.endswith("blocked"), "models": ["gpt-4o"]}
+        Drift.objects.create(
+            run=run, what="key", kind="unknown", object_id=secret_digest(name), name=name, details=details, seen_at=now
+        )
+
+
+def made_in(litellm: Emulator) -> None:
+    """The two keys, in LiteLLM, without a call."""
+    for name in FOREIGN:
+        row = new_key(
+            token=secret_digest(name),
+            key_name=f"sk-...{name[-4:]}",
+            models=["gpt-4o"],
+            blocked=name.endswith("blocked") or None,
+        )
+        litellm.state.keys.put(row["token"], row)
 
 
 def _row(path: str) -> Any:
@@ -76,9 +111,19 @@ def _row(path: str) -> Any:
         "unblock": {"status": "blocked"},
         "unlink": {"username": "ada"},
     }
+    if model == "drift":
+        fitting = DIFFERENT
     verb = rest[1] if len(rest) > 1 and rest[1] else BULK.get(f"{app}/{model}", "")
     found = rows.filter(**fitting.get(verb, {})).first()
     return 1 if model == "keypolicy" else found.pk
+
+
+DIFFERENT: dict[str, dict[str, Any]] = {
+    "adopt": {"name": FOREIGN[0]},
+    "block": {"name": FOREIGN[0]},
+    "mend": {"name": "ours"},
+    "unblock": {"name": FOREIGN[1]},
+}
 
 
 def address(path: str) -> str:
@@ -101,6 +146,8 @@ def body(path: str) -> dict[str, Any]:
             "identity": Identity.objects.values_list("pk", flat=True).first()
         },
         "/admin/accounts/user/<path:object_id>/roles/": {"roles": ["adminReadonly"]},
+        "/admin/litellm_sync/drift/<path:object_id>/adopt/": {"owner": "ada"},
+        "/admin/litellm_sync/drift/mend-all/": {"kind": "missing"},
         "/admin/integration/schedule/": _schedule(),
         "/admin/apikeys/bulkchange/plan/": {"action": "block", "which": "no_limit"},
         "/admin/litellm_sync/syncrun/start/": {"what": "usage"},

@@ -107,9 +107,7 @@ def test_what_was_ended_is_stopped_with_its_push_and_proved_when_the_log_has_com
     assert look(LATER) == {}  # for good
 
 
-def test_an_expired_key_is_proved_without_anybody_pushing_it(
-    issued: IssuedKey, ann: User, litellm: Emulator
-) -> None:
+def test_an_expired_key_is_proved_without_anybody_pushing_it(issued: IssuedKey, ann: User, litellm: Emulator) -> None:
     update_api_key(ann, key_id=issued.key.pk, expires_at=timezone.now() + timedelta(hours=1))
     assert pushed().proof is None
     past = (timezone.now() - timedelta(seconds=2)).isoformat()
@@ -167,9 +165,7 @@ def test_a_key_that_litellm_still_takes_is_an_alarm_and_is_told_again(
     assert (row().proof, list(proof.alarms())) == (Proof.PROVEN, [])
 
 
-def test_a_call_that_got_through_after_the_stop_is_an_alarm(
-    issued: IssuedKey, ann: User, litellm: Emulator
-) -> None:
+def test_a_call_that_got_through_after_the_stop_is_an_alarm(issued: IssuedKey, ann: User, litellm: Emulator) -> None:
     """Another worker of LiteLLM may know the key for a while: absent, and yet it worked."""
     assert chat(litellm, issued.secret) == 200
     revoke(ann, issued.key)
@@ -188,9 +184,7 @@ def test_a_call_that_got_through_after_the_stop_is_an_alarm(
     assert look(LATER) == {"proven": 1}
 
 
-def test_failed_calls_after_the_stop_prove_that_it_is_refused(
-    issued: IssuedKey, ann: User, litellm: Emulator
-) -> None:
+def test_failed_calls_after_the_stop_prove_that_it_is_refused(issued: IssuedKey, ann: User, litellm: Emulator) -> None:
     revoke(ann, issued.key)
     pushed()
     assert chat(litellm, issued.secret) == 401
@@ -199,9 +193,7 @@ def test_failed_calls_after_the_stop_prove_that_it_is_refused(
 
 @pytest.mark.parametrize("mode", ["500", "down", "garbage", "429", "cut"])
 @pytest.mark.parametrize("path", ["/key/info", "/spend/logs"])
-def test_bad_weather_proves_nothing(
-    issued: IssuedKey, ann: User, litellm: Emulator, mode: str, path: str
-) -> None:
+def test_bad_weather_proves_nothing(issued: IssuedKey, ann: User, litellm: Emulator, mode: str, path: str) -> None:
     revoke(ann, issued.key)
     pushed()
     backdate()
@@ -265,9 +257,7 @@ def test_a_round_is_bounded_and_takes_the_longest_due_first(
     assert [look(), look(), look()] == [{"proven": 3}, {"proven": 2}, {}]
 
 
-def test_what_the_list_of_ended_says_is_what_a_row_says(
-    ada: User, ann: User, subscribed: list[Subscription]
-) -> None:
+def test_what_the_list_of_ended_says_is_what_a_row_says(ada: User, ann: User, subscribed: list[Subscription]) -> None:
     now = timezone.now()
     ends: dict[str, Callable[[ApiKey], Any]] = {
         "blocked": lambda key: ApiKey.objects.filter(pk=key.pk).update(status=KeyStatus.BLOCKED),

@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import User
 from apikeys.models import ApiKey, ApiKeySecret, KeyStatus
 from apikeys.services import IssuedKey, create_api_key, revoke_api_key
-from litellm_sync import integration, reconcile, state
+from litellm_sync import integration, reconcile, sides, state
 from litellm_sync.drift import Drift, DriftKind, Subject
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.models import RunStatus, SyncRun
@@ -286,14 +286,14 @@ def test_what_changed_between_the_list_and_the_look_is_no_drift(
 ) -> None:
     """The list is old by the time that it is read: a finding counts only when the single object agrees."""
     post(litellm, "/key/update", key=secret.digest, max_budget=50)
-    judge = reconcile.Keys.judge
+    judge = sides.Keys.judge
 
     def mended_meanwhile(self: Any, pairs: Any) -> Any:
         judged = judge(self, pairs)
         post(litellm, "/key/update", key=secret.digest, max_budget=5)
         return judged
 
-    monkeypatch.setattr(reconcile.Keys, "judge", mended_meanwhile)
+    monkeypatch.setattr(sides.Keys, "judge", mended_meanwhile)
     compare()
     assert found() == []
 
@@ -307,7 +307,7 @@ def test_lists_that_shift_while_they_are_read_make_no_false_finding(
         create_api_key(ada, name=f"k{number}", models=["gpt-4o"])
     push_everything()
     foreign = [post(litellm, "/key/generate", key=f"sk-{number}")["token"] for number in range(9)]
-    page = reconcile.Keys.page
+    page = sides.Keys.page
 
     def shifting(self: Any, asked: Any, number: int) -> Any:
         answer = page(self, asked, number)
@@ -317,7 +317,7 @@ def test_lists_that_shift_while_they_are_read_make_no_false_finding(
             post(litellm, "/key/generate", key=f"sk-late-{number}")
         return answer
 
-    monkeypatch.setattr(reconcile.Keys, "page", shifting)
+    monkeypatch.setattr(sides.Keys, "page", shifting)
     compare()
     assert {kind for _what, kind, _id in found()} <= {"unknown"}
     assert not Drift.objects.filter(object_id__in=ApiKeySecret.objects.values("digest")).exists()
@@ -337,7 +337,7 @@ def test_what_is_found_again_stays_one_row_and_what_is_gone_is_forgotten(issued:
 @pytest.mark.parametrize("mode", ["500", "cut", "down", "garbage", "429"])
 @pytest.mark.parametrize("path", ["/key/info", "/key/list", "/team/info", "/user/list", "/v2/team/list"])
 def test_a_comparison_that_breaks_off_keeps_what_it_had_and_the_next_one_finds_the_rest(
-    issued: IssuedKey, secret: ApiKeySecret, ada: User, litellm: Emulator, mode: str, path: str
+    issued: IssuedKey, secret: ApiKeySecret, litellm: Emulator, mode: str, path: str
 ) -> None:
     foreign = post(litellm, "/user/new", user_id="somebody", auto_create_key=False)
     compare()
