@@ -13,6 +13,7 @@ from accounts.models import FailedSignIn, Identity, RefreshFamily, User
 from apikeys.models import ApiKey
 from apikeys.policy import get_policy
 from apikeys.services import create_api_key
+from litellm_sync.models import SyncRun
 from subscriptions.models import Model, Subscription
 from teams.models import Membership
 from teams.services import provision_user
@@ -39,6 +40,8 @@ def furnish(ada: User, key: ApiKey) -> None:
     User.objects.filter(username="gone").update(is_active=False)
     FailedSignIn.objects.create(account="ada", address="10.0.0.1")
     RefreshFamily.objects.create(user=ada, current="x", expires_at=timezone.now() + timedelta(days=1))
+    refused = {"code": "mass_disappearance", "gone": 1, "available": 1, "refused": ["gpt-4o"]}
+    SyncRun.objects.create(kind="models", status="failed", report=refused)
     Identity.objects.create(user=ada, provider="company", issuer="https://idp.test", subject="s-1")
     replace_day(datetime.now(UTC).date(), [Fact(key.secrets.get().digest, "gpt-4o", 1, 1)])
 
@@ -50,6 +53,7 @@ def _row(path: str) -> Any:
     fitting: dict[str, dict[str, Any]] = {
         "approve": {"status": "pending"},
         "block": {"name": "notebook"},
+        "confirm": {"report__code": "mass_disappearance"},
         "deny": {"status": "pending"},
         "deactivate": {"username": "ada"},
         "end": {"digest": "ada-elsewhere"},
