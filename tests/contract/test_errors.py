@@ -1,6 +1,7 @@
 """In which shapes LiteLLM answers errors, whom it lets in, and how it tells that it is well."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -65,7 +66,7 @@ class TestProduct:
         key = litellm.new_key(user_id=user, team_id=team)
         found = client.get_user_info_full(user)
         assert found is not None
-        assert (found.user.max_budget, [one.token for one in found.keys]) == (7, [key.token])
+        assert (found.user.max_budget, [one.token for one in found.keys]) == (Decimal(7), [key.token])
         assert [(one.team_id, one.alias, user in one.members) for one in found.teams] == [(team, "Whole", True)]
 
 

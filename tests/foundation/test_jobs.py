@@ -28,9 +28,9 @@ class Worker:
         self.app = procrastinate.App(connector=InMemoryConnector())
         self.seen: dict[str, dict[str, Any]] = {}
         self.threads: set[int] = set()
-        self.app.task(self._in_a_thread, name="tests.in_a_thread")
-        self.app.task(self._in_the_loop, name="tests.in_the_loop")
-        self.app.task(self._broken, name="tests.broken")
+        self.app.task(name="tests.in_a_thread")(self._in_a_thread)
+        self.app.task(name="tests.in_the_loop")(self._in_the_loop)
+        self.app.task(name="tests.broken")(self._broken)
 
     def _in_a_thread(self, *, about: str, **_later: Any) -> None:
         self.threads.add(threading.get_ident())
@@ -84,9 +84,9 @@ def test_nothing_of_a_job_is_left_for_the_next(worker: Worker) -> None:
     logs.clear()
     worker.work(concurrency=4)
     assert len(worker.seen) == 12
-    for turn, context in worker.seen.items():
+    for about, context in worker.seen.items():
         assert set(context) == {"job_id", "task", "request_id"}
-        assert context["request_id"] == f"request-{turn}"
+        assert context["request_id"] == f"request-{about}"
     assert threading.get_ident() not in worker.threads
     assert structlog.contextvars.get_contextvars() == {}
 
