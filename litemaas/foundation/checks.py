@@ -150,6 +150,9 @@ def figures_make_sense(**kwargs: Any) -> list[CheckMessage]:
     smallest = {
         "MODEL_SYNC_SECONDS": (settings.MODEL_SYNC_SECONDS, 1),
         "USAGE_SYNC_SECONDS": (settings.USAGE_SYNC_SECONDS, 1),
+        "PUSH_ALERT_SECONDS": (settings.PUSH_ALERT_SECONDS, 1),
+        "OUTAGE_ALERT_SECONDS": (settings.OUTAGE_ALERT_SECONDS, 1),
+        "ALERT_REPEAT_SECONDS": (settings.ALERT_REPEAT_SECONDS, 1),
         "MAX_BODY_BYTES": (settings.DATA_UPLOAD_MAX_MEMORY_SIZE, 1),
         "TRUSTED_PROXY_COUNT": (settings.TRUSTED_PROXY_COUNT, 0),
         "SESSION_HOURS": (settings.SESSION_LIFETIME.total_seconds() / 3600, 1),
