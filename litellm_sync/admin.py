@@ -133,8 +133,7 @@ class SyncRunPage(AdminPage):
         if skipped := row.report.get("skipped"):
             # Runs of before have no reasons.
             reasons = skipped.items() if isinstance(skipped, dict) else ((name, "") for name in skipped)
-            headers = (_("Model"), _("Reason"))
-            yield Section(WORDS["skipped"], headers, [list(pair) for pair in reasons], "")
+            yield Section(WORDS["skipped"], (_("Model"), _("Reason")), [list(pair) for pair in reasons], "")
         if found := findings(row):
             rows = [[one.words, cell("number", value=one.number), some(one)] for one in found]
             yield Section(_("What does not fit together"), (_("What"), _("How many"), _("For example")), rows, "")

@@ -25,6 +25,17 @@ from litemaas.foundation.locks import advisory_lock
 from litemaas.foundation.validators import sanitize_string
 from subscriptions.models import Availability, Model
 
+__all__ = [
+    "generate_sync_report",
+    "look_at_model",
+    "mark_unavailable_models",
+    "merge_deployments",
+    "refresh_model",
+    "sync_models",
+    "update_model_metadata",
+    "validate_model_integrity",
+]
+
 log = structlog.get_logger(__name__)
 
 SYNC_SECONDS = 30.0

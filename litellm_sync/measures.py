@@ -58,13 +58,13 @@ def measured_run(kind: str, run_id: Any) -> Iterator[None]:
 def queue(*, waiting_only: bool = False) -> dict[str, dict[str, Any]]:
     """Table -> how many of its rows wait or failed, and since when the oldest waits; one statement."""
     parts = [_queue_of(table) for table in state.synced_models()]
-    rows: Iterable[dict[str, Any]] = parts[0].union(*parts[1:], all=True)
+    rows: Any = parts[0].union(*parts[1:], all=True)
     return {row["table"]: row for row in rows if row["pending"] or not waiting_only}
 
 
 def _queue_of(table: type[state.Synced]) -> QuerySet[Any, dict[str, Any]]:
     waits = Q(sync_status=state.SyncStatus.PENDING)
-    rows = table._base_manager.exclude(sync_status=state.SyncStatus.SYNCED).order_by()
+    rows: Any = table._base_manager.exclude(sync_status=state.SyncStatus.SYNCED).order_by()
     named = rows.annotate(table=Value(state.kind_of(table))).values("table")
     found: QuerySet[Any, dict[str, Any]] = named.annotate(
         pending=Count("pk", filter=waits),

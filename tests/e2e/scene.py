@@ -274,6 +274,9 @@ def _operations(people: People) -> None:
     now = timezone.now()
     failed = {"error": "LiteLLM did not answer in time.", "started_at": now, "finished_at": now}
     SyncRun.objects.create(kind="models", status="failed", **failed)
+    gone = {"code": "mass_disappearance", "gone": 2, "available": 3, "refused": ["codestral", "phi-4"]}
+    words = "2 of 3 models are missing in LiteLLM's answer. Nothing was changed."
+    SyncRun.objects.create(kind="models", status="failed", report=gone, **failed | {"error": words})
     state.job(state.PUSH_TASK, schedule_in={"days": 30}).defer(kind="accounts.user", object_id=str(people["emma"].pk))
     FailedSignIn.objects.create(account="mallory", address="203.0.113.7")
     RefreshFamily.objects.create(user=people["david"], current="x", expires_at=now + timedelta(days=14))
@@ -351,6 +354,7 @@ FITTING: Final[dict[str, dict[str, Any]]] = {
     "apikeys/apikey/revoke": {"name": "Spare"},
     "apikeys/apikey/unblock": {"status": "blocked"},
     "apikeys/apikey/retry": {"name": "Old dashboard"},
+    "litellm_sync/syncrun/confirm": {"report__code": "mass_disappearance"},
     "subscriptions/model/open": {"restricted": True},
     "subscriptions/model/restrict": {"restricted": False},
     "subscriptions/subscription/approve": {"status": "pending"},

@@ -48,6 +48,8 @@ def furnish(ada: User, key: ApiKey) -> None:
     User.objects.create(username="lost", roles=["user"])
     FailedSignIn.objects.create(account="ada", address="10.0.0.1")
     RefreshFamily.objects.create(user=ada, current="x", expires_at=timezone.now() + timedelta(days=1))
+    refused = {"code": "mass_disappearance", "gone": 1, "available": 1, "refused": ["gpt-4o"]}
+    SyncRun.objects.create(kind="models", status="failed", report=refused)
     Identity.objects.create(user=ada, provider="company", issuer="https://idp.test", subject="s-1")
     ann = User.objects.get(username="ann")
     planned = bulk.plan_bulk_change(ann, action="block", which="no_limit")
@@ -95,6 +97,7 @@ def _row(path: str) -> Any:
         "assign": {"memberships": None},
         "approve": {"status": "pending"},
         "block": {"name": "notebook"},
+        "confirm": {"report__code": "mass_disappearance"},
         "deny": {"status": "pending"},
         "deactivate": {"username": "ada"},
         "end": {"digest": "ada-elsewhere"},
