@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 
 from django.conf import settings
@@ -55,7 +56,7 @@ def _batches(rows: Rows, after: Any) -> Iterator[list[Any]]:
         after = ids[-1]
 
 
-Pushing = Callable[[str, list[Any]], Iterable[None]]
+Pushing = Callable[[str, list[Any]], Iterable[Any]]
 
 
 @contextmanager
@@ -63,15 +64,15 @@ def _pusher() -> Iterator[Pushing]:
     """Pushes rows, as many at a time as the settings allow; one at a time in this thread."""
     number: int = settings.BULK_PUSH_CONCURRENCY
     if number == 1:
-        yield lambda kind, ids: (push(kind, str(pk), limit=JOB_SECONDS) for pk in ids)
+        yield lambda kind, ids: map(partial(_push_one, kind), ids)
         return
     with ThreadPoolExecutor(number, thread_name_prefix="bulk-push") as threads:
-        yield lambda kind, ids: threads.map(lambda pk: _push_in_thread(kind, str(pk)), ids)
+        yield lambda kind, ids: threads.map(partial(_push_one, kind), ids)
 
 
-def _push_in_thread(kind: str, object_id: str) -> None:
+def _push_one(kind: str, pk: Any) -> None:
     try:
-        push(kind, object_id, limit=JOB_SECONDS)
+        push(kind, str(pk), limit=JOB_SECONDS)
     finally:
         give_connection_back()
 
@@ -82,7 +83,8 @@ def _push_batch(run: Run, rows: Rows, ids: list[Any], pushing: Pushing, report: 
     state.request_pushes(table, ids)
     for _pushed in pushing(state.kind_of(table), ids):
         run.beat()
-    found: list[Synced] = list(rows.filter(pk__in=ids))
+    # What is settled may be no row of the selection any more.
+    found: list[Synced] = list(table._base_manager.filter(pk__in=ids))
     if found and all(row.sync_status == SyncStatus.PENDING for row in found) and probe() is None:
         raise Interrupted
     for row in found:

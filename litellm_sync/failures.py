@@ -111,8 +111,8 @@ class Failure:
 
 def reason(error: str) -> str:
     """What ``sync_error`` means, in words; what LiteLLM refused has no more than that."""
-    if words := PASSING.get(error) or LASTING.get(error):
-        return str(words)
+    if known := PASSING.get(error) or LASTING.get(error):
+        return str(known)
     if error.startswith("http_"):
         words = _("LiteLLM answered with an error (%(status)s).")
         return words % {"status": error.removeprefix("http_")}

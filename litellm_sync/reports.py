@@ -95,6 +95,9 @@ FACTS: Final = {
 
 def counts(run: SyncRun) -> list[tuple[Any, int]]:
     """What a run found, in figures; what it did not find is left out."""
+    if steps := run.report.get("steps"):
+        done = sum(step["status"] == RunStatus.DONE for step in steps.values())
+        return [(_("Steps done"), done)]
     found = []
     for name, words in WORDS.items():
         value = run.report.get(name)

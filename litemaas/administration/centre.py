@@ -38,8 +38,11 @@ CIRCUIT: Final = {
     "half-open": gettext_lazy("half-open"),
     None: gettext_lazy("unknown"),
 }
-# What the schedule offers; a kind shows those that it allows.
-OFFERED: Final = (15, 60, 300, 900, 1800, 3600, 6 * 3600, 12 * 3600, 24 * 3600, 7 * 24 * 3600)
+MINUTE: Final = 60
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+# What the schedule offers, in seconds; a kind shows those that it allows.
+OFFERED: Final = (15, MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 6 * HOUR, 12 * HOUR, DAY, 7 * DAY)
 
 
 def overview(actor: User, sent: QueryDict) -> dict[str, Any]:
@@ -67,7 +70,7 @@ def overview(actor: User, sent: QueryDict) -> dict[str, Any]:
 
 
 def _processes() -> tuple[tuple[str, str], ...]:
-    return (("web", _("This web process")), ("worker", _("Worker, before its last look")))
+    return (("web", _("Circuit of this web process")), ("worker", _("Circuit of the worker")))
 
 
 def _oldest(waiting: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -119,15 +122,13 @@ def _failing(sent: QueryDict) -> dict[str, Any]:
 def in_words(seconds: int) -> str:
     """An interval as people say it."""
     if seconds == OFF:
-        return _("never")
-    for size, one in (
-        (24 * 3600, lambda n: ngettext("every day", "every %(count)s days", n)),
-        (3600, lambda n: ngettext("every hour", "every %(count)s hours", n)),
-        (60, lambda n: ngettext("every minute", "every %(count)s minutes", n)),
-    ):
-        if seconds % size == 0:
-            number = seconds // size
-            return one(number) % {"count": number}
+        return _("only when asked")
+    if seconds % DAY == 0:
+        return ngettext("every day", "every %(count)s days", seconds // DAY) % {"count": seconds // DAY}
+    if seconds % HOUR == 0:
+        return ngettext("every hour", "every %(count)s hours", seconds // HOUR) % {"count": seconds // HOUR}
+    if seconds % MINUTE == 0:
+        return ngettext("every minute", "every %(count)s minutes", seconds // MINUTE) % {"count": seconds // MINUTE}
     return ngettext("every second", "every %(count)s seconds", seconds) % {"count": seconds}
 
 
@@ -141,7 +142,7 @@ class ScheduleForm(forms.Form):
 
 
 def _choices(interval: Interval) -> list[tuple[str, str]]:
-    settings = _("As shipped: %(interval)s") % {"interval": in_words(interval.default)}
+    settings = _("As the settings say: %(interval)s") % {"interval": in_words(interval.default)}
     offered = {seconds for seconds in OFFERED if seconds >= LEAST[interval.kind]}
     offered |= set() if interval.is_default or interval.seconds == OFF else {interval.seconds}
     return [("", settings), ("0", in_words(OFF)), *((str(one), in_words(one)) for one in sorted(offered))]

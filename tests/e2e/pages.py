@@ -118,6 +118,12 @@ def _admin_states() -> Iterator["State"]:
     yield State("admin", "/admin/", "admin", "What needs you")
     yield State("admin-readonly", "/admin/", "ro", "What needs you")
     yield State("admin-away", "/admin/", "admin", "has not answered", weather=Weather.LITELLM_AWAY)
+    centre = "/admin/integration/"
+    yield State("integration", centre, "admin", "Pushes that fail")
+    yield State("integration-readonly", centre, "ro", "Pushes that fail")
+    yield State("integration-away", centre, "admin", "has not answered", weather=Weather.LITELLM_AWAY)
+    yield State("integration-keys", centre, "admin", "Old dashboard", path=f"{centre}?kind=apikeys.apikeysecret")
+    yield State("integration-schedule", f"{centre}schedule/", "admin", "Save the intervals")
     for table, (verbs, _bulk, list_verbs) in ADMIN_TABLES.items():
         name = f"admin-{table.partition('/')[2]}"
         one = f"/admin/{table}/<path:object_id>"

@@ -35,7 +35,7 @@ from litemaas.foundation.crypto import secret_digest
 from litemaas.people.offboarding import offboard_user
 from subscriptions.models import Model, Subscription
 from subscriptions.services import create_subscription
-from teams.models import Membership, Team
+from teams.models import DEFAULT_TEAM_ID, Membership, Team
 from teams.services import provision_user
 from tests.guards.access_matrix import ADMIN_TABLES
 from usage.services import replace_day
@@ -289,6 +289,9 @@ def _operations(people: People) -> None:
     research = Team.objects.create(name="Research", description="Long experiments.", **refused)
     Membership.objects.create(team=research, user=people["emma"], **refused)
     User.objects.filter(username="emma").update(**refused)
+    # Somebody from an import: no verb leaves anybody without a team.
+    settled = {"sync_status": "synced", "synced_at": now}
+    User.objects.create(username="lena", full_name="Lena Lund", roles=["user"], **settled)
     _leavers(people)
     User.objects.filter(username="hiro").update(max_budget=Decimal(50), budget_duration="1mo", spend=Decimal("44.10"))
 
@@ -367,10 +370,12 @@ FITTING: Final[dict[str, dict[str, Any]]] = {
     **{
         f"accounts/user/{verb}": {"username": "carla"} for verb in ("deactivate", "limits", "link", "offboard", "roles")
     },
+    "accounts/user/assign": {"username": "lena"},
     "accounts/user/unlink": {"username": "carla"},
     "accounts/user/reactivate": {"username": "priya"},
     "accounts/user/retry": {"username": "emma"},
     "teams/membership/retry": {"team__name": "Research"},
+    "teams/team/migrate": {"pk": DEFAULT_TEAM_ID},
     "teams/team/retry": {"name": "Research"},
     "apikeys/apikey": {"name": "Support assistant"},
     "litellm_sync/drift": {"kind": "different"},
