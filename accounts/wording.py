@@ -24,7 +24,11 @@ CATEGORIES: Final[dict[str, Any]] = {
 ACTIONS: Final[dict[str, Any]] = {
     "apikey.blocked": _("API key blocked"),
     "apikey.created": _("API key created"),
+    "apikey.deleted": _("API key deleted"),
+    "apikey.old_secret_ended": _("Old secret of an API key ended"),
     "apikey.revoked": _("API key revoked"),
+    "apikey.rotated": _("API key rotated"),
+    "apikey.spend_reset": _("Spend of an API key reset"),
     "apikey.unblocked": _("API key unblocked"),
     "apikey.updated": _("API key changed"),
     "audit.exported": _("Audit log downloaded"),

@@ -74,7 +74,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 
     def for_answer(self) -> Self:
         """With what the API says of a key: of people and teams the ids alone, of secrets no more than it shows."""
-        shown = ApiKeySecret.objects.only("key", "digest", "last4", "created_at", "sync_status")
+        shown = ApiKeySecret.objects.only("key", "digest", "last4", "created_at", "sync_status", "valid_until")
         owned = self.annotate(owner_is_active=F("user__is_active"))
         return owned.prefetch_related("links", Prefetch("secrets", queryset=shown))
 
@@ -163,6 +163,18 @@ class ApiKey(Limited):
     def newest_secret(self) -> "ApiKeySecret | None":
         """The secret that was made last; keys have few, and lists have them prefetched."""
         return max(self.secrets.all(), key=lambda secret: secret.created_at, default=None)
+
+    @property
+    def valid_secrets(self) -> "list[ApiKeySecret]":
+        """The newest and, until its grace ends, the one that it replaced, the newest first."""
+        now = timezone.now()
+        valid = [secret for secret in self.secrets.all() if not secret.has_ended(now)]
+        return sorted(valid, key=lambda secret: secret.created_at, reverse=True)
+
+    @property
+    def old_secret_valid_until(self) -> datetime | None:
+        """When a replaced secret that still works ends; None where there is none."""
+        return max((secret.valid_until for secret in self.valid_secrets if secret.valid_until), default=None)
 
     @property
     def masked(self) -> str:

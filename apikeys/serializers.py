@@ -26,6 +26,7 @@ class ApiKeySerializer(Reading, serializers.ModelSerializer[ApiKey]):
     status = serializers.CharField(source="current_status")
     sync_status = serializers.CharField()
     masked = serializers.CharField()
+    old_secret_valid_until = serializers.DateTimeField(allow_null=True)
     token = serializers.SerializerMethodField()
 
     class Meta:
@@ -51,6 +52,7 @@ class ApiKeySerializer(Reading, serializers.ModelSerializer[ApiKey]):
             "model_limits",
             "expires_at",
             "last_used_at",
+            "old_secret_valid_until",
             "created_at",
             "token",
         )
@@ -115,6 +117,12 @@ class ReasonSerializer(serializers.Serializer[Any]):
     """Why, for the history."""
 
     reason = serializers.CharField(max_length=500, required=False, allow_blank=True)
+
+
+class RotationSerializer(serializers.Serializer[Any]):
+    """How long the old secret goes on working; left out or null is the policy's default, 0 ends it at once."""
+
+    grace_seconds = serializers.IntegerField(required=False, allow_null=True)
 
 
 class KeyPolicySerializer(serializers.ModelSerializer[KeyPolicy]):
