@@ -1,9 +1,10 @@
 """The page of keys; that of the key policy is beside it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
@@ -14,7 +15,8 @@ from accounts.admin_cells import cell, goto, link, spend, sync
 from accounts.admin_filters import ByUser
 from accounts.admin_page import AdminPage, listing
 from accounts.admin_paging import Between, Choice
-from accounts.admin_parts import Section
+from accounts.admin_parts import Section, Verb
+from accounts.models import User
 from accounts.rbac import Permission
 from apikeys import admin_policy  # noqa: F401 -- the page of the policy registers itself
 from apikeys.admin_verbs import VERBS
@@ -158,6 +160,14 @@ class ApiKeyPage(AdminPage):
     def more(self, row: ApiKey) -> SafeString:
         """Where its usage is."""
         return goto(listing("usage_dailyusage", api_key=row.pk), _("Usage"))
+
+    def _perform_touched(
+        self, request: HttpRequest, verb: Verb, carry_out: Callable[..., Any], row: Any, form: Any
+    ) -> None:
+        """First the owner, then the key, as the verbs lock them: else two could wait for each other."""
+        with transaction.atomic():
+            User.objects.select_for_update(no_key=True).filter(pk=row.user_id).first()
+            super()._perform_touched(request, verb, carry_out, row, form)
 
     def sections(self, request: HttpRequest, row: Any) -> Iterable[Section]:
         """Its secrets: never more of one than its digest and the last four characters."""

@@ -188,6 +188,7 @@ VERBS: Final = (
         _("“%(name)s” is deleted."),
         fits=lambda key: key.status == KeyStatus.REVOKED,
         danger=True,
+        ends=True,
         bulk=True,
     ),
 )

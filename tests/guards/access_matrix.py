@@ -169,7 +169,11 @@ ADMIN_TABLES: Final[dict[str, tuple[tuple[str, ...], bool, tuple[str, ...]]]] = 
         True,
         ("add",),
     ),
-    "apikeys/apikey": (("block", "retry", "revoke", "unblock"), True, ()),
+    "apikeys/apikey": (
+        ("block", "delete", "edit", "end-old-secret", "reset-spend", "retry", "revoke", "unblock"),
+        True,
+        (),
+    ),
     "apikeys/keypolicy": (("edit",), False, ()),
     "litellm_sync/syncrun": ((), False, ("start",)),
     "procrastinate/procrastinatejob": ((), False, ()),
