@@ -277,7 +277,7 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         row = self._row(request, object_id)
         if not verb.fits(row):
             raise Conflict(_("This does not fit the present state of “%(name)s”.") % {"name": self.name_of(row)})
-        back = self.address("change", row)
+        back = self.address("changelist") if verb.ends and request.method == "POST" else self.address("change", row)
         return self._verb_page(request, verb, partial(verb.perform, request.user, row), [row], back)
 
     def list_verb_view(self, request: HttpRequest, *, verb: Verb) -> HttpResponse:

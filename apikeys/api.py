@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from accounts.api import validated
 from accounts.enforcement import signed_in
 from accounts.rbac import Permission
-from apikeys import endings, policy, services
+from apikeys import endings, policy, rotation, services
 from apikeys import validation as validations
 from apikeys.models import ApiKey, ApiKeyQuerySet, KeyPolicy, KeyStatus
 from apikeys.risks import HYGIENE, untidy
@@ -25,6 +25,7 @@ from apikeys.serializers import (
     NewApiKeySerializer,
     QuestionSerializer,
     ReasonSerializer,
+    RotationSerializer,
     VerdictSerializer,
 )
 from litemaas.foundation.access import access
@@ -73,11 +74,44 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     def create(self, request: Request) -> Response:
         """Make a key. ``secret`` is in this answer and nowhere else."""
         data = validated(NewApiKeySerializer(data=request.data))
-        issued = services.create_api_key(signed_in(request), **data)
-        answer = IssuedKeySerializer(
-            issued.key, context={**self.get_serializer_context(), "secret": issued.secret}
-        ).data
+        return self._issued(services.create_api_key(signed_in(request), **data))
+
+    def _issued(self, issued: services.IssuedKey) -> Response:
+        context = {**self.get_serializer_context(), "secret": issued.secret}
+        answer = IssuedKeySerializer(issued.key, context=context).data
         return Response(answer, status=201, headers={"Cache-Control": "no-store"})
+
+    @extend_schema(responses={204: None})
+    @access(Permission.APIKEYS_DELETE)
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Hide a revoked key; again changes nothing. Its usage keeps its owner."""
+        endings.delete_api_key(signed_in(request), key_id=pk)
+        return Response(status=204)
+
+    @extend_schema(request=RotationSerializer, responses={201: IssuedKeySerializer})
+    @access(Permission.APIKEYS_ROTATE)
+    @action(detail=True, methods=["post"])
+    def rotate(self, request: Request, pk: str) -> Response:
+        """Give one's own key another secret, which is in this answer and nowhere else; the old one works until the
+        grace ends."""
+        data = validated(RotationSerializer(data=request.data))
+        return self._issued(rotation.rotate_api_key(signed_in(request), key_id=pk, **data))
+
+    @extend_schema(request=None, responses=ApiKeySerializer)
+    @access(Permission.APIKEYS_REVOKE)
+    @action(detail=True, methods=["post"], url_path="end-old-secret")
+    def end_old_secret(self, request: Request, pk: str) -> Response:
+        """End the grace of a rotated key now; again changes nothing."""
+        ended = rotation.end_old_secret(signed_in(request), key_id=pk)
+        return Response(self.get_serializer(ended).data)
+
+    @extend_schema(request=None, responses=ApiKeySerializer)
+    @access(Permission.APIKEYS_RESET_SPEND)
+    @action(detail=True, methods=["post"], url_path="reset-spend")
+    def reset_spend(self, request: Request, pk: str) -> Response:
+        """Let the key begin its budget again."""
+        begun = endings.reset_spend(signed_in(request), key_id=pk)
+        return Response(self.get_serializer(begun).data)
 
     @extend_schema(request=KeyChangesSerializer, responses=ApiKeySerializer)
     @access(Permission.APIKEYS_UPDATE)

@@ -178,6 +178,18 @@ class ApiKey(Limited):
         return max(self.secrets.all(), key=lambda secret: secret.created_at, default=None)
 
     @property
+    def valid_secrets(self) -> "list[ApiKeySecret]":
+        """The newest and, until its grace ends, the one that it replaced, the newest first."""
+        now = timezone.now()
+        valid = [secret for secret in self.secrets.all() if not secret.has_ended(now)]
+        return sorted(valid, key=lambda secret: secret.created_at, reverse=True)
+
+    @property
+    def old_secret_valid_until(self) -> datetime | None:
+        """When a replaced secret that still works ends; None where there is none."""
+        return max((secret.valid_until for secret in self.valid_secrets if secret.valid_until), default=None)
+
+    @property
     def masked(self) -> str:
         """What may be shown of the secret."""
         newest = self.newest_secret

@@ -30,6 +30,7 @@ class ApiKeySerializer(Reading, serializers.ModelSerializer[ApiKey]):
     status = serializers.CharField(source="current_status")
     sync_status = serializers.CharField()
     masked = serializers.CharField()
+    old_secret_valid_until = serializers.DateTimeField(allow_null=True)
     stopped_at = serializers.SerializerMethodField()
     token = serializers.SerializerMethodField()
 
@@ -56,6 +57,7 @@ class ApiKeySerializer(Reading, serializers.ModelSerializer[ApiKey]):
             "model_limits",
             "expires_at",
             "last_used_at",
+            "old_secret_valid_until",
             "created_at",
             "stopped_at",
             "token",
@@ -167,6 +169,12 @@ class VerdictSerializer(Reading, serializers.Serializer[Any]):
     user = serializers.UUIDField(allow_null=True)
     team = serializers.UUIDField(allow_null=True)
     limits = ValidLimitsSerializer(allow_null=True)
+
+
+class RotationSerializer(serializers.Serializer[Any]):
+    """How long the old secret goes on working; left out or null is the policy's default, 0 ends it at once."""
+
+    grace_seconds = serializers.IntegerField(required=False, allow_null=True)
 
 
 class KeyPolicySerializer(serializers.ModelSerializer[KeyPolicy]):

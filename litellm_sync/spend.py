@@ -220,8 +220,9 @@ def note_secrets(secrets: Sequence[ApiKeySecret], infos: Mapping[str, KeyInfo]) 
         for newer in secrets[number + 1 :]:
             mark = Mark.of(infos[newer.digest], secret) if newer.digest in infos else None
             if mark is not None and secret.carried_at is None:
-                resets_at = seen.budget_reset_at if seen else mark.resets_at
-                secret.spend_passed_on = mark.counts(secret.spend, resets_at, now).quantize(MONEY)
+                # Our own figure may be older than the mark: of what we have not seen nothing more is left.
+                included = mark.counts(secret.spend, seen.budget_reset_at, now) if seen else mark.spend
+                secret.spend_passed_on = min(included, secret.spend).quantize(MONEY)
         if before != [getattr(secret, name) for name in NOTED]:
             changed.append(secret)
     return changed

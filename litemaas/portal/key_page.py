@@ -57,7 +57,10 @@ def _usage(user: User, key: ApiKey) -> dict[str, Any]:
 def _may(user: User, key: ApiKey) -> dict[str, bool]:
     return {
         "may_update": check_permission(user, Permission.APIKEYS_UPDATE, key),
+        "may_delete": check_permission(user, Permission.APIKEYS_DELETE, key),
+        "may_reset_spend": check_permission(user, Permission.APIKEYS_RESET_SPEND, key),
         "may_revoke": check_permission(user, Permission.APIKEYS_REVOKE, key),
+        "may_rotate": check_permission(user, Permission.APIKEYS_ROTATE, key),
         "may_block": check_permission(user, Permission.APIKEYS_BLOCK, key),
         "may_retry": check_permission(user, Permission.INTEGRATION_SYNC),
         "may_see_reasons": can_access_admin_features(user),

@@ -25,6 +25,7 @@ from accounts.personal_tokens import create_personal_token, revoke_personal_toke
 from apikeys.endings import revoke_api_key
 from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.policy import update_policy
+from apikeys.rotation import rotate_api_key
 from apikeys.services import create_api_key
 from litellm_sync import activity, state
 from litellm_sync.catalogue import sync_models
@@ -240,9 +241,11 @@ def _states(people: People) -> dict[str, str]:
         "failed": key("Old dashboard"),
         "pending": key("Data pipeline"),
         "revoked": key("Leaked in a chat"),
+        "rotated": key("Shop assistant"),
         "spare": key("Spare"),
     }
     revoke_api_key(alice, key_id=states["revoked"])
+    rotate_api_key(alice, key_id=states["rotated"], grace_seconds=86_400)
     _subscribe(people["long"], "gpt-4o")
     name, description = ("a rather long name of a key " * 3).strip(), "What it is for. " * 25
     issued = create_api_key(people["long"], name=name, description=description, models=["gpt-4o"])
@@ -356,6 +359,10 @@ FITTING: Final[dict[str, dict[str, Any]]] = {
     "apikeys/apikey/block": {"name": "Spare"},
     "apikeys/apikey/revoke": {"name": "Spare"},
     "apikeys/apikey/unblock": {"status": "blocked"},
+    "apikeys/apikey/delete": {"status": "revoked", "name": "Leaked in a chat"},
+    "apikeys/apikey/edit": {"name": "Spare"},
+    "apikeys/apikey/end-old-secret": {"name": "Shop assistant"},
+    "apikeys/apikey/reset-spend": {"name": "Spare"},
     "apikeys/apikey/retry": {"name": "Old dashboard"},
     "litellm_sync/syncrun/confirm": {"report__code": "mass_disappearance"},
     "subscriptions/model/open": {"restricted": True},

@@ -28,11 +28,19 @@ MATRIX: Final[dict[tuple[str, str], Answers]] = {
     ("GET", "/api-keys/<uuid:key_id>"): Answers(302, 404, 200, 200, 200),
     ("GET", "/api-keys/<uuid:key_id>/block"): Answers(302, 403, 403, 403, 200),
     ("POST", "/api-keys/<uuid:key_id>/block"): Answers(401, 403, 403, 403, 302),
+    ("GET", "/api-keys/<uuid:key_id>/delete"): Answers(302, 404, 200, 403, 200),
+    ("POST", "/api-keys/<uuid:key_id>/delete"): Answers(401, 404, 302, 403, 302),  # Ada's third key, revoked
     ("GET", "/api-keys/<uuid:key_id>/edit"): Answers(302, 404, 200, 403, 200),
     ("POST", "/api-keys/<uuid:key_id>/edit"): Answers(401, 404, 302, 403, 302),
+    ("GET", "/api-keys/<uuid:key_id>/end-old-secret"): Answers(302, 404, 200, 403, 200),
+    ("POST", "/api-keys/<uuid:key_id>/end-old-secret"): Answers(401, 404, 302, 403, 302),
+    ("GET", "/api-keys/<uuid:key_id>/reset-spend"): Answers(302, 403, 403, 403, 200),
+    ("POST", "/api-keys/<uuid:key_id>/reset-spend"): Answers(401, 403, 403, 403, 302),
     ("POST", "/api-keys/<uuid:key_id>/retry"): Answers(401, 403, 403, 403, 302),
     ("GET", "/api-keys/<uuid:key_id>/revoke"): Answers(302, 404, 200, 403, 200),
     ("POST", "/api-keys/<uuid:key_id>/revoke"): Answers(401, 404, 302, 403, 302),
+    ("GET", "/api-keys/<uuid:key_id>/rotate"): Answers(302, 404, 200, 403, 403),  # nobody but the owner
+    ("POST", "/api-keys/<uuid:key_id>/rotate"): Answers(401, 404, 200, 403, 403),
     ("GET", "/api-keys/<uuid:key_id>/unblock"): Answers(302, 403, 403, 403, 200),
     ("POST", "/api-keys/<uuid:key_id>/unblock"): Answers(401, 403, 403, 403, 302),  # Ada's second key, blocked
     ("GET", "/api-keys/create"): Answers(302, 200, 200, 403, 200),
@@ -109,9 +117,13 @@ MATRIX: Final[dict[tuple[str, str], Answers]] = {
     ("GET", "/api/v1/api-keys"): Answers(401, 200, 200, 200, 200),
     ("POST", "/api/v1/api-keys"): Answers(401, 422, 201, 403, 422),  # Eve and Ann have subscribed to nothing
     ("GET", "/api/v1/api-keys/<uuid:pk>"): Answers(401, 404, 200, 200, 200),
+    ("DELETE", "/api/v1/api-keys/<uuid:pk>"): Answers(401, 404, 204, 403, 204),  # Ada's third key, revoked
     ("PATCH", "/api/v1/api-keys/<uuid:pk>"): Answers(401, 404, 200, 403, 200),
     ("POST", "/api/v1/api-keys/<uuid:pk>/block"): Answers(401, 403, 403, 403, 200),
+    ("POST", "/api/v1/api-keys/<uuid:pk>/end-old-secret"): Answers(401, 404, 200, 403, 200),
+    ("POST", "/api/v1/api-keys/<uuid:pk>/reset-spend"): Answers(401, 403, 403, 403, 200),
     ("POST", "/api/v1/api-keys/<uuid:pk>/revoke"): Answers(401, 404, 200, 403, 200),
+    ("POST", "/api/v1/api-keys/<uuid:pk>/rotate"): Answers(401, 404, 201, 403, 403),  # nobody but the owner
     ("POST", "/api/v1/api-keys/<uuid:pk>/unblock"): Answers(401, 403, 403, 403, 200),  # Ada's second key, blocked
     ("POST", "/api/v1/api-keys/validate"): Answers(401, 200, 200, 403, 200),  # of Ada's key Eve learns nothing
     ("GET", "/api/v1/api-keys/policy"): Answers(401, 200, 200, 200, 200),
@@ -170,7 +182,11 @@ ADMIN_TABLES: Final[dict[str, tuple[tuple[str, ...], bool, tuple[str, ...]]]] = 
         True,
         ("add",),
     ),
-    "apikeys/apikey": (("block", "retry", "revoke", "unblock"), True, ()),
+    "apikeys/apikey": (
+        ("block", "delete", "edit", "end-old-secret", "reset-spend", "retry", "revoke", "unblock"),
+        True,
+        (),
+    ),
     "apikeys/bulkchange": (("start", "stop"), False, ("plan",)),
     "apikeys/bulkchangekey": ((), False, ()),
     "apikeys/keypolicy": (("edit",), False, ()),

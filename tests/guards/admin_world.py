@@ -11,8 +11,9 @@ from django.utils import timezone
 from accounts.admin_shown import sealed
 from accounts.models import FailedSignIn, Identity, RefreshFamily, User
 from apikeys import bulk
-from apikeys.models import ApiKey
+from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.policy import get_policy
+from apikeys.rotation import rotate_api_key
 from apikeys.services import create_api_key
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.emulator.shapes import new_key
@@ -42,6 +43,10 @@ def furnish(ada: User, key: ApiKey) -> None:
     Subscription.objects.create(user=ada, model=restricted, status="pending")
     blocked = create_api_key(ada, name="blocked", models=["gpt-4o"]).key
     ApiKey.objects.filter(pk=blocked.pk).update(status="blocked")
+    rotated, ended = (create_api_key(ada, name=name, models=["gpt-4o"]).key for name in ("rotated", "ended"))
+    ApiKey.objects.filter(pk=ended.pk).update(status="revoked")
+    ApiKeySecret.objects.update(pending_secret=None)
+    rotate_api_key(ada, key_id=rotated.pk, grace_seconds=600)
     Membership.objects.filter(user=ada).update(sync_status="failed")
     provision_user(None, username="gone")
     User.objects.filter(username="gone").update(is_active=False)
@@ -98,8 +103,12 @@ def _row(path: str) -> Any:
         "approve": {"status": "pending"},
         "block": {"name": "notebook"},
         "confirm": {"report__code": "mass_disappearance"},
+        "delete": {"status": "revoked"},
         "deny": {"status": "pending"},
         "deactivate": {"username": "ada"},
+        "end-old-secret": {"name": "rotated"},
+        "reset-spend": {"name": "notebook"},
+        "edit": {"name": "notebook"},
         "end": {"digest": "ada-elsewhere"},
         "limits": {"username": "ada"},
         "link": {"username": "ada"},
@@ -154,7 +163,10 @@ def body(path: str) -> dict[str, Any]:
         "/admin/integration/schedule/": _schedule(),
         "/admin/apikeys/bulkchange/plan/": {"action": "block", "which": "no_limit"},
         "/admin/litellm_sync/syncrun/start/": {"what": "usage"},
+        "/admin/apikeys/apikey/<path:object_id>/edit/": {"name": "renamed", "models": ["gpt-4o"]},
         "/admin/apikeys/keypolicy/<path:object_id>/edit/": {
+            "default_grace_seconds": 86400,
+            "maximum_grace_seconds": 604800,
             "keys_per_user": 7,
             "creations_per_hour": 60,
             "minimum_budget_duration": "1d",

@@ -20,7 +20,7 @@ from accounts.models import BrowserSession, Identity, PersonalToken, ProviderDoc
 from accounts.oidc import discovery_url
 from accounts.personal_tokens import create_personal_token
 from accounts.rbac import SCOPES, Permission, Scope
-from apikeys.models import ApiKey
+from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.services import create_api_key
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.models import Drift, SyncRun
@@ -106,7 +106,8 @@ def test_names_of_addresses_are_unique() -> None:
 def test_trap_09_adminreadonly_has_every_reading_permission_and_no_other() -> None:
     readers = {permission for permission in Permission if permission.value.endswith(".read")}
     assert SCOPES[Role.ADMIN_READONLY] == dict.fromkeys(readers, Scope.ALL)
-    assert SCOPES[Role.ADMIN] == dict.fromkeys(Permission, Scope.ALL)
+    nobody_elses_secret = {Permission.APIKEYS_ROTATE: Scope.OWN}
+    assert SCOPES[Role.ADMIN] == dict.fromkeys(Permission, Scope.ALL) | nobody_elses_secret
     assert set(SCOPES[Role.USER]) < set(Permission)
 
 
@@ -151,6 +152,7 @@ class World:
     people: dict[str, User | None]
     key: ApiKey
     blocked: ApiKey
+    revoked: ApiKey
     subscription: Subscription
     spare: Subscription
     waiting: Subscription
@@ -159,7 +161,7 @@ class World:
     session: BrowserSession
     token: PersonalToken
 
-    def address(self, path: str) -> str:
+    def address(self, path: str, method: str = "GET") -> str:
         """The address with somebody's things filled in."""
         if path.startswith("/admin/"):
             return admin_world.address(path)
@@ -168,7 +170,9 @@ class World:
             found = Drift.objects.get(**admin_world.DIFFERENT.get(verb, {"name": "ours"}))
             return path.replace("<uuid:pk>", str(found.pk))
         api_key = "/api-keys/" in path
-        key = self.blocked if path.endswith("/unblock") else self.key
+        ending = path.rpartition("/")[2]
+        key = {"unblock": self.blocked, "delete": self.revoked}.get(ending, self.key)
+        key = self.revoked if method == "DELETE" else key
         wished = {"approve": self.waiting, "deny": self.waiting, "request-review": self.denied, "review": self.denied}
         subscription = wished.get(path.rpartition("/")[2], self.spare)
         thing = key.pk if api_key else self.run.pk if "/runs/" in path else subscription.pk
@@ -188,6 +192,10 @@ class World:
         bodies: dict[str, dict[str, Any]] = {
             "/api-keys/create": {"name": "k", "models": ["gpt-4o"], "ticket": new_ticket(person.pk if person else "")},
             "/api-keys/<uuid:key_id>/edit": {"name": "renamed", "models": ["gpt-4o"]},
+            "/api-keys/<uuid:key_id>/rotate": {
+                "grace_seconds": "3600",
+                "ticket": new_ticket(person.pk if person else ""),
+            },
             "/language": {"language": "de"},
             "/profile": {"full_name": "Somebody Else", "language": "de", "time_zone": "Europe/Berlin"},
             "/profile/language": {"language": "de"},
@@ -251,11 +259,15 @@ def world(people: dict[str, User | None], ada: User, models: list[Any], settings
     key = create_api_key(ada, name="notebook", models=["gpt-4o"]).key
     blocked = create_api_key(ada, name="blocked", models=["gpt-4o"]).key
     ApiKey.objects.filter(pk=blocked.pk).update(status="blocked")
+    revoked = create_api_key(ada, name="ended", models=["gpt-4o"]).key
+    ApiKey.objects.filter(pk=revoked.pk).update(status="revoked", revoked_at=now)
+    # LiteLLM has the secrets: what it does not have cannot be rotated.
+    ApiKeySecret.objects.update(pending_secret=None, sync_status="synced")
     run = SyncRun.objects.create(kind="models", status="done")
     admin_world.furnish(ada, key)
     session = BrowserSession.objects.create(user=ada, digest=OTHER_SESSION, data="")
     token = create_personal_token(ada, name="nightly", scope="read").token
-    return World(people, key, blocked, used, spare, waiting, denied, run, session, token)
+    return World(people, key, blocked, revoked, used, spare, waiting, denied, run, session, token)
 
 
 def ask(world: World, who: str, method: str, path: str) -> int:
@@ -275,7 +287,7 @@ def answer(world: World, who: str, method: str, path: str) -> Any:
     elif method in WRITING:
         extra = {"data": body} if method == "POST" else {}
     send: Callable[..., Any] = getattr(client, method.lower())
-    return send(world.address(path), **extra)
+    return send(world.address(path, method), **extra)
 
 
 @contextmanager

@@ -196,58 +196,55 @@ def dying(death: Death, look: Callable[[Death | None], None], act: Callable[[], 
     settle()
 
 
-@pytest.mark.parametrize("version", ["litellm", "old_litellm"])
+def away(settings: Any, act: Callable[[], Any]) -> Any:
+    """A verb is committed, and no try follows at once."""
+    url, settings.LITELLM_API_URL = settings.LITELLM_API_URL, ""
+    done = act()
+    settings.LITELLM_API_URL = url
+    return done
+
+
+def lived(step: int, ada: User, upstream: Emulator, settings: Any, look: Callable[[Death | None], None]) -> str:
+    """A rotation from its beginning to its end, which dies once; returns where, "" if it was over before."""
+    issued = create_api_key(ada, name=f"k{step}", models=["gpt-4o"], max_budget=Decimal(100))
+    charge(upstream, issued.secret, "5")
+    rotated = away(settings, lambda: rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=3600))
+    death = Death(step)
+    dying(death, look, lambda: None)
+    assert [works(upstream, secret) for secret in (issued.secret, rotated.secret)] == [True, True], death.kind
+    charge(upstream, issued.secret, "1")
+    charge(upstream, rotated.secret, "2")
+    old, new = there(issued.secret), there(rotated.secret)
+    away(settings, lambda: end_old_secret(ada, key_id=issued.key.pk))
+    if not death.kind:
+        dying(death, look, lambda: None)
+    settle()
+    final = there(rotated.secret)
+    assert final is not None
+    assert old is not None
+    assert new is not None
+    assert final.spend == new.spend + old.spend - 5, death.kind
+    assert ApiKey.objects.get(pk=issued.key.pk).spend == final.spend, death.kind
+    assert there(issued.secret) is None, death.kind
+    assert not works(upstream, issued.secret), death.kind
+    assert row(issued.secret).carried_at is not None, death.kind
+    return death.kind
+
+
 def test_trap_20_21_rotation_is_finished_wherever_it_died(
-    version: str, request: pytest.FixtureRequest, ada: User, models: list[Model], settings: Any,
-    mortal: Callable[[Death | None], None],
-) -> None:  # fmt: skip
+    ada: User, issued: IssuedKey, upstream: Emulator, settings: Any, mortal: Callable[[Death | None], None]
+) -> None:
     """Everything from the moment after the verb's commit to the carried-over spend, ended at each of its steps."""
-    settings.LITELLM_SPEND_SETTLES_SECONDS = 0
     settings.RATE_LIMITS = settings.RATE_LIMITS | {"key_rotations": rate_limits.Limit(None)}
     KeyPolicy.objects.create(keys_per_user=500, creations_per_hour=500)
-    upstream = request.getfixturevalue(version)
-    create_subscription(ada, model="gpt-4o")
     died = []
     for step in range(1, 200):
-        issued = create_api_key(ada, name=f"k{step}", models=["gpt-4o"], max_budget=Decimal(100))
-        charge(upstream, issued.secret, "5")
-        death, secret = Death(step), []
-
-        def life(issued: IssuedKey = issued, secret: list[str] = secret) -> None:
-            settings.LITELLM_API_URL, url = "", settings.LITELLM_API_URL  # the verb commits; all else is the push's
-            mortal_verb = rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=3600)
-            settings.LITELLM_API_URL = url
-            secret.append(mortal_verb.secret)
-
-        life()
-        dying(death, mortal, lambda: None)
-        assert works(upstream, issued.secret)
-        assert works(upstream, secret[0])
-        spent = ApiKey.objects.get(pk=issued.key.pk).spend
-        charge(upstream, issued.secret, "1")
-        charge(upstream, secret[0], "2")
-        with_calls = there(issued.secret), there(secret[0])
-        url, settings.LITELLM_API_URL = settings.LITELLM_API_URL, ""
-        end_old_secret(ada, key_id=issued.key.pk)
-        settings.LITELLM_API_URL = url
-        if not death.kind:
-            dying(death, mortal, lambda: None)
-        settle()
-        final, (old, new) = there(secret[0]), with_calls
-        assert final is not None
-        assert old is not None
-        assert new is not None
-        assert final.spend == new.spend + old.spend - 5, death.kind
-        assert ApiKey.objects.get(pk=issued.key.pk).spend == final.spend, death.kind
-        assert spent >= 5, death.kind
-        assert there(issued.secret) is None, death.kind
-        assert not works(upstream, issued.secret)
-        assert row(issued.secret).carried_at is not None
-        if not death.kind:
+        kind = lived(step, ada, upstream, settings, mortal)
+        if not kind:
             break
-        died.append(death.kind)
-    assert {"before create_key", "after create_key", "before update_key", "after update_key"} <= set(died)
-    assert {"before block_key", "after block_key", "before delete_key", "after delete_key"} <= set(died)
+        died.append(kind)
+    calls = ("create_key", "update_key", "block_key", "delete_key")
+    assert {f"{when} {call}" for when in ("before", "after") for call in calls} <= set(died)
     assert any(kind.startswith("UPDATE") for kind in died)
 
 
