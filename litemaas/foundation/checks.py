@@ -172,6 +172,8 @@ def figures_make_sense(**kwargs: Any) -> list[CheckMessage]:
         "RENEWAL_GRACE_MINUTES": (settings.RENEWAL_GRACE.total_seconds() / 60, 0),
         "API_SIGN_INS_PER_USER": (settings.API_SIGN_INS_PER_USER, 1),
         "PERSONAL_TOKEN_DAYS": (settings.PERSONAL_TOKEN_DAYS, 1),
+        "KEY_IDLE_DAYS": (settings.KEY_IDLE_DAYS, 1),
+        "KEY_EXPIRY_NOTICE_DAYS": (min(settings.KEY_EXPIRY_NOTICE_DAYS, default=1), 1),
         "PERSONAL_TOKEN_MAX_DAYS": (settings.PERSONAL_TOKEN_MAX_DAYS, settings.PERSONAL_TOKEN_DAYS),
         "ACCESS_TOKEN_MINUTES": (settings.ACCESS_TOKEN_LIFETIME.total_seconds() / 60, 15),
     }

@@ -172,6 +172,7 @@ def _environment(data_dir: Path, kept: dict[str, str]) -> dict[str, str]:
         "DEBUG": "0",
         "ENCRYPTION_KEYS": kept["ENCRYPTION_KEYS"],
         "INSECURE_COOKIES": "1",  # the demo is plain HTTP on the loopback interface
+        "MAIL_URL": "consolemail://",  # into the log of the worker
         "PASSWORD_SIGN_IN": "1",
         "PYTHONUNBUFFERED": "1",
         "SECRET_KEY": kept["SECRET_KEY"],
