@@ -169,12 +169,12 @@ class DriftPage(AdminPage):
     title = _("Differences")
     intro = _("What the last comparison found otherwise in LiteLLM. What was made there is never changed by itself.")
     empty = _("Both sides agree.")
-    list_display = ("thing", "about", "state", "differs", "asked", "first_seen", "seen")
+    list_display = ("thing", "about", "state", "differs", "asked", "first_seen")
     list_filter = (ByDriftKind, BySubject, ("first_seen_at", Between))
     search_fields = ("name", "object_id")
     search_help_text = _("Name, or LiteLLM's id")
     ordering = ("-first_seen_at", "id")
-    sortable_by = ("thing", "first_seen", "seen")
+    sortable_by = ("thing", "first_seen")
     facts = (
         (_("Difference"), ("state", "about", "ours", "object", "differs")),
         (_("Found"), ("first_seen", "seen", "asked")),
@@ -214,9 +214,9 @@ class DriftPage(AdminPage):
     def differs(self, row: Drift) -> Any:
         """Which fields, or what else is to be said."""
         if row.details.get("needs_rotation"):
-            return gettext("Its secret is erased, so it needs rotation.")
+            return gettext("needs rotation")
         if row.details.get("was_ours"):
-            return gettext("Made by LiteMaaS; its row is lost.")
+            return gettext("made by LiteMaaS, its row is lost")
         return ", ".join(sorted(str(FACTS.get(name, name)) for name in row.details.get("fields", {})))
 
     @admin.display(description=_("Pushed again"))
@@ -264,5 +264,5 @@ def _plain_or_none(value: Any) -> Any:
 
 
 def _short(object_id: str) -> str:
-    longest = 40
-    return object_id if len(object_id) <= longest else f"{object_id[:20]}…{object_id[-8:]}"
+    longest = 24
+    return object_id if len(object_id) <= longest else f"{object_id[:12]}…{object_id[-6:]}"
