@@ -85,7 +85,14 @@ def unblock(actor: User, row: Drift) -> Any:
 
 def known_of(_actor: User, row: Drift) -> Iterable[Text]:
     """What LiteLLM tells of an unknown key, line by line."""
-    return [f"{FACTS[name]}: {_plain(value)}" for name, value in row.details.items() if name in FACTS]
+    return [f"{words}: {value}" for words, value in _told(row)]
+
+
+def _told(row: Drift) -> list[list[Any]]:
+    """What LiteLLM tells of what is unknown here, in the order of the words."""
+    if row.kind != DriftKind.UNKNOWN:
+        return []
+    return [[words, _plain(row.details[name])] for name, words in FACTS.items() if name in row.details]
 
 
 def _plain(value: Any) -> Text:
@@ -254,9 +261,8 @@ class DriftPage(AdminPage):
                 for name, both in fields.items()
             ]
             yield Section(_("Both sides"), (_("What"), _("Here"), _("In LiteLLM")), rows, "")
-        known = [[FACTS[name], _plain(value)] for name, value in row.details.items() if name in FACTS]
-        if known:
-            yield Section(_("What LiteLLM tells"), (_("What"), _("Value")), known, "")
+        if told := _told(row):
+            yield Section(_("What LiteLLM tells"), (_("What"), _("Value")), told, "")
 
 
 def _plain_or_none(value: Any) -> Any:
