@@ -143,6 +143,8 @@ def _runs() -> list[dict[str, Any]]:
         runs = sorted(found.get(kind, []), key=lambda run: run.created_at, reverse=True)
         done = next((run for run in runs if run.status == RunStatus.DONE), None)
         last = runs[0] if runs else None
+        # Not the one that goes on: what it will find is not known yet.
+        ended = next((run for run in runs if run.status in {RunStatus.DONE, RunStatus.FAILED}), None)
         shown.append(
             {
                 "kind": kind,
@@ -151,7 +153,8 @@ def _runs() -> list[dict[str, Any]]:
                 "done": done,
                 "label": STATUS[RunStatus(last.status)] if last else None,
                 "counts": counts(last) if last else [],
-                "refused": refused_models(last) if last else [],
+                "ended": ended,
+                "refused": refused_models(ended) if ended else [],
                 "findings": findings(done) if done else [],
             }
         )

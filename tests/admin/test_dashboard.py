@@ -205,6 +205,9 @@ def test_a_refused_disappearance_is_said_with_the_way_to_decide(ann: User, ro: U
     assert "m0, m1, m2, m3, m4, …" in text
     decide = f"/admin/litellm_sync/syncrun/{run.pk}/confirm/"
     assert decide in text
+    # Nor does it vanish while it is tried again.
+    SyncRun.objects.create(kind="models", status="running")
+    assert decide in shown(browser, ann)[1]
     # Whoever only reads sees it, and no button.
     text = shown(browser, ro)[1]
     assert "m0, m1, m2, m3, m4, …" in text
