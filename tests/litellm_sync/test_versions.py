@@ -113,7 +113,7 @@ def test_a_licence_that_cannot_be_asked_for_is_remembered_of_the_same_release(
     kept: bool | None,  # noqa: FBT001
 ) -> None:
     Upstream.objects.create(id=1, checked_at=NOW, version=version, enterprise=True)
-    litellm.faults.add("500", path="/global/spend/report")
+    litellm.faults.add("500", paths=["/global/spend/report"])
     versions.look(NOW)
     upstream = Upstream.objects.get()
     assert (upstream.version, upstream.enterprise) == ("1.109.1", kept)
