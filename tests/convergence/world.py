@@ -29,7 +29,7 @@ from teams.models import Team
 from teams.services import provision_user, set_provider_teams
 from tests.convergence.moments import Clock, Killed, Moments, survived
 
-PEOPLE = 3
+PEOPLE = 2
 TEAMS = ("blue", "red")
 # Two of LiteLLM's configuration, and one that comes and goes.
 FLEETING = "fleeting"
@@ -278,6 +278,7 @@ class World:
             "steal": self.steal,
             "clear_up": self.clear_up,
             "arrive": self.arrive,
+            "lose_jobs": self.lose_jobs,
             "late": lambda: self.worsen("late", ["/key/generate"], 1, 1),
             "block": lambda: self._move_key(keys.block_api_key, number),
             "unblock": lambda: self._move_key(keys.unblock_api_key, number),
