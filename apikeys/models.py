@@ -277,7 +277,8 @@ class ApiKeySecret(Synced):
 
     @classmethod
     def behind(cls, target: models.Model) -> "models.QuerySet[ApiKeySecret] | None":
-        """A person who comes or goes unblocks or blocks the own keys; joining or leaving a team those charged to it.
+        """A person who comes or goes unblocks or blocks the own keys; joining or leaving a team those charged to it; a
+        subscription gives its model to the keys that wish for it, or takes it away.
 
         What has ended for good stays as it is.
         """
@@ -287,6 +288,8 @@ class ApiKeySecret(Synced):
             return living.filter(key__user=target)
         if isinstance(target, Membership):
             return living.filter(key__user=target.user_id, key__team=target.team_id)
+        if isinstance(target, Subscription):
+            return living.filter(key__user=target.user_id, key__links__model=target.model_id)
         return None
 
     @property

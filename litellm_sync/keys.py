@@ -1,5 +1,7 @@
 """Making LiteLLM's key equal to one secret of ours."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -39,13 +41,17 @@ def make_secret_equal(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
     models = _effective_models(secret.key)
     # Also for a new one: a LiteLLM that hangs is noticed by a look, which cannot arrive late, and not by an offer.
     found = litellm.get_key_info(secret.digest)
-    if secret.pending_secret is not None:
+    is_new = secret.pending_secret is not None
+    if is_new:
         _ensure_owner(secret.key, litellm)
         found = found or _create(secret, models, litellm)
         _forget_secret(secret)
     if found is None:
         raise SecretLost(reason="needs_rotation")
-    return _update(secret, models, found, litellm)
+    found = _update(secret, models, found, litellm)
+    if not is_new:  # an offer that arrives late changes nothing of a key that is there, but a change would
+        _await_lost_offer(secret)
+    return found
 
 
 def _effective_models(key: ApiKey) -> list[str]:
@@ -80,7 +86,8 @@ def _let_rest(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
         _await_lost_offer(secret)
         return None
     if not found.blocked:
-        litellm.block_key(secret.digest)
+        with _until_answered(secret):
+            litellm.block_key(secret.digest)
     if secret.pending_secret is not None:
         _forget_secret(secret)
     return found
@@ -103,8 +110,29 @@ def _delete(secret: ApiKeySecret, litellm: LiteLLM) -> None:
         ApiKeySecret.objects.filter(pk=secret.pk).update(pending_secret=None)
 
 
+@contextmanager
+def _until_answered(secret: ApiKeySecret) -> Iterator[None]:
+    """What is sent within may be carried out late unless it is answered: ``attempted_at`` says since when.
+
+    Whoever has lost the claim sends nothing: another push may have gone further meanwhile.
+    """
+    if not state.claimed(secret).update(attempted_at=timezone.now()):
+        raise UpstreamUnavailable(reason="claim_lost")
+    try:
+        yield
+    except UpstreamRejected:
+        _answered(secret)
+        raise
+    _answered(secret)
+
+
+def _answered(secret: ApiKeySecret) -> None:
+    """``attempted_at`` becomes what it was before this push: of an earlier one something may still be on its way."""
+    ApiKeySecret.objects.filter(pk=secret.pk).update(attempted_at=secret.attempted_at)
+
+
 def _await_lost_offer(secret: ApiKeySecret) -> None:
-    """Raise Unsettled while an offer without an answer may still be carried out."""
+    """Raise Unsettled while an offer or a change without an answer may still be carried out."""
     lost = secret.attempted_at
     if lost is not None and timezone.now() - lost < OFFER_MAY_ARRIVE:
         raise Unsettled(reason="offer_may_arrive")
@@ -120,22 +148,20 @@ def _ensure_owner(key: ApiKey, litellm: LiteLLM) -> None:
 
 def _create(secret: ApiKeySecret, models: list[str], litellm: LiteLLM) -> KeyInfo:
     key = secret.key
-    # Whoever has lost the claim must not make what another push may have deleted meanwhile.
-    if not state.claimed(secret).update(attempted_at=timezone.now()):
-        raise UpstreamUnavailable(reason="claim_lost")
     wanted = {name: value for name, value in _wanted(secret, models).items() if value is not None}
     if key.expires_at:
         wanted["duration"] = _duration(key.expires_at)
     # An empty list would mean every model; the name of no model does no harm, and the key is blocked besides.
     wanted["models"] = models or [f"none-{key.pk}"]
-    litellm.create_key(
-        {
-            "key": secret.pending_secret,
-            "key_type": "llm_api",
-            "metadata": {"managed_by": "litemaas", **_per_model(key, models)},
-            **wanted,
-        }
-    )
+    body = {
+        "key": secret.pending_secret,
+        "key_type": "llm_api",
+        "metadata": {"managed_by": "litemaas", **_per_model(key, models)},
+        **wanted,
+    }
+    # Under the claim: what another push may have deleted meanwhile must not be made again.
+    with _until_answered(secret):
+        litellm.create_key(body)
     found = litellm.get_key_info(secret.digest)
     if found is None:
         raise UpstreamUnavailable(reason="not_there_after_creation")
@@ -143,13 +169,8 @@ def _create(secret: ApiKeySecret, models: list[str], litellm: LiteLLM) -> KeyInf
 
 
 def _forget_secret(secret: ApiKeySecret) -> None:
-    """LiteLLM has it: from now on nobody but its owner does.
-
-    ``attempted_at`` becomes what it was before this push: this offer was answered, so it cannot arrive late any more.
-    """
-    ApiKeySecret.objects.filter(pk=secret.pk).update(
-        pending_secret=None, pushed_at=timezone.now(), attempted_at=secret.attempted_at
-    )
+    """LiteLLM has it: from now on nobody but its owner does."""
+    ApiKeySecret.objects.filter(pk=secret.pk).update(pending_secret=None, pushed_at=timezone.now())
 
 
 def _wanted(secret: ApiKeySecret, models: list[str]) -> dict[str, Any]:
@@ -176,19 +197,19 @@ def _per_model(key: ApiKey, models: list[str]) -> dict[str, dict[str, int]]:
 
 def _update(secret: ApiKeySecret, models: list[str], found: KeyInfo, litellm: LiteLLM) -> KeyInfo:
     """Send only what differs. Blocking goes first and unblocking last, so that no key works with too much."""
-    key, token = secret.key, secret.digest
-    blocked = must_be_blocked(key, models)
-    if blocked and not found.blocked:
-        litellm.block_key(token)
+    token, blocked = secret.digest, must_be_blocked(secret.key, models)
     changes = _changes(secret, models, found)
-    if changes:
-        litellm.update_key(token, changes)
-    if not blocked and found.blocked:
-        if not state.claimed(secret).exists():
-            raise UpstreamUnavailable(reason="claim_lost")
-        litellm.unblock_key(token)
     if not changes and blocked == found.blocked:
         return found
+    with _until_answered(secret):
+        if blocked and not found.blocked:
+            litellm.block_key(token)
+        if changes:
+            litellm.update_key(token, changes)
+        if not blocked and found.blocked:
+            if not state.claimed(secret).exists():
+                raise UpstreamUnavailable(reason="claim_lost")
+            litellm.unblock_key(token)
     after = litellm.get_key_info(token)
     if after is None:
         raise UpstreamUnavailable(reason="vanished")

@@ -8,15 +8,14 @@ import structlog
 from django.apps import apps
 
 from accounts.models import User
-from apikeys.models import ApiKeySecret, KeyModel
+from apikeys.models import ApiKeySecret
 from litellm_sync import ensure, state
 from litellm_sync.client import LiteLLM
 from litellm_sync.default_team import ensure_default_team_exists
 from litellm_sync.keys import LOOK_AGAIN, SecretLost, Unsettled, make_secret_equal, must_not_work
 from litemaas.foundation.crypto import DecryptionFailed
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
-from subscriptions.models import Subscription
-from teams.models import Membership, Team
+from teams.models import DEFAULT_TEAM_ID, Membership, Team
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +38,11 @@ def _user(user: User, litellm: LiteLLM) -> dict[str, Any]:
 
 
 def _membership(membership: Membership, litellm: LiteLLM) -> dict[str, Any]:
-    return {"listed": ensure.make_membership_equal(membership, litellm)}
+    listed = ensure.make_membership_equal(membership, litellm)
+    if not Membership.objects.filter(pk=membership.pk).exists():
+        # Left at this very moment: the person's own push may have looked before LiteLLM listed the member.
+        state.request_pushes(User, [membership.user_id])
+    return {"listed": listed}
 
 
 def _secret(secret: ApiKeySecret, litellm: LiteLLM) -> dict[str, Any]:
@@ -47,6 +50,10 @@ def _secret(secret: ApiKeySecret, litellm: LiteLLM) -> dict[str, Any]:
     key = secret.key
     if found is not None and (key.spend, key.budget_resets_at) != (found.spend, found.budget_reset_at):
         type(key).objects.filter(pk=key.pk).update(spend=found.spend, budget_resets_at=found.budget_reset_at)
+    if found is None and key.team_id != DEFAULT_TEAM_ID:
+        # Whoever has left the team stayed listed for the sake of this key.
+        left = User.objects.filter(pk=key.user_id).exclude(memberships__team=key.team_id)
+        state.request_pushes(User, left.values_list("pk", flat=True))
     return {}
 
 
@@ -58,22 +65,10 @@ PUSHES: dict[type[state.Synced], Callable[[Any, LiteLLM], dict[str, Any]]] = {
 }
 
 
-def fan_out_subscription(subscription_id: str) -> int:
-    """A subscription has changed: the owner's keys with that model are pushed. Returns how many secrets."""
-    subscription = Subscription.objects.filter(pk=subscription_id).first()
-    if subscription is None:
-        return 0
-    links = KeyModel.objects.filter(model=subscription.model_id, key__user=subscription.user_id).alive()
-    secrets = ApiKeySecret.objects.filter(key__in=links.values("key"))
-    return state.request_pushes(ApiKeySecret, secrets.values_list("pk", flat=True))
-
-
 def push(kind: str, object_id: str, *, limit: float) -> None:
     """Make LiteLLM agree with one row; harmless when it is run twice, late, or for a row that is gone."""
-    model = apps.get_model(kind)
-    if model is Subscription:
-        fan_out_subscription(object_id)
-        return
+    if not issubclass(apps.get_model(kind), state.Synced):
+        return  # a job from before the rows behind a subscription were asked for one by one
     deadline = time.monotonic() + limit
     for _round in range(ROUNDS):
         row = state.claim(kind, object_id)

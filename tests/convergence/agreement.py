@@ -1,4 +1,4 @@
-"""What must be true when the weather has cleared: written anew from our rows, so that no bug is shared with the product.
+"""What must be true in fair weather: written anew from our rows, so that no bug is shared with the product.
 
 LiteLLM is read through its management API, and every secret that was ever made is tried on a model call.
 """
@@ -38,6 +38,7 @@ def assert_agreement(world: World, seed: int) -> None:
 def _settle(world: World, seed: int) -> None:
     world.clear_up()
     world.moments.forget()
+    world.tick()  # which closes the circuit
     catalogue.sync_models(confirmed=True)
     began = world.clock.monotonic()
     while waiting := _waiting():
@@ -50,11 +51,11 @@ def _settle(world: World, seed: int) -> None:
 
 
 def _waiting() -> list[tuple[str, str, str]]:
-    found = []
-    for model in state.synced_models():
-        for row in model._base_manager.exclude(sync_status="synced", push_lease_until=None):
-            found.append((f"{state.kind_of(row)} {row.pk}", row.sync_status, row.sync_error))
-    return found
+    return [
+        (f"{state.kind_of(row)} {row.pk}", row.sync_status, row.sync_error)
+        for model in state.synced_models()
+        for row in model._base_manager.exclude(sync_status="synced", push_lease_until=None)
+    ]
 
 
 def nothing_waits() -> None:

@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
-pytest.register_assert_rewrite("tests.convergence.agreement")  # before it is imported: what differed is to be seen
-
 from django.utils import timezone
-from hypothesis import HealthCheck, Phase, settings as profiles
+from hypothesis import HealthCheck, Phase
+from hypothesis import settings as profiles
 
 from litellm_sync import push, state
 from litellm_sync.client import transport

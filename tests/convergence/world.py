@@ -245,7 +245,7 @@ class World:
     def work(self, seed: int, number: int | None = None, *, again: bool = False) -> None:
         """Carry jobs out, in some order; ``again`` leaves them in the queue, so that they are carried out twice."""
         waiting = self.jobs()
-        random.Random(seed).shuffle(waiting)
+        random.Random(seed).shuffle(waiting)  # noqa: S311 -- an order, no secret
         for job in waiting[:number]:
             if not again:
                 job.__class__.objects.filter(pk=job.pk)._raw_delete("default")
@@ -279,7 +279,7 @@ class World:
             "clear_up": self.clear_up,
             "arrive": self.arrive,
             "lose_jobs": self.lose_jobs,
-            "late": lambda: self.worsen("late", ["/key/generate"], 1, 1),
+            "late": lambda: self.worsen("late", ["/key/"], 1, 1),
             "block": lambda: self._move_key(keys.block_api_key, number),
             "unblock": lambda: self._move_key(keys.unblock_api_key, number),
             "revoke": lambda: self._move_key(keys.revoke_api_key, number),
