@@ -202,9 +202,10 @@ def test_a_killed_push_is_repeated_when_its_lease_is_over(
         raise SystemExit
 
     block_api_key(ann, key_id=key.pk)
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+    with monkeypatch.context() as patch:
         patch.setattr(state, "settle", die)
-        pushed(key)
+        with pytest.raises(SystemExit):
+            pushed(key)
     assert there(key).blocked is True
     row = pushed(key)  # nobody may touch it yet
     assert (row.sync_status, row.push_lease_until is None) == (SyncStatus.PENDING, False)
