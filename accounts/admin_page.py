@@ -26,6 +26,7 @@ from accounts.admin_paging import LongPaginator
 from accounts.admin_parts import LABELS, ChosenVerb, Section, Text, Verb
 from accounts.models import AuditEvent
 from accounts.rbac import Permission
+from litellm_sync.state import SyncStatus
 from litemaas.foundation.errors import Conflict, DomainError, NotFound
 from litemaas.foundation.forms import perform
 
@@ -241,8 +242,13 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
 
     def _groups(self, row: Any) -> list[tuple[Text, list[tuple[str, Any]]]]:
         return [
-            (title, [(self.label_of(name), self._fact(name, row)) for name in names]) for title, names in self.facts
+            (title, [(self.label_of(name), self._fact(name, row)) for name in names if self.tells(name, row)])
+            for title, names in self.facts
         ]
+
+    def tells(self, name: str, row: Any) -> bool:
+        """Whether a fact says something about the row as it stands: what LiteLLM has does not wait."""
+        return name != "sync_requested_at" or row.sync_status == SyncStatus.PENDING
 
     def label_of(self, name: str) -> Text:
         """What a fact is called."""
@@ -271,7 +277,7 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         row = self._row(request, object_id)
         if not verb.fits(row):
             raise Conflict(_("This does not fit the present state of “%(name)s”.") % {"name": self.name_of(row)})
-        back = self.address("change", row)
+        back = self.address("changelist") if verb.ends and request.method == "POST" else self.address("change", row)
         return self._verb_page(request, verb, partial(verb.perform, request.user, row), [row], back)
 
     def list_verb_view(self, request: HttpRequest, *, verb: Verb) -> HttpResponse:

@@ -57,8 +57,9 @@ class Verb:
 
     ``perform`` gets the actor, the row (not for verbs of a whole list) and the form's cleaned data by keyword.
     ``done`` is said afterwards and may name the row by ``%(name)s``. ``preview`` says, line by line, what it means for
-    this row. For many rows ``perform`` is called for each, unless ``many`` does it to all at once and returns what
-    became of each (``id``, ``ok``, ``message``), after another form where ``many_form`` names one.
+    this row. ``ends`` is for what takes the row out of the portal. For many rows ``perform`` is called for each, unless
+    ``many`` does it to all at once and returns what became of each (``id``, ``ok``, ``message``), after another form
+    where ``many_form`` names one.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Verb:
     initial: Callable[[Any], Mapping[str, Any]] = no_fields
     preview: Callable[[Any, Any], Iterable[Text]] = nothing
     danger: bool = False
+    ends: bool = False
     bulk: bool = False
     many: Callable[..., Iterable[Any]] | None = None
     many_form: type[forms.BaseForm] | None = None

@@ -30,6 +30,7 @@ class Role(models.TextChoices):
 
     ADMIN = "admin", _("Administrator")
     ADMIN_READONLY = "adminReadonly", _("Administrator, read only")
+    GATEWAY = "gateway", _("Gateway")
     USER = "user", _("User")
 
 

@@ -11,7 +11,7 @@ from accounts.models import Role, User
 from litemaas.foundation.errors import NotAuthenticated, PermissionDenied
 
 # The strongest role counts.
-PRECEDENCE: Final = (Role.ADMIN, Role.ADMIN_READONLY, Role.USER)
+PRECEDENCE: Final = (Role.ADMIN, Role.ADMIN_READONLY, Role.GATEWAY, Role.USER)
 
 
 class Permission(enum.StrEnum):
@@ -19,15 +19,25 @@ class Permission(enum.StrEnum):
 
     ADMIN_READ = "admin.read"
     APIKEYS_BLOCK = "apikeys.block"
+    APIKEYS_BULK = "apikeys.bulk"
     APIKEYS_CREATE = "apikeys.create"
+    APIKEYS_DELETE = "apikeys.delete"
     APIKEYS_READ = "apikeys.read"
+    APIKEYS_RESET_SPEND = "apikeys.reset_spend"
     APIKEYS_REVOKE = "apikeys.revoke"
+    APIKEYS_ROTATE = "apikeys.rotate"
     APIKEYS_UPDATE = "apikeys.update"
+    APIKEYS_VALIDATE = "apikeys.validate"
     AUDIT_READ = "audit.read"
+    DRIFT_ADOPT = "drift.adopt"
+    DRIFT_BLOCK = "drift.block"
+    DRIFT_MEND = "drift.mend"
     INTEGRATION_READ = "integration.read"
+    INTEGRATION_SCHEDULE = "integration.schedule"
     INTEGRATION_SYNC = "integration.sync"
     KEY_POLICY_READ = "key_policy.read"
     KEY_POLICY_WRITE = "key_policy.write"
+    MODELS_HIDE = "models.hide"
     MODELS_READ = "models.read"
     MODELS_WRITE = "models.write"
     PROFILE_READ = "profile.read"
@@ -37,6 +47,7 @@ class Permission(enum.StrEnum):
     SUBSCRIPTIONS_CANCEL = "subscriptions.cancel"
     SUBSCRIPTIONS_CREATE = "subscriptions.create"
     SUBSCRIPTIONS_READ = "subscriptions.read"
+    TEAMS_ASSIGN = "teams.assign"
     TEAMS_READ = "teams.read"
     TOKENS_CREATE = "tokens.create"
     TOKENS_READ = "tokens.read"
@@ -76,13 +87,33 @@ _READS = {
 }
 
 SCOPES: Final[dict[Role, dict[Permission, Scope]]] = {
-    Role.ADMIN: dict.fromkeys(Permission, Scope.ALL),
+    # Whoever rotates a key sees its new secret, and that is for nobody but the key's owner.
+    Role.ADMIN: dict.fromkeys(Permission, Scope.ALL) | {_P.APIKEYS_ROTATE: Scope.OWN},
     Role.ADMIN_READONLY: dict.fromkeys(_READS, Scope.ALL),
+    # Services that ask about everybody's keys. They make and change nothing but what signing in and tokens need.
+    Role.GATEWAY: {
+        _P.APIKEYS_READ: Scope.OWN,
+        _P.APIKEYS_VALIDATE: Scope.ALL,
+        _P.KEY_POLICY_READ: Scope.ALL,
+        _P.MODELS_READ: Scope.ALL,
+        _P.PROFILE_READ: Scope.OWN,
+        _P.PROFILE_WRITE: Scope.OWN,
+        _P.SESSIONS_END: Scope.OWN,
+        _P.SUBSCRIPTIONS_READ: Scope.OWN,
+        _P.TEAMS_READ: Scope.OWN,
+        _P.TOKENS_CREATE: Scope.OWN,
+        _P.TOKENS_READ: Scope.OWN,
+        _P.TOKENS_REVOKE: Scope.OWN,
+        _P.USAGE_READ: Scope.OWN,
+    },
     Role.USER: {
         _P.APIKEYS_CREATE: Scope.OWN,
+        _P.APIKEYS_DELETE: Scope.OWN,
         _P.APIKEYS_READ: Scope.OWN,
         _P.APIKEYS_REVOKE: Scope.OWN,
+        _P.APIKEYS_ROTATE: Scope.OWN,
         _P.APIKEYS_UPDATE: Scope.OWN,
+        _P.APIKEYS_VALIDATE: Scope.OWN,
         _P.KEY_POLICY_READ: Scope.ALL,
         _P.MODELS_READ: Scope.ALL,
         _P.PROFILE_READ: Scope.OWN,

@@ -17,7 +17,7 @@ from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import ExpiredTokenError, InvalidToken, TokenError
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 
-from accounts import audit, sessions
+from accounts import audit, holders, sessions
 from accounts.devices import Place, place_of
 from accounts.models import RefreshFamily, User
 from litemaas.foundation import logs
@@ -59,8 +59,7 @@ class AccessTokenAuthentication(JWTAuthentication):
     def get_user(self, validated_token: Token) -> Any:
         """Raises NotAuthenticated when the sign-in that the token came from, or the person, has been ended."""
         asked = [validated_token.get(FAMILY), timezone.now(), validated_token.get("sub")]
-        found = User.objects.raw(SIGNED_IN_USER, asked)
-        user = next(iter(found), None)
+        user = holders.found_by(SIGNED_IN_USER, asked)
         if user is None:
             raise NotAuthenticated(_("This sign-in has ended. Sign in again."), code="token_revoked")
         if not user.is_active:

@@ -1,12 +1,13 @@
 """The page of keys; that of the key policy is beside it."""
 
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from django import forms
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -18,23 +19,12 @@ from accounts.admin_paging import Between, Choice
 from accounts.admin_parts import Section, Verb
 from accounts.models import User
 from accounts.rbac import Permission
-from apikeys import admin_policy, services  # noqa: F401 -- the page of the policy registers itself
+from apikeys import admin_bulk, admin_policy  # noqa: F401 -- the other pages register themselves
+from apikeys.admin_verbs import VERBS
 from apikeys.models import ApiKey, KeyStatus
-from apikeys.policy import LONGEST_REASON
-from apikeys.risks import RISKS, risk
+from apikeys.risks import HYGIENE, RISKS, risk, untidy
 from subscriptions.admin_models import ByModel
 from teams.admin import LIMITS, ByTeam
-
-
-class ReasonForm(forms.Form):
-    """Words for the audit log."""
-
-    reason = forms.CharField(
-        label=_("Reason"),
-        help_text=_("It is kept in the audit log. It may be left empty."),
-        required=False,
-        max_length=LONGEST_REASON,
-    )
 
 
 class ByStatus(Choice):
@@ -62,6 +52,18 @@ class ByRisk(Choice):
         return found
 
 
+class ByHygiene(Choice):
+    """Keys that somebody should tidy up."""
+
+    title, parameter_name = _("hygiene"), "hygiene"
+    options = tuple(HYGIENE.items())
+
+    def narrow(self, queryset: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        """Of keys that work."""
+        rows: Any = queryset
+        return untidy(rows, value)
+
+
 class BySecretSync(Choice):
     """Keys by whether LiteLLM agrees with their secrets."""
 
@@ -81,61 +83,6 @@ class ByLinkedModel(ByModel):
         return queryset.filter(links__model=self.value()) if self.value() else queryset
 
 
-def revoke(actor: User, key: ApiKey) -> Any:
-    """End a key for ever."""
-    return services.revoke_api_key(actor, key_id=key.pk)
-
-
-def block(actor: User, key: ApiKey, *, reason: str = "") -> Any:
-    """Refuse a key until it is unblocked."""
-    return services.block_api_key(actor, key_id=key.pk, reason=reason)
-
-
-def unblock(actor: User, key: ApiKey, *, reason: str = "") -> Any:
-    """Let a blocked key work again."""
-    return services.unblock_api_key(actor, key_id=key.pk, reason=reason)
-
-
-VERBS: Final = (
-    Verb(
-        "block",
-        _("Block"),
-        "block",
-        Permission.APIKEYS_BLOCK,
-        block,
-        _("Requests with this key are refused until somebody unblocks it."),
-        _("“%(name)s” is blocked."),
-        fits=lambda key: key.status == KeyStatus.ACTIVE,
-        form=ReasonForm,
-        bulk=True,
-    ),
-    Verb(
-        "unblock",
-        _("Unblock"),
-        "lock_open",
-        Permission.APIKEYS_BLOCK,
-        unblock,
-        _("Requests with this key are accepted again."),
-        _("“%(name)s” works again."),
-        fits=lambda key: key.status == KeyStatus.BLOCKED,
-        form=ReasonForm,
-        bulk=True,
-    ),
-    Verb(
-        "revoke",
-        _("Revoke"),
-        "delete_forever",
-        Permission.APIKEYS_REVOKE,
-        revoke,
-        _("The key ends for ever: programs that use it stop working at once, and nobody can bring it back."),
-        _("“%(name)s” is revoked."),
-        fits=lambda key: key.status != KeyStatus.REVOKED,
-        danger=True,
-        bulk=True,
-    ),
-)
-
-
 @admin.register(ApiKey)
 class ApiKeyPage(AdminPage):
     """Everybody's keys."""
@@ -145,7 +92,7 @@ class ApiKeyPage(AdminPage):
     intro = _("Everybody's keys. Secrets are shown to their owners once, and kept nowhere.")
     empty = _("Nobody has made a key yet.")
     list_display = ("key", "owner", "states", "money", "models", "used", "expires")
-    list_filter = (ByStatus, ByRisk, BySecretSync, ("created_at", Between), ByUser, ByTeam, ByLinkedModel)
+    list_filter = (ByStatus, ByHygiene, ByRisk, BySecretSync, ("created_at", Between), ByUser, ByTeam, ByLinkedModel)
     search_fields = ("name", "description", "user__username", "=id", "=secrets__digest", "=secrets__last4")
     search_help_text = _("Name, owner, id, or the last four characters")
     ordering = ("-created_at",)
@@ -227,20 +174,39 @@ class ApiKeyPage(AdminPage):
         """Where its usage is."""
         return goto(listing("usage_dailyusage", api_key=row.pk), _("Usage"))
 
+    def _perform_touched(
+        self, request: HttpRequest, verb: Verb, carry_out: Callable[..., Any], row: Any, form: Any
+    ) -> None:
+        """First the owner, then the key, as the verbs lock them: else two could wait for each other."""
+        with transaction.atomic():
+            User.objects.select_for_update(no_key=True).filter(pk=row.user_id).first()
+            super()._perform_touched(request, verb, carry_out, row, form)
+
     def sections(self, request: HttpRequest, row: Any) -> Iterable[Section]:
         """Its secrets: never more of one than its digest and the last four characters."""
         secrets = sorted(row.secrets.all(), key=lambda secret: secret.created_at, reverse=True)
         yield Section(
             _("Secrets"),
-            (_("Secret"), _("Digest (LiteLLM's token)"), _("LiteLLM"), _("Reason"), _("Made"), _("Valid until")),
+            (
+                _("Secret"),
+                _("Digest (LiteLLM's token)"),
+                _("LiteLLM"),
+                _("Reason"),
+                _("Made"),
+                _("Valid until"),
+                _("Last used"),
+                _("Spend carried over"),
+            ),
             [
                 [
                     format_html("<code>{}</code>", secret),
                     cell("digest", value=secret.digest),
-                    sync(secret),
+                    cell("row", items=[sync(secret), render_to_string("apikeys/_proof.html", {"secret": secret})]),
                     secret.sync_error,
                     cell("moment", value=secret.created_at),
                     cell("moment", value=secret.valid_until),
+                    cell("moment", value=secret.last_used_at),
+                    cell("moment", value=secret.carried_at),
                 ]
                 for secret in secrets
             ],

@@ -28,6 +28,8 @@ WORDS: Final = {
     "maximum_max_parallel_requests": _("Most parallel requests"),
     "maximum_expires_days": _("Most days until expiry"),
     "minimum_budget_duration": _("Shortest budget period"),
+    "default_grace_seconds": _("Default grace of a rotated secret, seconds"),
+    "maximum_grace_seconds": _("Longest grace of a rotated secret, seconds"),
     "keys_per_user": _("Active keys a person"),
     "creations_per_hour": _("New keys a person and hour"),
 }
@@ -61,6 +63,7 @@ class KeyPolicyPage(AdminPage):
     facts = (
         (_("What a key gets when its owner says nothing"), tuple(WORDS)[:6]),
         (_("What a key may have at most"), tuple(WORDS)[6:12]),
+        (_("When a secret is replaced"), ("default_grace_seconds", "maximum_grace_seconds")),
         (_("How many keys"), ("keys_per_user", "creations_per_hour")),
     )
     verbs = (

@@ -13,15 +13,20 @@ from rest_framework.response import Response
 from accounts.api import validated
 from accounts.enforcement import signed_in
 from accounts.rbac import Permission
-from apikeys import policy, services
+from apikeys import endings, policy, rotation, services
+from apikeys import validation as validations
 from apikeys.models import ApiKey, ApiKeyQuerySet, KeyPolicy, KeyStatus
+from apikeys.risks import HYGIENE, untidy
 from apikeys.serializers import (
     ApiKeySerializer,
     IssuedKeySerializer,
     KeyChangesSerializer,
     KeyPolicySerializer,
     NewApiKeySerializer,
+    QuestionSerializer,
     ReasonSerializer,
+    RotationSerializer,
+    VerdictSerializer,
 )
 from litemaas.foundation.access import access
 
@@ -34,14 +39,19 @@ class ApiKeyFilter(django_filters.FilterSet):
     # By id alone: whether such a person exists is nobody's business.
     user = django_filters.UUIDFilter(field_name="user_id")
     team = django_filters.UUIDFilter(field_name="team_id")
+    hygiene = django_filters.ChoiceFilter(choices=tuple(HYGIENE.items()), method="by_hygiene")
 
     class Meta:
         model = ApiKey
-        fields = ("status", "model", "team", "user")
+        fields = ("hygiene", "status", "model", "team", "user")
 
     def by_status(self, rows: ApiKeyQuerySet, _name: str, status: str) -> ApiKeyQuerySet:
         """Keys that show this status now."""
         return rows.with_status(status)
+
+    def by_hygiene(self, rows: ApiKeyQuerySet, _name: str, way: str) -> ApiKeyQuerySet:
+        """Living keys that somebody should tidy up."""
+        return untidy(rows, way)
 
 
 @access(Permission.APIKEYS_READ)
@@ -64,11 +74,44 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     def create(self, request: Request) -> Response:
         """Make a key. ``secret`` is in this answer and nowhere else."""
         data = validated(NewApiKeySerializer(data=request.data))
-        issued = services.create_api_key(signed_in(request), **data)
-        answer = IssuedKeySerializer(
-            issued.key, context={**self.get_serializer_context(), "secret": issued.secret}
-        ).data
+        return self._issued(services.create_api_key(signed_in(request), **data))
+
+    def _issued(self, issued: services.IssuedKey) -> Response:
+        context = {**self.get_serializer_context(), "secret": issued.secret}
+        answer = IssuedKeySerializer(issued.key, context=context).data
         return Response(answer, status=201, headers={"Cache-Control": "no-store"})
+
+    @extend_schema(responses={204: None})
+    @access(Permission.APIKEYS_DELETE)
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Hide a revoked key; again changes nothing. Its usage keeps its owner."""
+        endings.delete_api_key(signed_in(request), key_id=pk)
+        return Response(status=204)
+
+    @extend_schema(request=RotationSerializer, responses={201: IssuedKeySerializer})
+    @access(Permission.APIKEYS_ROTATE)
+    @action(detail=True, methods=["post"])
+    def rotate(self, request: Request, pk: str) -> Response:
+        """Give one's own key another secret, which is in this answer and nowhere else; the old one works until the
+        grace ends."""
+        data = validated(RotationSerializer(data=request.data))
+        return self._issued(rotation.rotate_api_key(signed_in(request), key_id=pk, **data))
+
+    @extend_schema(request=None, responses=ApiKeySerializer)
+    @access(Permission.APIKEYS_REVOKE)
+    @action(detail=True, methods=["post"], url_path="end-old-secret")
+    def end_old_secret(self, request: Request, pk: str) -> Response:
+        """End the grace of a rotated key now; again changes nothing."""
+        ended = rotation.end_old_secret(signed_in(request), key_id=pk)
+        return Response(self.get_serializer(ended).data)
+
+    @extend_schema(request=None, responses=ApiKeySerializer)
+    @access(Permission.APIKEYS_RESET_SPEND)
+    @action(detail=True, methods=["post"], url_path="reset-spend")
+    def reset_spend(self, request: Request, pk: str) -> Response:
+        """Let the key begin its budget again."""
+        begun = endings.reset_spend(signed_in(request), key_id=pk)
+        return Response(self.get_serializer(begun).data)
 
     @extend_schema(request=KeyChangesSerializer, responses=ApiKeySerializer)
     @access(Permission.APIKEYS_UPDATE)
@@ -84,7 +127,7 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     def block(self, request: Request, pk: str) -> Response:
         """Refuse the key until it is unblocked; again changes nothing."""
         data = validated(ReasonSerializer(data=request.data))
-        blocked = services.block_api_key(signed_in(request), key_id=pk, **data)
+        blocked = endings.block_api_key(signed_in(request), key_id=pk, **data)
         return Response(self.get_serializer(blocked).data)
 
     @extend_schema(request=ReasonSerializer, responses=ApiKeySerializer)
@@ -93,7 +136,7 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     def unblock(self, request: Request, pk: str) -> Response:
         """Let a blocked key work again; again changes nothing."""
         data = validated(ReasonSerializer(data=request.data))
-        unblocked = services.unblock_api_key(signed_in(request), key_id=pk, **data)
+        unblocked = endings.unblock_api_key(signed_in(request), key_id=pk, **data)
         return Response(self.get_serializer(unblocked).data)
 
     @extend_schema(request=None, responses=ApiKeySerializer)
@@ -101,8 +144,17 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:
         """End the key for ever; again changes nothing."""
-        revoked = services.revoke_api_key(signed_in(request), key_id=pk)
+        revoked = endings.revoke_api_key(signed_in(request), key_id=pk)
         return Response(self.get_serializer(revoked).data)
+
+    @extend_schema(request=QuestionSerializer, responses=VerdictSerializer)
+    @access(Permission.APIKEYS_VALIDATE)
+    @action(detail=False, methods=["post"])
+    def validate(self, request: Request) -> Response:
+        """Whether a key may be used now: 200 whatever is to be said of it. Nothing on the way may keep the answer."""
+        asked = validated(QuestionSerializer(data=request.data))
+        verdict = validations.validate_api_key(signed_in(request), key=asked["key"] or "", model=asked.get("model"))
+        return Response(VerdictSerializer(verdict).data, headers={"Cache-Control": "no-store"})
 
 
 @access(Permission.KEY_POLICY_READ)

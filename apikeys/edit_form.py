@@ -35,7 +35,7 @@ class EditForm(KeyFields):
         super().__init__(data, initial={**shown, "models": key.model_ids, "expires_at": AS_IT_IS})
         self.key = key
         self.fields["models"].help_text = WHAT_IS_TAKEN_OFF
-        self._offer("models", _model_choices(key))
+        self._offer("models", model_choices(key))
         self._offer("budget_duration", _period_choices(key, policy))
         self._offer("expires_at", _expiry_choices(key, policy))
         for name in BOUNDED:
@@ -94,7 +94,7 @@ class EditForm(KeyFields):
         return {model: figures for model, figures in kept.items() if figures}
 
 
-def _model_choices(key: ApiKey) -> list[tuple[str, Any]]:
+def model_choices(key: ApiKey) -> list[tuple[str, Any]]:
     """What its owner could put on a key, and what is on this one, also where it does not work at the moment."""
     active = Subscription.objects.active().filter(user=key.user_id, model__availability=Availability.AVAILABLE)
     usable = set(active.values_list("model_id", flat=True))

@@ -34,6 +34,8 @@ class KeyPolicy(models.Model):
     minimum_budget_duration = models.CharField(
         max_length=10, default="1d", validators=[validators.validate_budget_duration]
     )
+    default_grace_seconds = models.PositiveIntegerField(default=86_400)
+    maximum_grace_seconds = models.PositiveIntegerField(default=604_800)
     keys_per_user = models.PositiveIntegerField(default=50)
     creations_per_hour = models.PositiveIntegerField(default=60)
     updated_at = models.DateTimeField(auto_now=True)

@@ -2,37 +2,39 @@
 
 import uuid
 from datetime import datetime, timedelta
-from typing import Any, Final, Self
+from typing import Final, Self
 
-from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import BooleanField, Exists, ExpressionWrapper, F, OuterRef, Prefetch, Q, Subquery
+from django.db.models import Exists, F, OuterRef, Prefetch, Q
 from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
 
 from accounts import rbac
 from accounts.models import User
+from apikeys.key_links import KeyModel
 from apikeys.key_policy import KeyPolicy
-from litellm_sync.state import Synced, SyncStatus
+from apikeys.key_status import STORED_STATUSES, KeyStatus, living
+from apikeys.stopped import COLUMNS, Stoppable
+from apikeys.upkeep import BulkChange, BulkChangeKey, ExpiryNotice
+from litellm_sync.state import SyncStatus
 from litemaas.foundation import validators
 from litemaas.foundation.crypto import EncryptedTextField, mask_secret
 from litemaas.foundation.limits import NEARLY_SPENT, Limited
-from subscriptions.models import Availability, Model, Subscription, SubscriptionStatus
-from teams.models import DEFAULT_TEAM_ID, Membership, Team
+from subscriptions.models import Subscription
+from teams.models import Membership, Team
 
-__all__ = ["ApiKey", "ApiKeySecret", "KeyModel", "KeyPolicy", "KeyStatus"]
+# Tables that stand in files of their own among them.
+__all__ = [
+    "ApiKey",
+    "ApiKeySecret",
+    "BulkChange",
+    "BulkChangeKey",
+    "ExpiryNotice",
+    "KeyModel",
+    "KeyPolicy",
+    "KeyStatus",
+]
 
 
-class KeyStatus(models.TextChoices):
-    """Where a key stands; EXPIRED is never stored, it follows from the clock."""
-
-    ACTIVE = "active", _("Active")
-    BLOCKED = "blocked", _("Blocked")
-    REVOKED = "revoked", _("Revoked")
-    EXPIRED = "expired", _("Expired")
-
-
-STORED_STATUSES = (KeyStatus.ACTIVE, KeyStatus.BLOCKED, KeyStatus.REVOKED)
 EXPIRES_SOON: Final = timedelta(days=7)  # from then on somebody should look at a key
 # What an ApiKey shows is the worst that any of its secrets is in.
 WORST_FIRST = (SyncStatus.FAILED, SyncStatus.PENDING, SyncStatus.SYNCED)
@@ -48,8 +50,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 
     def alive(self) -> Self:
         """Keys that count against the number one may have: not revoked, not expired, not deleted."""
-        in_time = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
-        return self.filter(in_time, deleted_at=None).exclude(status=KeyStatus.REVOKED)
+        return self.filter(living())
 
     def with_status(self, status: str) -> Self:
         """Keys that show this status now."""
@@ -86,7 +87,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 
     def for_answer(self) -> Self:
         """With what the API says of a key: of people and teams the ids alone, of secrets no more than it shows."""
-        shown = ApiKeySecret.objects.only("key", "digest", "last4", "created_at", "sync_status")
+        shown = ApiKeySecret.objects.only("key", "digest", "last4", "created_at", *COLUMNS)
         owned = self.annotate(owner_is_active=F("user__is_active"))
         return owned.prefetch_related("links", Prefetch("secrets", queryset=shown))
 
@@ -107,6 +108,8 @@ class ApiKey(Limited):
     model_limits = models.JSONField(default=dict, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, editable=False)
+    # When an administrator last had the spend set to zero; LiteLLM's keys say of which moment their reset is.
+    spend_reset_at = models.DateTimeField(null=True, editable=False)
     revoked_at = models.DateTimeField(null=True, editable=False)
     deleted_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -122,6 +125,7 @@ class ApiKey(Limited):
         indexes = (
             models.Index(fields=["user", "-created_at"], name="api_key_owner"),
             models.Index(fields=["-created_at", "id"], condition=Q(deleted_at=None), name="api_key_newest"),
+            models.Index(fields=["expires_at"], condition=Q(deleted_at=None), name="api_key_expiry"),
         )
         constraints = (
             *Limited.Meta.constraints,
@@ -175,6 +179,18 @@ class ApiKey(Limited):
         return max(self.secrets.all(), key=lambda secret: secret.created_at, default=None)
 
     @property
+    def valid_secrets(self) -> "list[ApiKeySecret]":
+        """The newest and, until its grace ends, the one that it replaced, the newest first."""
+        now = timezone.now()
+        valid = [secret for secret in self.secrets.all() if not secret.has_ended(now)]
+        return sorted(valid, key=lambda secret: secret.created_at, reverse=True)
+
+    @property
+    def old_secret_valid_until(self) -> datetime | None:
+        """When a replaced secret that still works ends; None where there is none."""
+        return max((secret.valid_until for secret in self.valid_secrets if secret.valid_until), default=None)
+
+    @property
     def masked(self) -> str:
         """What may be shown of the secret."""
         newest = self.newest_secret
@@ -186,76 +202,15 @@ class ApiKey(Limited):
         return sorted(link.model_id for link in self.links.all())
 
 
-class OneElementArray(models.Func):
-    """``ARRAY[column]``, to ask whether an array contains a column's value."""
-
-    template = "ARRAY[%(expressions)s]"
-    arity = 1
-    output_field = ArrayField(models.CharField(max_length=255))
-
-
-def in_team(user: Any, team: Any) -> Q:
-    """A key is charged only to a team that its owner belongs to; to the default team everybody does."""
-    member = Membership.objects.filter(user=user, team=team)
-    return Q(key__team=DEFAULT_TEAM_ID) | Q(Exists(member))
-
-
-class KeyModelQuerySet(models.QuerySet["KeyModel"]):
-    """Selections of the links between keys and models."""
-
-    def alive(self) -> Self:
-        """Links of keys that are not revoked, expired or deleted."""
-        return self.filter(key__in=ApiKey.objects.alive())
-
-    def effective(self) -> Self:
-        """What a key may really use: wished, actively subscribed by its owner, available, allowed to its team, of
-        which its owner is a member."""
-        active = Subscription.objects.active().filter(user=OuterRef("key__user"), model=OuterRef("model"))
-        any_model = Q(key__team__allowed_models=[])
-        this_model = Q(key__team__allowed_models__contains=OneElementArray("model_id"))
-        allowed = Q(any_model | this_model, model__availability=Availability.AVAILABLE)
-        return self.filter(Exists(active), allowed, in_team(OuterRef("key__user"), OuterRef("key__team")))
-
-    def with_subscription(self) -> Self:
-        """Each link with what ``hindrance`` looks at, in one statement."""
-        theirs = Subscription.objects.filter(user=OuterRef("key__user"), model=OuterRef("model"))
-        rows = self.select_related("model", "key__team").order_by("model")
-        member = ExpressionWrapper(in_team(OuterRef("key__user"), OuterRef("key__team")), BooleanField())
-        return rows.annotate(is_member=member, subscription_status=Subquery(theirs.values("status")))
-
-
-class KeyModel(models.Model):
-    """A key's owner wants to use a model with it. Losing the subscription does not remove the wish."""
-
-    key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="links")
-    model = models.ForeignKey(Model, on_delete=models.PROTECT, related_name="key_links")
-
-    objects = KeyModelQuerySet.as_manager()
-
-    class Meta:
-        constraints = (models.UniqueConstraint(fields=["key", "model"], name="key_model_once"),)
-
-    def __str__(self) -> str:
-        return f"{self.key_id} {self.model_id}"
-
-    @property
-    def hindrance(self) -> str:
-        """Why the key cannot use the model now, "" if ``effective()`` has it; for rows of ``with_subscription()``."""
-        status: str | None = self.subscription_status  # type: ignore[attr-defined]  # annotated by with_subscription()
-        if not self.model.is_available:
-            return "unavailable"
-        if not self.is_member:  # type: ignore[attr-defined]  # annotated by with_subscription()
-            return "not_in_team"
-        if self.model_id in (self.key.team.allowed_models or [self.model_id]):
-            return "" if status == SubscriptionStatus.ACTIVE else status or "not_subscribed"
-        return "not_for_team"
-
-
-class ApiKeySecret(Synced):
+class ApiKeySecret(Stoppable):
     """One secret of a key; kept for ever, so that the usage of every secret belongs to its key.
 
     ``digest`` is its SHA-256 and LiteLLM's ``token``; ``pending_secret`` is there only until LiteLLM has it, and
     ``attempted_at`` is when an offer last went without an answer: it may arrive late.
+    A secret that was replaced works until ``valid_until``. LiteLLM refuses it since ``blocked_at``, and at
+    ``carried_at`` a newer one had got the rest of what it spent. ``spend`` (USD) is what LiteLLM last said of this
+    secret alone, ``spend_passed_on`` the part of it that a newer one has too: added up, nothing counts twice.
+    ``due_at`` is when the clock next changes what LiteLLM is to have, without anybody's doing.
     """
 
     pushed_with = ("key__team", "key__user")
@@ -267,13 +222,32 @@ class ApiKeySecret(Synced):
     attempted_at = models.DateTimeField(null=True)
     pushed_at = models.DateTimeField(null=True)
     valid_until = models.DateTimeField(null=True)
+    blocked_at = models.DateTimeField(null=True, editable=False)
+    carried_at = models.DateTimeField(null=True, editable=False)
+    due_at = models.DateTimeField(null=True, editable=False)
+    spend = models.DecimalField(max_digits=20, decimal_places=10, default=0, editable=False)
+    spend_passed_on = models.DecimalField(max_digits=20, decimal_places=10, default=0, editable=False)
+    last_used_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    class Meta(Synced.Meta):
+    class Meta(Stoppable.Meta):
         abstract = False
+        indexes = (
+            *Stoppable.Meta.indexes,
+            models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="api_key_secret_due_at"),
+        )
 
     def __str__(self) -> str:
         return mask_secret(self.last4)
+
+    def has_ended(self, now: datetime) -> bool:
+        """Whether a newer one has taken its place for good."""
+        return self.valid_until is not None and self.valid_until <= now
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When it stops working by itself: with its key, or when its grace is over; None is never."""
+        return min((moment for moment in (self.key.expires_at, self.valid_until) if moment), default=None)
 
     @classmethod
     def behind(cls, target: models.Model) -> "models.QuerySet[ApiKeySecret] | None":

@@ -19,6 +19,7 @@ LONGEST_MINIMUM = "7d"
 LONGEST_EXPIRY_DAYS = 36_500
 LONGEST_DESCRIPTION = 500
 LONGEST_REASON = 500
+LONGEST_GRACE_SECONDS = 31_536_000
 
 
 class KeyLimits(TypedDict, total=False):
@@ -73,7 +74,7 @@ def _check_policy(policy: KeyPolicy) -> None:
     except ValidationError as error:
         field, messages = next(iter(error.message_dict.items()))
         raise Invalid(messages[0], field=field) from error
-    for name in (*BOUNDED, "expires_days"):
+    for name in (*BOUNDED, "expires_days", "grace_seconds"):
         _check_pair(name, getattr(policy, f"default_{name}"), getattr(policy, f"maximum_{name}"))
     shortest = validators.duration_seconds(policy.minimum_budget_duration)
     default_period = policy.default_budget_duration
@@ -89,6 +90,9 @@ def _check_pair(name: str, default: Any, maximum: Any) -> None:
         if name == "expires_days" and value is not None and not 1 <= value <= LONGEST_EXPIRY_DAYS:
             message = _("A key may live from 1 to %(days)s days.") % {"days": LONGEST_EXPIRY_DAYS}
             raise Invalid(message, field=f"{side}_{name}")
+        if name == "grace_seconds" and value > LONGEST_GRACE_SECONDS:
+            message = _("Two secrets may work side by side for a year at most.")
+            raise Invalid(message, field=f"{side}_{name}")
     if default is not None and maximum is not None and default > maximum:
         raise Invalid(_("The default is above the maximum."), code="default_above_maximum", field=f"default_{name}")
 
@@ -101,6 +105,20 @@ def apply_policy(policy: KeyPolicy, limits: KeyLimits, *, models: list[str], now
     granted["model_limits"] = _model_limits(policy, limits.get("model_limits") or {}, models)
     granted["expires_at"] = _expiry(policy, limits, now)
     return granted
+
+
+def granted_grace(policy: KeyPolicy, seconds: int | None) -> timedelta:
+    """How long a secret that is replaced goes on working; None is the policy's default. Raises Invalid."""
+    seconds = policy.default_grace_seconds if seconds is None else seconds
+    if seconds < 0:
+        raise Invalid(_("The old secret can end at once (0) or later, not earlier."), field="grace_seconds")
+    if seconds > policy.maximum_grace_seconds:
+        message = _("An old secret may go on working for %(maximum)s seconds at most.")
+        maximum = policy.maximum_grace_seconds
+        raise Invalid(
+            message % {"maximum": maximum}, code="exceeds_policy", field="grace_seconds", maximum=str(maximum)
+        )
+    return timedelta(seconds=seconds)
 
 
 def check_name(name: str) -> None:

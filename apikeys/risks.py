@@ -1,12 +1,15 @@
 """The one place that says which keys somebody should look at."""
 
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, Final
 
-from django.db.models import Case, Exists, OuterRef, Q, When
+from django.conf import settings
+from django.db.models import Case, Count, Exists, OuterRef, Q, When
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from apikeys.models import EXPIRES_SOON, ApiKeyQuerySet, ApiKeySecret, KeyStatus
+from apikeys.models import EXPIRES_SOON, ApiKey, ApiKeyQuerySet, ApiKeySecret, KeyStatus
 from litellm_sync.state import SyncStatus
 from litemaas.foundation.limits import NEARLY_SPENT
 
@@ -27,6 +30,37 @@ def risk(name: str) -> Q:
         "unused": Q(last_used_at=None),
     }
     return risks[name]
+
+
+# A key that was made this week may be for something that only begins.
+NEW_FOR: Final = timedelta(days=7)
+# What keeps keys from being tidy, and what makes a living key one of those.
+HYGIENE: Final[dict[str, Any]] = {
+    "never_used": _("Never used, and made over 7 days ago"),
+    "idle": _("Not used for long"),
+    "no_limit": _("No budget"),
+    "no_expiry": _("No expiry"),
+    "expiring": _("Expires within 7 days"),
+    "owner_inactive": _("Owner deactivated"),
+}
+UNTIDY: Final[dict[str, Callable[[], Q]]] = {
+    "never_used": lambda: Q(last_used_at=None, created_at__lte=timezone.now() - NEW_FOR),
+    "idle": lambda: Q(last_used_at__lte=timezone.now() - timedelta(days=settings.KEY_IDLE_DAYS)),
+    "no_limit": lambda: Q(max_budget=None),
+    "no_expiry": lambda: Q(expires_at=None),
+    "expiring": lambda: risk("expiring"),
+    "owner_inactive": lambda: Q(user__is_active=False),
+}
+
+
+def untidy(keys: ApiKeyQuerySet, name: str) -> ApiKeyQuerySet:
+    """The living keys of ``keys`` that are untidy in one way."""
+    return keys.alive().filter(UNTIDY[name]())
+
+
+def hygiene() -> dict[str, int]:
+    """Way -> how many living keys of everybody, in one statement."""
+    return ApiKey.objects.alive().aggregate(**{name: Count("pk", filter=made()) for name, made in UNTIDY.items()})
 
 
 def gravest_first(keys: ApiKeyQuerySet) -> ApiKeyQuerySet:

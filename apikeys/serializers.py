@@ -1,11 +1,15 @@
 """How API keys and their policy look in the API."""
 
+from datetime import datetime
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from accounts import rbac
 from apikeys.models import ApiKey, KeyPolicy
+from apikeys.stopped import stopped_at
+from apikeys.validation import Code
 from litemaas.foundation import validators
 from litemaas.foundation.rows import Reading
 
@@ -26,6 +30,8 @@ class ApiKeySerializer(Reading, serializers.ModelSerializer[ApiKey]):
     status = serializers.CharField(source="current_status")
     sync_status = serializers.CharField()
     masked = serializers.CharField()
+    old_secret_valid_until = serializers.DateTimeField(allow_null=True)
+    stopped_at = serializers.SerializerMethodField()
     token = serializers.SerializerMethodField()
 
     class Meta:
@@ -51,9 +57,15 @@ class ApiKeySerializer(Reading, serializers.ModelSerializer[ApiKey]):
             "model_limits",
             "expires_at",
             "last_used_at",
+            "old_secret_valid_until",
             "created_at",
+            "stopped_at",
             "token",
         )
+
+    def get_stopped_at(self, key: ApiKey) -> datetime | None:
+        """When it was proved that LiteLLM refuses the key; null while it may work, or is not proved to have stopped."""
+        return stopped_at(key.secrets.all())
 
     def get_token(self, key: ApiKey) -> str | None:
         """Null for everybody who is not an administrator."""
@@ -115,6 +127,54 @@ class ReasonSerializer(serializers.Serializer[Any]):
     """Why, for the history."""
 
     reason = serializers.CharField(max_length=500, required=False, allow_blank=True)
+
+
+@extend_schema_field({"type": "string"})
+class AsSentField(serializers.Field[Any, Any, Any, Any]):
+    """A text just as it came: what cannot be right is answered, not refused. What is no text is an empty one."""
+
+    def to_internal_value(self, data: Any) -> str:
+        """Nothing is trimmed, and nothing is said about it."""
+        return data if isinstance(data, str) else ""
+
+
+class QuestionSerializer(serializers.Serializer[Any]):
+    """Which key is asked about, and for which model; without one, for whatever the key may use."""
+
+    key = AsSentField(allow_null=True)
+    model = AsSentField(required=False, allow_null=True)
+
+
+class ValidLimitsSerializer(Reading, serializers.Serializer[Any]):
+    """What a key may still do; ``remaining_budget`` is the smaller of the key's and its owner's."""
+
+    max_budget = MoneyField(allow_null=True)
+    spend = MoneyField()
+    budget_resets_at = serializers.DateTimeField(allow_null=True)
+    remaining_budget = MoneyField(allow_null=True)
+    tpm_limit = serializers.IntegerField(allow_null=True)
+    rpm_limit = serializers.IntegerField(allow_null=True)
+    max_parallel_requests = serializers.IntegerField(allow_null=True)
+    model_limits = ModelLimitsField()
+    expires_at = serializers.DateTimeField(allow_null=True)
+
+
+class VerdictSerializer(Reading, serializers.Serializer[Any]):
+    """The answer of a validation; of an unknown key there is nothing but that."""
+
+    valid = serializers.BooleanField()
+    code = serializers.ChoiceField(choices=Code.choices)
+    stopped_by = serializers.ChoiceField(choices=["key", "user", "subscription", "member", "team"], allow_null=True)
+    api_key = serializers.UUIDField(allow_null=True)
+    user = serializers.UUIDField(allow_null=True)
+    team = serializers.UUIDField(allow_null=True)
+    limits = ValidLimitsSerializer(allow_null=True)
+
+
+class RotationSerializer(serializers.Serializer[Any]):
+    """How long the old secret goes on working; left out or null is the policy's default, 0 ends it at once."""
+
+    grace_seconds = serializers.IntegerField(required=False, allow_null=True)
 
 
 class KeyPolicySerializer(serializers.ModelSerializer[KeyPolicy]):

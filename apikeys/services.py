@@ -1,4 +1,4 @@
-"""The verbs about API keys: create, change, block, unblock and revoke."""
+"""The verbs that make and change API keys; rotation.py replaces their secrets, endings.py ends them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,6 @@ from accounts.models import User
 from apikeys.models import ApiKey, ApiKeySecret, KeyModel, KeyPolicy, KeyStatus
 from apikeys.policy import (
     LONGEST_DESCRIPTION,
-    LONGEST_REASON,
     KeyChanges,
     KeyLimits,
     apply_policy,
@@ -77,14 +76,15 @@ def create_api_key(
         _require_subscriptions(actor, actor, models, charged)
         key: ApiKey = ApiKey.objects.create(user=actor, team=charged, name=name, description=description, **granted)
         KeyModel.objects.bulk_create(KeyModel(key=key, model_id=model) for model in models)
-        row = _add_secret(key, secret)
+        row = add_secret(key, secret)
         shown = {limit: str(value) for limit, value in granted.items() if value not in (None, "", {})}
         audit.record(actor, audit.Action.APIKEY_CREATED, key, models=models, team=str(charged.pk), limits=shown)
         state.request_push(row)
     return IssuedKey(reread(key), secret)
 
 
-def _add_secret(key: ApiKey, secret: str) -> ApiKeySecret:
+def add_secret(key: ApiKey, secret: str) -> ApiKeySecret:
+    """Keep a new secret until LiteLLM has it."""
     return ApiKeySecret.objects.create(
         key=key, digest=crypto.secret_digest(secret), last4=secret[-4:], pending_secret=secret
     )
@@ -152,15 +152,16 @@ def update_api_key(actor: User, *, key_id: UUID | str, **changes: Unpack[KeyChan
     None clears a limit where the policy allows that. Models that are new must be actively subscribed by the key's
     owner; those that it has may stay. An expired key comes back when ``expires_at`` is moved, and then counts again
     among the keys that its owner may have.
-    Raises NotFound, Invalid (models, limits), Conflict (key_revoked, key_expired), QuotaExceeded (too many keys).
+    Raises NotFound, Invalid (models, limits), Conflict (key_revoked, key_expired, rotation_running), QuotaExceeded
+    (too many keys).
     """
-    found = _visible(actor, key_id)
+    found = visible(actor, key_id)
     rbac.require(actor, rbac.Permission.APIKEYS_UPDATE, found)
     policy = get_policy()
     with transaction.atomic():
         # First the owner, as in a creation: a key that comes back is counted under the same lock.
         owner = User.objects.select_for_update(no_key=True).get(pk=found.user_id)
-        key = _locked(found)
+        key = locked(found)
         new = _differing(key, changes)
         _require_changeable(owner, key, new, policy)
         new = _checked(actor, owner, key, new, policy)
@@ -169,14 +170,15 @@ def update_api_key(actor: User, *, key_id: UUID | str, **changes: Unpack[KeyChan
     return reread(found)
 
 
-def _visible(actor: User, key_id: UUID | str) -> ApiKey:
+def visible(actor: User, key_id: UUID | str) -> ApiKey:
+    """The key, if the actor may see it. Raises NotFound."""
     key: ApiKey | None = ApiKey.objects.visible_to(actor).filter(pk=key_id).first()
     if key is None:
         raise NotFound
     return key
 
 
-def _locked(found: ApiKey) -> ApiKey:
+def locked(found: ApiKey) -> ApiKey:
     """The key as it stands now; two who change it at once do so one after the other."""
     key: ApiKey | None = (
         ApiKey.objects.select_for_update().prefetch_related("links").filter(pk=found.pk, deleted_at=None).first()
@@ -214,6 +216,10 @@ def _require_changeable(owner: User, key: ApiKey, new: dict[str, Any], policy: K
             message = _("“%(name)s” has expired. Move its expiry to change it.") % {"name": key.name}
             raise Conflict(message, code="key_expired")
         _require_room(owner, policy)
+    if "budget_duration" in new and key.secrets.filter(valid_until__isnull=False, carried_at=None).exists():
+        # Spend is carried over within one period of the budget; LiteLLM would begin another one for each secret.
+        message = _("Two secrets are valid or have just been. Change the period when the old one has ended.")
+        raise Conflict(message, code="rotation_running", field="budget_duration")
 
 
 def _checked(actor: User, owner: User, key: ApiKey, new: dict[str, Any], policy: KeyPolicy) -> dict[str, Any]:
@@ -244,7 +250,7 @@ def _carry_out(actor: User, key: ApiKey, new: dict[str, Any]) -> None:
         KeyModel.objects.bulk_create(KeyModel(key=key, model_id=m) for m in new["models"] if m not in old["models"])
     audit.record(actor, audit.Action.APIKEY_UPDATED, key, old=_as_json(old), new=_as_json(new))
     if not new.keys() <= OURS_ALONE:
-        _push(key)
+        push_secrets(key)
 
 
 def _as_json(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -256,46 +262,7 @@ def _as_json(values: Mapping[str, Any]) -> dict[str, Any]:
     return written
 
 
-def _push(key: ApiKey) -> None:
+def push_secrets(key: ApiKey) -> None:
+    """LiteLLM is to follow a change of the key, with each of its secrets."""
     for secret in key.secrets.all():
         state.request_push(secret)
-
-
-# --- Blocking, revoking ----------------------------------------------------------------------------------------------
-
-
-def block_api_key(actor: User, *, key_id: UUID | str, reason: str = "") -> ApiKey:
-    """Refuse a key until it is unblocked; again changes nothing. Raises NotFound, Conflict (key_revoked)."""
-    return _move(actor, key_id, KeyStatus.BLOCKED, audit.Action.APIKEY_BLOCKED, reason)
-
-
-def unblock_api_key(actor: User, *, key_id: UUID | str, reason: str = "") -> ApiKey:
-    """Let a blocked key work again; again changes nothing. Raises NotFound, Conflict (key_revoked)."""
-    return _move(actor, key_id, KeyStatus.ACTIVE, audit.Action.APIKEY_UNBLOCKED, reason)
-
-
-def _move(actor: User, key_id: UUID | str, new: KeyStatus, action: audit.Action, reason: str) -> ApiKey:
-    key = _visible(actor, key_id)
-    rbac.require(actor, rbac.Permission.APIKEYS_BLOCK, key)
-    words = sanitize_string(reason, max_length=LONGEST_REASON)
-    with transaction.atomic():
-        others = ApiKey.objects.filter(pk=key.pk, deleted_at=None).exclude(status__in=(new, KeyStatus.REVOKED))
-        if others.update(status=new):
-            audit.record(actor, action, key, old=key.status, new=new.value, reason=words)
-            _push(key)
-    moved = reread(key)
-    if moved.status == KeyStatus.REVOKED:
-        raise Conflict(_("“%(name)s” is revoked; that is for ever.") % {"name": key.name}, code="key_revoked")
-    return moved
-
-
-def revoke_api_key(actor: User, *, key_id: UUID | str) -> ApiKey:
-    """End a key for ever: refused by us from this moment, by LiteLLM as soon as it answers. Again changes nothing."""
-    key = _visible(actor, key_id)
-    rbac.require(actor, rbac.Permission.APIKEYS_REVOKE, key)
-    with transaction.atomic():
-        living = ApiKey.objects.filter(pk=key.pk).exclude(status=KeyStatus.REVOKED)
-        if living.update(status=KeyStatus.REVOKED, revoked_at=timezone.now()):
-            audit.record(actor, audit.Action.APIKEY_REVOKED, key, old=key.status, new=KeyStatus.REVOKED.value)
-            _push(key)
-    return reread(key)

@@ -1,4 +1,4 @@
-"""The pages of API keys: the list, making one, changing, blocking and revoking one."""
+"""The pages of API keys: the list, and each thing that can be done to a key."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -12,12 +12,12 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts.rbac import Permission, can_access_admin_features, check_permission
+from accounts.rbac import Permission, can_access_admin_features, check_permission, require
 from accounts.requests import SignedInRequest
-from apikeys import services
+from apikeys import endings, rotation, services
 from apikeys.edit_form import EditForm
 from apikeys.filters import KeyFilter
-from apikeys.forms import BlockForm, KeyForm, RevokeForm
+from apikeys.forms import BlockForm, ConfirmForm, KeyForm, RotateForm
 from apikeys.models import ApiKey
 from apikeys.policy import get_policy
 from litellm_sync.state import SyncStatus
@@ -51,6 +51,7 @@ def _may(request: SignedInRequest) -> dict[str, bool]:
         "may_create": check_permission(request.user, Permission.APIKEYS_CREATE),
         "may_update": check_permission(request.user, Permission.APIKEYS_UPDATE),
         "may_revoke": check_permission(request.user, Permission.APIKEYS_REVOKE),
+        "may_delete": check_permission(request.user, Permission.APIKEYS_DELETE),
     }
 
 
@@ -71,13 +72,15 @@ def api_key_create(request: SignedInRequest) -> HttpResponse:
 def _issued(request: SignedInRequest, issued: services.IssuedKey) -> HttpResponse:
     """The secret, with calls that work; nothing on the way may keep it."""
     model = Model.objects.get(pk=issued.key.model_ids[0])
+    newest, *older = sorted(issued.key.secrets.all(), key=lambda secret: secret.created_at, reverse=True)
     context = {
         "key": issued.key,
+        "is_rotated": bool(older),
         "secret": issued.secret,
         "model": model,
         "examples": examples_for(model, issued.secret),
         "base_url": base_url(),
-        "is_synced": issued.key.sync_status == SyncStatus.SYNCED,
+        "is_synced": newest.sync_status == SyncStatus.SYNCED,
     }
     response = render(request, "apikeys/created.html", context)
     response["Cache-Control"] = "no-store"
@@ -119,7 +122,7 @@ def _saved(key: ApiKey) -> str:
 def api_key_block(request: SignedInRequest, key_id: UUID) -> HttpResponse:
     """Ask once, naming the key; then refuse it until it is unblocked."""
     done = _("“%(name)s” is blocked and refused from now on.")
-    return _decide(request, key_id, services.block_api_key, "apikeys/block.html", done)
+    return _decide(request, key_id, endings.block_api_key, "apikeys/block.html", done)
 
 
 @access(Permission.APIKEYS_BLOCK)
@@ -127,14 +130,20 @@ def api_key_block(request: SignedInRequest, key_id: UUID) -> HttpResponse:
 def api_key_unblock(request: SignedInRequest, key_id: UUID) -> HttpResponse:
     """Ask once, naming the key; then let it work again."""
     done = _("“%(name)s” works again.")
-    return _decide(request, key_id, services.unblock_api_key, "apikeys/unblock.html", done)
+    return _decide(request, key_id, endings.unblock_api_key, "apikeys/unblock.html", done)
 
 
 def _decide(
-    request: SignedInRequest, key_id: UUID, verb: Callable[..., ApiKey], template: str, done: str
+    request: SignedInRequest,
+    key_id: UUID,
+    verb: Callable[..., ApiKey],
+    template: str,
+    done: str,
+    *,
+    form_class: type[Form] = BlockForm,
 ) -> HttpResponse:
     key = _seen(request, key_id)
-    form: Form = BlockForm(request.POST if request.method == "POST" else None)
+    form = form_class(request.POST if request.method == "POST" else None)
     if form.is_valid():
         decided: Any = perform(form, verb, request.user, key_id=key_id, **form.cleaned_data)
         if decided:
@@ -143,14 +152,65 @@ def _decide(
     return render(request, template, {"key": key, "form": form}, status=422 if form.errors else 200)
 
 
+@access(Permission.APIKEYS_ROTATE)
+@require_http_methods(["GET", "HEAD", "POST"])
+def api_key_rotate(request: SignedInRequest, key_id: UUID) -> HttpResponse:
+    """Give one's own key another secret, once however often the form is sent; the answer alone has the secret."""
+    key = _seen(request, key_id)
+    require(request.user, Permission.APIKEYS_ROTATE, key)
+    form = RotateForm(request.POST if request.method == "POST" else None, policy=get_policy())
+    if form.is_valid() and perform(form, use_ticket, request.POST.get("ticket", ""), request.user.pk):
+        grace = form.cleaned_data["grace_seconds"]
+        issued = perform(form, rotation.rotate_api_key, request.user, key_id=key_id, grace_seconds=grace)
+        if issued:
+            return _issued(request, issued)
+    context = {"form": form, "key": key, "ticket": new_ticket(request.user.pk)}
+    return render(request, "apikeys/rotate.html", context, status=422 if form.errors else 200)
+
+
+@access(Permission.APIKEYS_REVOKE)
+@require_http_methods(["GET", "HEAD", "POST"])
+def api_key_end_old_secret(request: SignedInRequest, key_id: UUID) -> HttpResponse:
+    """Ask once; then only the newest secret works."""
+    done = _("The old secret of “%(name)s” is refused from now on.")
+    return _decide(
+        request, key_id, rotation.end_old_secret, "apikeys/end_old_secret.html", done, form_class=ConfirmForm
+    )
+
+
+@access(Permission.APIKEYS_RESET_SPEND)
+@require_http_methods(["GET", "HEAD", "POST"])
+def api_key_reset_spend(request: SignedInRequest, key_id: UUID) -> HttpResponse:
+    """Ask once, naming the key; then its budget begins again."""
+    done = _("The budget of “%(name)s” has begun again.")
+    return _decide(request, key_id, endings.reset_spend, "apikeys/reset_spend.html", done, form_class=ConfirmForm)
+
+
+@access(Permission.APIKEYS_DELETE)
+@require_http_methods(["GET", "HEAD", "POST"])
+def api_key_delete(request: SignedInRequest, key_id: UUID) -> HttpResponse:
+    """Ask once, naming the key; then nobody sees it any more."""
+    key = _seen(request, key_id)
+    require(request.user, Permission.APIKEYS_DELETE, key)
+    form = ConfirmForm(request.POST if request.method == "POST" else None)
+    if form.is_valid():
+        perform(form, endings.delete_api_key, request.user, key_id=key_id)
+        if not form.errors:
+            messages.success(
+                request, _("“%(name)s” is deleted. What it used stays in the figures.") % {"name": key.name}
+            )
+            return redirect("api-keys")
+    return render(request, "apikeys/delete.html", {"key": key, "form": form}, status=422 if form.errors else 200)
+
+
 @access(Permission.APIKEYS_REVOKE)
 @require_http_methods(["GET", "HEAD", "POST"])
 def api_key_revoke(request: SignedInRequest, key_id: UUID) -> HttpResponse:
     """Ask once, naming the key; then revoke it."""
     key = _seen(request, key_id)
-    form = RevokeForm(request.POST if request.method == "POST" else None)
+    form = ConfirmForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
-        revoked = perform(form, services.revoke_api_key, request.user, key_id=key_id)
+        revoked = perform(form, endings.revoke_api_key, request.user, key_id=key_id)
         if revoked:
             messages.success(request, _("“%(name)s” is revoked and refused from now on.") % {"name": revoked.name})
             return redirect("api-keys")

@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 from django.db.models import Max
 
 from apikeys.models import ApiKey, ApiKeySecret
-from litellm_sync.client import Activity, KeyInfo, LiteLLM
-from litellm_sync.client.answers import MONEY
+from litellm_sync import spend
+from litellm_sync.client import Activity, LiteLLM
 from usage import services as usage
 from usage.models import UsageDay
 
@@ -16,7 +16,6 @@ DAY_SECONDS, KEYS_SECONDS = 60.0, 120.0
 # LiteLLM writes late: days younger than this are fetched again with each pull.
 UNSETTLED_DAYS = 3
 FIRST_PULL_DAYS = 30
-COPIED = ("spend", "budget_resets_at", "last_used_at")
 
 
 def days_to_pull(today: date) -> list[date]:
@@ -59,22 +58,16 @@ def _fact(row: Activity) -> usage.Fact:
 
 
 def pull_key_spend(litellm: LiteLLM) -> int:
-    """Copy spend, the next reset and the last use of every key that is ours. Returns how many changed.
+    """Copy spend, the next reset and the last use of every key that is ours. Returns how many keys changed.
 
-    A key's spend is that of its newest secret: when a secret is replaced, what it spent is carried over to the next.
+    A key has spent what its secrets have together; what passed from one to the next counts once.
     """
     found = {info.token: info for info in litellm.get_keys()}
-    newest: dict[str, ApiKeySecret] = {}
-    for secret in ApiKeySecret.objects.filter(digest__in=found).select_related("key").order_by("created_at"):
-        newest[str(secret.key_id)] = secret
-    changed = [secret.key for secret in newest.values() if _copy(found[secret.digest], secret.key)]
-    ApiKey.objects.bulk_update(changed, COPIED, batch_size=500)
-    return len(changed)
-
-
-def _copy(info: KeyInfo, key: ApiKey) -> bool:
-    """Take over what only LiteLLM knows of a key; returns whether anything was new."""
-    before = [getattr(key, name) for name in COPIED]
-    key.spend, key.budget_resets_at = info.spend.quantize(MONEY), info.budget_reset_at
-    key.last_used_at = info.last_active or key.last_used_at
-    return before != [getattr(key, name) for name in COPIED]
+    secrets: dict[str, list[ApiKeySecret]] = {}
+    for secret in ApiKeySecret.objects.filter(digest__in=found).select_related("key").order_by("created_at", "pk"):
+        secrets.setdefault(str(secret.key_id), []).append(secret)
+    noted = [secret for together in secrets.values() for secret in spend.note_secrets(together, found)]
+    ApiKeySecret.objects.bulk_update(noted, spend.NOTED, batch_size=500)
+    keys = [together[-1].key for together in secrets.values() if spend.note_key(together[-1].key, together, found)]
+    ApiKey.objects.bulk_update(keys, spend.SHOWN, batch_size=500)
+    return len(keys)

@@ -17,9 +17,9 @@ from accounts.admin_paging import Between, Choice
 from accounts.admin_parts import Section, Verb
 from accounts.models import User
 from accounts.rbac import Permission
-from litellm_sync import integration
+from litellm_sync import admin_drift, failures, integration  # noqa: F401 -- the page of differences registers itself
 from litellm_sync.models import UNFINISHED, RunKind, RunStatus, SyncRun
-from litellm_sync.reports import FIELDS, LISTS, STATUS, WORDS, counts
+from litellm_sync.reports import FIELDS, LISTS, STATUS, WORDS, Found, counts, findings
 
 
 class ByKind(Choice):
@@ -109,7 +109,9 @@ class SyncRunPage(AdminPage):
 
     @admin.display(description=_("By"))
     def requester(self, row: Any) -> Any:
-        """Who asked; nobody means the clock."""
+        """Who asked; nobody means the clock. A step says what it is a step of."""
+        if row.parent_id is not None:
+            return link("litellm_sync_syncrun", row.parent_id, RunKind.ALL.label)
         if row.requested_by is None:
             return gettext("Schedule")
         return link("accounts_user", row.requested_by, row.requester_name or row.requested_by)
@@ -123,17 +125,49 @@ class SyncRunPage(AdminPage):
 
     def sections(self, request: HttpRequest, row: Any) -> Iterable[Section]:
         """What changed, old and new; and the models by name."""
+        if row.kind == RunKind.ALL:
+            yield _steps(row)
+        if named := row.report.get("named"):
+            refused = [[failures.what(one["kind"]), one["name"], failures.reason(one["reason"])] for one in named]
+            yield Section(_("The first that LiteLLM refused"), (_("Kind"), _("Name"), _("Reason")), refused, "")
         if changed := row.report.get("changed"):
             headers = (_("Model"), _("What"), _("Old"), _("New"))
             yield Section(WORDS["changed"], headers, list(_changes(changed)), "")
         for name in LISTS:
             if models := row.report.get(name):
-                rows = [[_model(model, exists=name != "skipped")] for model in models]
+                rows = [[_model(model, exists=True)] for model in models]
                 yield Section(WORDS[name], (_("Model"),), rows, "")
+        if skipped := row.report.get("skipped"):
+            # Runs of before have no reasons.
+            reasons = skipped.items() if isinstance(skipped, dict) else ((name, "") for name in skipped)
+            yield Section(WORDS["skipped"], (_("Model"), _("Reason")), [list(pair) for pair in reasons], "")
+        if found := findings(row):
+            rows = [[one.words, cell("number", value=one.number), some(one)] for one in found]
+            yield Section(_("What does not fit together"), (_("What"), _("How many"), _("For example")), rows, "")
+
+
+def _steps(row: SyncRun) -> Section:
+    """The runs of a run of everything."""
+    headers = (_("What"), _("Status"), _("Progress"), _("Found"))
+    rows = [
+        [
+            link("litellm_sync_syncrun", step.pk, step.get_kind_display()),
+            label(*STATUS[RunStatus(step.status)]),
+            cell("progress", done=step.done, total=step.total, going=step.status in UNFINISHED),
+            cell("found", counts=counts(step), error=step.error),
+        ]
+        for step in row.steps.order_by("created_at")
+    ]
+    return Section(_("Steps"), headers, rows, _("No step has begun yet."))
 
 
 def _model(name: str, *, exists: bool) -> Any:
     return link("subscriptions_model", name, name) if exists else name
+
+
+def some(found: Found) -> SafeString:
+    """The first rows that a finding is about, as links."""
+    return cell("row", items=[link(found.page, pk, name) for pk, name in found.examples])
 
 
 def _changes(changed: dict[str, dict[str, list[Any]]]) -> Iterator[list[Any]]:

@@ -5,10 +5,12 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from apikeys.models import ApiKey, ApiKeySecret, KeyModel, KeyStatus
-from litellm_sync import state
+from litellm_sync import spend, state
 from litellm_sync.client import KeyInfo, LiteLLM
 from litellm_sync.ensure import differences, ensure_team_exists_in_litellm, ensure_user_exists_in_litellm, limits_of
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
@@ -19,6 +21,8 @@ EXPIRY_TOLERANCE = timedelta(seconds=5)
 # then a dead key is looked at again and again.
 OFFER_MAY_ARRIVE = timedelta(seconds=90)
 LOOK_AGAIN = timedelta(seconds=5)
+# What keys are for: they call models and never manage anything; key_type "llm_api" shows as this in both versions.
+LLM_ROUTES = ("llm_api_routes",)
 PER_MODEL = {"rpm_limit": "model_rpm_limit", "tpm_limit": "model_tpm_limit"}
 
 
@@ -35,6 +39,8 @@ def make_secret_equal(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
     now = timezone.now()
     if is_resting(secret, now):
         return _let_rest(secret, litellm)
+    if is_replaced(secret, now):
+        return _retire(secret, litellm)
     if not is_alive(secret, now):
         _delete(secret, litellm)
         return None
@@ -48,8 +54,8 @@ def make_secret_equal(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
         _forget_secret(secret)
     if found is None:
         raise SecretLost(reason="needs_rotation")
-    found = _update(secret, models, found, litellm)
-    if not is_new:  # an offer that arrives late changes nothing of a key that is there, but a change would
+    found = spend.bring_up_to_date(secret, _update(secret, models, found, litellm), litellm)
+    if found.blocked and not is_new:  # an offer that arrives late changes nothing of a key that is there
         _await_lost_offer(secret)
     return found
 
@@ -66,14 +72,43 @@ def must_not_work(secret: ApiKeySecret) -> bool:
 def is_alive(secret: ApiKeySecret, now: datetime) -> bool:
     """Whether LiteLLM is to have the key at all; blocked keys are there, and blocked."""
     key = secret.key
-    ended = key.deleted_at is not None or (secret.valid_until is not None and secret.valid_until <= now)
+    ended = key.deleted_at is not None or secret.has_ended(now)
     return not ended and key.status_at(now) in {KeyStatus.ACTIVE, KeyStatus.BLOCKED}
+
+
+def is_replaced(secret: ApiKeySecret, now: datetime) -> bool:
+    """Whether a newer secret has taken its place for good, while the key itself has not ended for ever."""
+    key = secret.key
+    return secret.has_ended(now) and key.deleted_at is None and key.status != KeyStatus.REVOKED
+
+
+def next_moment(secret: ApiKeySecret) -> datetime | None:
+    """When to look again though nobody wishes it: at the end of the key, of a grace, of a settling, and when a change
+    that went unanswered can arrive no more."""
+    now = timezone.now()
+    if secret.key.deleted_at is not None or secret.key.status == KeyStatus.REVOKED:
+        return None
+    if secret.has_ended(now):
+        return spend.settles_at(secret)
+    watched = secret.attempted_at and secret.attempted_at + OFFER_MAY_ARRIVE
+    return min((at for at in (secret.key.expires_at, secret.valid_until, watched) if at and at > now), default=None)
 
 
 def is_resting(secret: ApiKeySecret, now: datetime) -> bool:
     """Whether only the key's expiry keeps it from working. Its owner may move that, so LiteLLM must not lose it."""
-    ended = secret.key.deleted_at is not None or (secret.valid_until is not None and secret.valid_until <= now)
+    ended = secret.key.deleted_at is not None or secret.has_ended(now)
     return not ended and secret.key.status_at(now) == KeyStatus.EXPIRED
+
+
+def follow_the_clock(now: datetime, *, limit: int = 500) -> int:
+    """Ask for the secrets whose moment has come: their key expired, their grace is over. Returns how many, at most
+    ``limit`` at once; whoever waits already is pushed anyway."""
+    with transaction.atomic():
+        due = ApiKeySecret.objects.filter(due_at__lte=now).exclude(sync_status=state.SyncStatus.PENDING)
+        rows = due.order_by("due_at").select_for_update(skip_locked=True, of=("self",))
+        ids = list(rows.values_list("pk", flat=True)[:limit])
+        ApiKeySecret.objects.filter(pk__in=ids).update(due_at=None)
+        return state.request_pushes(ApiKeySecret, ids) if ids else 0
 
 
 def _let_rest(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
@@ -90,7 +125,48 @@ def _let_rest(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
             litellm.block_key(secret.digest)
     if secret.pending_secret is not None:
         _forget_secret(secret)
-    return found
+    return spend.bring_up_to_date(secret, found, litellm)
+
+
+def _retire(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
+    """LiteLLM refuses at once what a newer secret has replaced, and forgets it when all that it spent is carried over.
+
+    What was spent before the block is written down later, so the last word about it is not read at once.
+    """
+    found = litellm.get_key_info(secret.digest)
+    if found is None:
+        _close_absent(secret)
+        return None
+    if not found.blocked:
+        litellm.block_key(secret.digest)
+    if secret.pending_secret is not None:
+        _forget_secret(secret)
+    if secret.blocked_at is None:
+        secret.blocked_at = timezone.now()
+        state.claimed(secret).update(blocked_at=secret.blocked_at)
+    found = spend.bring_up_to_date(secret, found, litellm)
+    if spend.settles_at(secret) is not None:
+        return found
+    if secret.carried_at is None and spend.ask_heirs(secret):
+        raise UpstreamUnavailable(reason="spend_not_carried_over")
+    _delete(secret, litellm)
+    if secret.carried_at is None:
+        state.claimed(secret).update(carried_at=timezone.now())
+    return None
+
+
+def _close_absent(secret: ApiKeySecret) -> None:
+    """LiteLLM does not have a replaced secret (any more); one that begins with what this one spent asks first."""
+    _await_lost_offer(secret)
+    if secret.carried_at is not None:
+        return
+    newer = ApiKeySecret.objects.filter(key=secret.key_id, created_at__gt=secret.created_at)
+    if newer.filter(pending_secret__isnull=False).exists():
+        raise UpstreamUnavailable(reason="spend_not_carried_over")
+    state.claimed(secret).update(
+        pending_secret=None, carried_at=timezone.now(), blocked_at=secret.blocked_at or timezone.now(),
+        spend_passed_on=F("spend"),
+    )  # fmt: skip
 
 
 def must_be_blocked(key: ApiKey, models: list[str]) -> bool:
@@ -148,15 +224,17 @@ def _ensure_owner(key: ApiKey, litellm: LiteLLM) -> None:
 
 def _create(secret: ApiKeySecret, models: list[str], litellm: LiteLLM) -> KeyInfo:
     key = secret.key
+    spent, marks = spend.beginning(secret, litellm)
     wanted = {name: value for name, value in _wanted(secret, models).items() if value is not None}
-    if key.expires_at:
-        wanted["duration"] = _duration(key.expires_at)
+    if secret.ends_at:
+        wanted["duration"] = _duration(secret.ends_at)
     # An empty list would mean every model; the name of no model does no harm, and the key is blocked besides.
     wanted["models"] = models or [f"none-{key.pk}"]
     body = {
         "key": secret.pending_secret,
         "key_type": "llm_api",
-        "metadata": {"managed_by": "litemaas", **_per_model(key, models)},
+        "metadata": {"managed_by": "litemaas", **marks, **_per_model(key, models)},
+        **spent,
         **wanted,
     }
     # Under the claim: what another push may have deleted meanwhile must not be made again.
@@ -218,16 +296,25 @@ def _update(secret: ApiKeySecret, models: list[str], found: KeyInfo, litellm: Li
     return after
 
 
+def differences_of(secret: ApiKeySecret, models: list[str], found: KeyInfo) -> dict[str, Any]:
+    """What a push would change in LiteLLM's key, by LiteLLM's names; nothing is asked or sent."""
+    blocked = must_be_blocked(secret.key, models)
+    return _changes(secret, models, found) | ({} if blocked == found.blocked else {"blocked": blocked})
+
+
 def _changes(secret: ApiKeySecret, models: list[str], found: KeyInfo) -> dict[str, Any]:
     key = secret.key
     wanted = {name: value for name, value in _wanted(secret, models).items() if name not in {"blocked", "key_alias"}}
     changes = differences(wanted, found)
     if found.alias != secret.alias:
         changes["key_alias"] = secret.alias
+    if found.allowed_routes != LLM_ROUTES:
+        changes["allowed_routes"] = list(LLM_ROUTES)
     if models and sorted(found.models) != models:
         changes["models"] = models
-    if not _same_moment(key.expires_at, found.expires):
-        changes["duration"] = _duration(key.expires_at) if key.expires_at else "-1"
+    ends_at = secret.ends_at
+    if not _same_moment(ends_at, found.expires):
+        changes["duration"] = _duration(ends_at) if ends_at else "-1"
     ours = _per_model(key, models)
     theirs = {name: found.metadata[name] for name in PER_MODEL.values() if found.metadata.get(name)}
     if ours != theirs:

@@ -9,10 +9,11 @@ from django.apps import apps
 
 from accounts.models import User
 from apikeys.models import ApiKeySecret
-from litellm_sync import ensure, state
+from litellm_sync import ensure, proof, spend, state
 from litellm_sync.client import LiteLLM
 from litellm_sync.default_team import ensure_default_team_exists
-from litellm_sync.keys import LOOK_AGAIN, SecretLost, Unsettled, make_secret_equal, must_not_work
+from litellm_sync.keys import LOOK_AGAIN, SecretLost, Unsettled, make_secret_equal, must_not_work, next_moment
+from litellm_sync.measures import measured_push
 from litemaas.foundation.crypto import DecryptionFailed
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
 from teams.models import DEFAULT_TEAM_ID, Membership, Team
@@ -48,13 +49,13 @@ def _membership(membership: Membership, litellm: LiteLLM) -> dict[str, Any]:
 def _secret(secret: ApiKeySecret, litellm: LiteLLM) -> dict[str, Any]:
     found = make_secret_equal(secret, litellm)
     key = secret.key
-    if found is not None and (key.spend, key.budget_resets_at) != (found.spend, found.budget_reset_at):
-        type(key).objects.filter(pk=key.pk).update(spend=found.spend, budget_resets_at=found.budget_reset_at)
-    if found is None and key.team_id != DEFAULT_TEAM_ID:
+    if found is not None:
+        spend.note(key, {secret.digest: found})
+    elif key.team_id != DEFAULT_TEAM_ID:
         # Whoever has left the team stayed listed for the sake of this key.
         left = User.objects.filter(pk=key.user_id).exclude(memberships__team=key.team_id)
         state.request_pushes(User, left.values_list("pk", flat=True))
-    return {}
+    return {"due_at": next_moment(secret), **proof.begun(secret)}
 
 
 PUSHES: dict[type[state.Synced], Callable[[Any, LiteLLM], dict[str, Any]]] = {
@@ -79,7 +80,8 @@ def push(kind: str, object_id: str, *, limit: float) -> None:
 def _push_claimed(row: state.Synced, limit: float) -> bool:
     """Whether the row is done with for now; False when it moved on meanwhile."""
     try:
-        facts = PUSHES[type(row)](row, LiteLLM(limit))
+        with measured_push(row):
+            facts = PUSHES[type(row)](row, LiteLLM(limit))
     except UpstreamRejected as error:
         log.warning("push_refused", kind=state.kind_of(row), object_id=str(row.pk), **error.details)
         # A lost secret is one that LiteLLM does not have, so nothing works there.

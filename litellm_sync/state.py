@@ -3,7 +3,9 @@
 It imports no app, so that every app may mix it in; the push itself is found by its name.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from functools import partial
 from typing import Any, ClassVar, Self
@@ -22,12 +24,15 @@ from procrastinate.jobs import JobDeferrer
 from procrastinate.manager import JobManager
 from procrastinate.tasks import configure_task
 
+from litemaas.foundation.jobs import arguments as job_arguments
+
 log = structlog.get_logger(__name__)
 
 PUSH_TASK = "litellm_sync.push"
 LEASE = timedelta(seconds=30)
 # The job waits a moment, so that the immediate try in the web process goes first and the person sees "active".
 JOB_DELAY = timedelta(seconds=5)
+_left_to_jobs: ContextVar[bool] = ContextVar("left_to_jobs", default=False)
 # Of rows that are asked for together, so many are queued at once.
 FIRST_JOBS = 200
 FIRST_BACK_OFF, SECOND_BACK_OFF = 2.0, 5.0
@@ -106,10 +111,21 @@ def request_push(target: models.Model, *, immediately: bool = True) -> None:
         request_pushes_behind(target)
         return
     kind, object_id = kind_of(target), str(target.pk)
+    immediately = immediately and not _left_to_jobs.get()
     _mark_pending(kind, [target.pk])
     _defer(kind, object_id, delay=JOB_DELAY if immediately else timedelta())
     if immediately:
         transaction.on_commit(partial(_try_now, kind, object_id))
+
+
+@contextmanager
+def left_to_jobs() -> Iterator[None]:
+    """Within it nothing is tried at once: whoever changes many rows does not wait for LiteLLM with each of them."""
+    before = _left_to_jobs.set(True)
+    try:
+        yield
+    finally:
+        _left_to_jobs.reset(before)
 
 
 def request_pushes_behind(target: models.Model) -> int:
@@ -164,7 +180,8 @@ def job(task: str, **options: Any) -> JobDeferrer:
     A running worker gives the global app a connector with connections of its own: a job that is queued through that one
     can start before the rows that it is about are committed.
     """
-    return configure_task(name=task, job_manager=JobManager(DjangoConnector(alias=DEFAULT_DB_ALIAS)), **options)
+    manager = JobManager(DjangoConnector(alias=DEFAULT_DB_ALIAS))
+    return configure_task(name=task, job_manager=manager, task_kwargs=job_arguments(), **options)
 
 
 def _try_now(kind: str, object_id: str) -> None:

@@ -9,9 +9,10 @@ from procrastinate.jobs import Status
 
 from accounts import audit_proof, audit_seal, sessions
 from accounts import services as accounts
-from litellm_sync import integration, state
+from litellm_sync import alerts, integration, proof, state, versions
 from litellm_sync import push as pushes
 from litellm_sync.client.transport import give_connection_back
+from litellm_sync.runs import RUN_TASK
 from litemaas.foundation import rate_limits
 
 # Also for a job that a worker died over: nobody else will finish it, and its row re-queues itself.
@@ -29,7 +30,7 @@ def push(*, kind: str, object_id: str, immediate: bool = False, **_later: Any) -
             give_connection_back()
 
 
-@app.task(name=integration.RUN_TASK)
+@app.task(name=RUN_TASK)
 def run(*, run_id: str, **_later: Any) -> None:
     """Carry a run of synchronisation out."""
     try:
@@ -48,6 +49,17 @@ def tick(timestamp: int, **_later: Any) -> None:
         give_connection_back()
 
 
+@app.periodic(cron="* * * * * */15")
+@app.task(name="litellm_sync.watch", queueing_lock="litellm_sync.watch")
+def watch(timestamp: int, **_later: Any) -> None:
+    """Every quarter of a minute: which release LiteLLM is, and what somebody should be woken for."""
+    try:
+        versions.look(timezone.now())
+        alerts.watch(timezone.now())
+    finally:
+        give_connection_back()
+
+
 @app.periodic(cron="* * * * *")
 @app.task(name="litellm_sync.tidy", queueing_lock="litellm_sync.tidy", pass_context=True)
 async def tidy(context: JobContext, /, timestamp: int, **_later: Any) -> None:
@@ -55,6 +67,18 @@ async def tidy(context: JobContext, /, timestamp: int, **_later: Any) -> None:
     manager = context.app.job_manager
     for job in await manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
         await manager.finish_job(job, status=Status.FAILED, delete_job=True)
+
+
+@app.periodic(cron="* * * * * */10")
+@app.task(name="litellm_sync.prove", queueing_lock="litellm_sync.prove")
+def prove(timestamp: int, **_later: Any) -> None:
+    """Every ten seconds: whether LiteLLM refuses what must not work."""
+    try:
+        now = timezone.now()
+        proof.note_ended(now)
+        proof.prove_due(now)
+    finally:
+        give_connection_back()
 
 
 @app.periodic(cron="*/15 * * * *")

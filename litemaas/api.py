@@ -64,6 +64,8 @@ models_router.register("models", subscriptions.ModelViewSet, basename="api-model
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("api-keys", apikeys.ApiKeyViewSet, basename="api-apikey")
 router.register("audit", accounts.AuditViewSet, basename="api-audit")
+router.register("integration/audit", litellm_sync.IntegrationAuditViewSet, basename="api-integration-audit")
+router.register("integration/drift", litellm_sync.DriftViewSet, basename="api-drift")
 router.register("integration/runs", litellm_sync.SyncRunViewSet, basename="api-sync-run")
 router.register("subscriptions", subscriptions.SubscriptionViewSet, basename="api-subscription")
 router.register("usage", usage.UsageViewSet, basename="api-usage")
@@ -81,8 +83,13 @@ urlpatterns = [
     path("me/tokens", me_api.PersonalTokensView.as_view(), name="api-personal-tokens"),
     path("me/tokens/<uuid:pk>", me_api.PersonalTokenView.as_view(), name="api-personal-token"),
     path("api-keys/policy", apikeys.KeyPolicyView.as_view(), name="api-key-policy"),
-    path("integration/sync", litellm_sync.SyncView.as_view(), name="api-sync"),
+    path("integration/default-team", litellm_sync.DefaultTeamView.as_view(), name="api-default-team"),
+    path("integration/failures", litellm_sync.FailuresView.as_view(), name="api-integration-failures"),
     path("integration/health", litellm_sync.HealthView.as_view(), name="api-integration-health"),
+    path("integration/retry", litellm_sync.RetryView.as_view(), name="api-integration-retry"),
+    path("integration/schedule", litellm_sync.ScheduleView.as_view(), name="api-integration-schedule"),
+    path("integration/schedule/<slug:kind>", litellm_sync.IntervalView.as_view(), name="api-integration-interval"),
+    path("integration/sync", litellm_sync.SyncView.as_view(), name="api-sync"),
     path("schema", SchemaView.as_view(), name="api-schema"),
     # Swagger UI writes style attributes; this page alone may.
     path("docs", csp_update({"style-src": ["'unsafe-inline'"]})(docs), name="api-docs"),

@@ -8,7 +8,7 @@ import environ
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy
 
-from litemaas.foundation import embedded, logs, providers, rate_limits
+from litemaas.foundation import embedded, jobs, logs, providers, rate_limits
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -43,10 +43,26 @@ LITELLM_PUBLIC_URL: str = env.str("LITELLM_PUBLIC_URL", default=LITELLM_API_URL)
 LITELLM_CA_BUNDLE: str = env.str("LITELLM_CA_BUNDLE", default="")
 # Beyond this many listed members each call to LiteLLM with a key of the team becomes slow (measured: docs/adr/0004).
 LITELLM_DEFAULT_TEAM_LISTED_MEMBERS: int = env.int("LITELLM_DEFAULT_TEAM_LISTED_MEMBERS", default=500)
+# LiteLLM writes down what was spent in batches, 11 to 21 s late as shipped; a secret that ended is read after that.
+LITELLM_SPEND_SETTLES_SECONDS: int = env.int("LITELLM_SPEND_SETTLES_SECONDS", default=30)
 MODEL_SYNC_SECONDS: int = env.int("MODEL_SYNC_SECONDS", default=3600)
+RECONCILE_MENDS: list[str] = env.list("RECONCILE_MENDS", default=["alive"])
+RECONCILE_SECONDS: int = env.int("RECONCILE_SECONDS", default=3600)
 USAGE_SYNC_SECONDS: int = env.int("USAGE_SYNC_SECONDS", default=300)
+# So many rows are pushed at once by a run that pushes whole tables; LiteLLM's workers have people to serve besides.
+BULK_PUSH_CONCURRENCY: int = env.int("BULK_PUSH_CONCURRENCY", default=4)
 # The share of available models that one sync may hide before it stops and asks (an empty answer hides them all).
 MODEL_SYNC_DISAPPEARANCE_LIMIT: float = env.float("MODEL_SYNC_DISAPPEARANCE_LIMIT", default=0.5)
+
+# --- Keys and what people are told -----------------------------------------------------------------------------------
+
+KEY_IDLE_DAYS: int = env.int("KEY_IDLE_DAYS", default=90)
+KEY_EXPIRY_NOTICE_DAYS: list[int] = sorted(map(int, env.list("KEY_EXPIRY_NOTICE_DAYS", default=["14", "3", "1"])))
+# Where people reach the portal: jobs write links, and no request tells them.
+PORTAL_URL: str = env.str("PORTAL_URL", default="").rstrip("/")
+globals().update(env.email_url_config(env.str("MAIL_URL", default="dummymail://")))
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL: str = env.str("MAIL_FROM", default="LiteMaaS <litemaas@localhost>")
 
 # --- Sign-in ---------------------------------------------------------------------------------------------------------
 
@@ -331,7 +347,15 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 
 # --- Jobs and logs ---------------------------------------------------------------------------------------------------
 
-PROCRASTINATE_WORKER_DEFAULTS = {"concurrency": env.int("WORKER_CONCURRENCY", default=8), "delete_jobs": "successful"}
+PROCRASTINATE_WORKER_DEFAULTS: dict[str, Any] = {
+    "concurrency": env.int("WORKER_CONCURRENCY", default=8),
+    "delete_jobs": "successful",
+    "worker_middleware": [jobs.observe],
+}
+# After how long a push that waits, and an outage of LiteLLM, become an error in the log; how often it is said again.
+PUSH_ALERT_SECONDS: int = env.int("PUSH_ALERT_SECONDS", default=300)
+OUTAGE_ALERT_SECONDS: int = env.int("OUTAGE_ALERT_SECONDS", default=120)
+ALERT_REPEAT_SECONDS: int = env.int("ALERT_REPEAT_SECONDS", default=3600)
 
 LOGGING: dict[str, Any] = logs.configure(json=LOG_JSON, level=LOG_LEVEL)
 # Procrastinate tells every command, however small, which tasks there are, and every request in full what it queued.

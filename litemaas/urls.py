@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from litellm_sync.integration import litellm_state
+from litellm_sync.health import litellm_state
 from litemaas.foundation import health
 from litemaas.metrics import metrics
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from django.contrib import admin
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Exists, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -63,6 +63,19 @@ class ByProvider(Choice):
         return [(provider, provider) for provider in found]
 
 
+class ByProblem(Choice):
+    """Models that somebody should look at."""
+
+    title, parameter_name = _("problem"), "problem"
+    options = (("unpriced", _("Without a price")), ("gone", _("Gone, with subscribers")))
+
+    def narrow(self, queryset: QuerySet[Model], value: Any) -> QuerySet[Model]:
+        """By what no column says."""
+        if value == "unpriced":
+            return queryset.filter(pk__in=Model.objects.unpriced().values("pk"))
+        return queryset.filter(Exists(Model.objects.active_subscriptions()), availability=Availability.UNAVAILABLE)
+
+
 def restrict(actor: User, model: Model) -> Any:
     """New subscriptions need approval."""
     return services.set_model_restricted(actor, model_id=model.pk, restricted=True)
@@ -82,7 +95,7 @@ class ModelPage(AdminPage):
     intro = _("What LiteLLM offers, brought here by the synchronisation.")
     empty = _("There are no models yet. Synchronise them from LiteLLM first.")
     list_display = ("name", "kind", "available", "access", "price_in", "price_out", "context", "subscribers")
-    list_filter = (ByAvailability, ByRestriction, ByProvider, ByMode)
+    list_filter = (ByAvailability, ByRestriction, ByProvider, ByMode, ByProblem)
     search_fields = ("id", "provider", "description")
     search_help_text = _("Name, provider or description")
     ordering = ("id",)

@@ -93,8 +93,9 @@ class ModelViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
     ordering_fields = ("id", "provider", "context_length", "input_cost_per_token", "output_cost_per_token")
 
     def get_queryset(self) -> QuerySet[Model]:
-        """What is listed for the asker, with the asker's subscription."""
-        return cast("QuerySet[Model]", Model.objects.listed_for(signed_in(self.request)))
+        """What is listed for the asker, with the asker's subscription; without times, which no answer has."""
+        listed = Model.objects.listed_for(signed_in(self.request))
+        return cast("QuerySet[Model]", listed.defer("created_at", "updated_at"))
 
     @extend_schema(request=ModelChangesSerializer, responses=ModelSerializer)
     @access(Permission.MODELS_WRITE)

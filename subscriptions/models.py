@@ -6,7 +6,8 @@ from typing import Any, NamedTuple, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import F, FilteredRelation, Q
+from django.db.models import Case, F, FilteredRelation, OuterRef, Q, When
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from accounts import rbac
@@ -81,6 +82,16 @@ class ModelQuerySet(models.QuerySet["Model"]):
         """Those of which LiteLLM says that they cost nothing, neither way."""
         return self.filter(Q(output_cost_per_token=0) | Q(output_cost_per_token=None), input_cost_per_token=0)
 
+    def unpriced(self) -> Self:
+        """Available ones whose use costs nothing, or nobody knows what. 1.81 writes 0 where it knows no price."""
+        none = Q(input_cost_per_token=None) | Q(input_cost_per_token=0)
+        neither = none & (Q(output_cost_per_token=None) | Q(output_cost_per_token=0))
+        return self.filter(neither, availability=Availability.AVAILABLE)
+
+    def active_subscriptions(self) -> "SubscriptionQuerySet":
+        """Those of the model of an outer query."""
+        return Subscription.objects.active().filter(model=OuterRef("pk"))
+
     def subscribed(self, *, yes: bool) -> Self:
         """Of ``with_subscription_of()`` those that the person has subscribed to, or has not."""
         return self.filter(my_subscription__isnull=not yes)
@@ -141,6 +152,14 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
     def active(self) -> Self:
         """Those that let one use the model."""
         return self.filter(status=SubscriptionStatus.ACTIVE)
+
+    def within_quota(self) -> Self:
+        """Those with something left; what was used before a reset that lies in the past does not count any more."""
+        spent = Q(exhausted=True) | Q(used_requests__gte=F("quota_requests")) | Q(used_tokens__gte=F("quota_tokens"))
+        # A comparison with a quota that is null is neither true nor false, so what is spent is named by a case.
+        used_up = Case(When(spent & ~Q(resets_at__lte=Now()), then=True), default=False)
+        nothing_ever = Case(When(Q(quota_requests=0) | Q(quota_tokens=0), then=True), default=False)
+        return self.alias(used_up=used_up, nothing_ever=nothing_ever).filter(used_up=False, nothing_ever=False)
 
 
 class Subscription(models.Model):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
@@ -19,7 +19,7 @@ from teams.models import DEFAULT_TEAM_ID, Membership, Team
 log = structlog.get_logger(__name__)
 
 # Fixed by the product: shared by everybody who belongs to no other team; installation asks for other figures.
-DEFAULT_TEAM = {
+DEFAULT_TEAM: Final[dict[str, Any]] = {
     "name": "Default Team",
     "description": "Everybody who belongs to no other team.",
     "max_budget": Decimal(10_000),
@@ -134,6 +134,28 @@ def remove_memberships(actor: User | None, user: User, memberships: list[Members
     for one in leaving:
         state.request_pushes_behind(one)
     state.request_push(user, immediately=False)
+
+
+def join_default_team(actor: User | None, people: Iterable[User], *, source: str) -> list[Membership]:
+    """Make people members of the default team; who is one already stays as before. Returns the new memberships.
+
+    ``source`` says in the audit log why. ``actor`` None is the system.
+    """
+    if actor is not None:
+        rbac.require(actor, rbac.Permission.TEAMS_ASSIGN)
+    team = ensure_default_team()
+    with transaction.atomic():
+        # Under locks, in one order: whoever else assigns the same people waits, and then finds them assigned.
+        wanted = User.objects.select_for_update(no_key=True).filter(pk__in=[one.pk for one in people]).order_by("pk")
+        users = {user.pk: user for user in wanted}
+        members = set(Membership.objects.filter(team=team, user__in=users).values_list("user", flat=True))
+        new = [Membership(team=team, user=user) for user in users.values() if user.pk not in members]
+        Membership.objects.bulk_create(new)
+        details = [(one, {"team": str(team.pk), "user": str(one.user_id), "source": source}) for one in new]
+        audit.record_many(actor, audit.Action.MEMBERSHIP_ADDED, details)
+        state.request_pushes(User, [one.user_id for one in new])
+        state.request_pushes(Membership, [one.pk for one in new])
+    return new
 
 
 def get_user_primary_team(user: User) -> Team:

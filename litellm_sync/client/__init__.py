@@ -2,23 +2,39 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
+from hashlib import sha256
 from typing import Any, Self
 
-from litellm_sync.client.answers import SENTINEL, Activity, Deployment, KeyInfo, TeamInfo, UserInfo, activity_of_day
-from litellm_sync.client.transport import Transport, configured
-from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
+from django.utils.translation import gettext as _
 
-__all__ = ["SENTINEL", "Activity", "Deployment", "KeyInfo", "LiteLLM", "TeamInfo", "UserInfo"]
+from litellm_sync.client.answers import (
+    SENTINEL,
+    Activity,
+    Deployment,
+    KeyInfo,
+    TeamInfo,
+    UserInfo,
+    UserInfoFull,
+    activity_of_day,
+    as_documented,
+)
+from litellm_sync.client.lists import Lists
+from litellm_sync.client.transport import NEEDS_ENTERPRISE, Transport, configured
+from litemaas.foundation.errors import Conflict, UpstreamRejected, UpstreamUnavailable
+
+__all__ = ["SENTINEL", "Activity", "Deployment", "KeyInfo", "LiteLLM", "TeamInfo", "UserInfo", "UserInfoFull"]
 
 NOT_FOUND = 404
 ACTIVITY_PAGE = 1000
 KEY_PAGE = 100
 USER_PAGE = 100
+# What every page shows of a key instead of the key: both ellipses, and the last characters.
+MASKS = ("...", "…")
+LAST = 4
 
 
-class LiteLLM:
+class LiteLLM(Lists):
     """LiteLLM's management API for as long as ``limit`` seconds, over all calls together.
 
     Every method raises UpstreamUnavailable (try again later) or UpstreamRejected (do not). How LiteLLM behaves was
@@ -56,14 +72,47 @@ class LiteLLM:
         """Ask something that needs our credential and LiteLLM's database, for /health/readiness needs neither."""
         self._call("test_connection", "GET", "/key/list", probe=True, params={"page": 1, "size": 1})
 
+    def get_version(self) -> str:
+        """What LiteLLM says its release is; empty when it does not say.
+
+        1.81 tells everybody; 1.109 tells whoever has an administrator's key, at an address that 1.81 does not have.
+        """
+        answer = self._get("get_version", "/health/readiness")
+        if "litellm_version" not in answer:
+            try:
+                answer = self._get("get_version", "/health/readiness/details")
+            except UpstreamUnavailable as error:
+                if error.details["reason"] != "not_litellm":
+                    raise
+        return str(answer.get("litellm_version") or "")
+
+    def has_enterprise(self, day: date) -> bool | None:
+        """Whether LiteLLM has a licence; None when that cannot be told.
+
+        Asked of a report that only reads and that is refused without one. A ``day`` to come has nothing to add up.
+        """
+        days = {"start_date": day.isoformat(), "end_date": day.isoformat()}
+        try:
+            self._transport.call("has_enterprise", "GET", "/global/spend/report", deadline=self._deadline, params=days)
+        except UpstreamRejected as error:
+            return False if error.details.get("reason") == NEEDS_ENTERPRISE else None
+        return True
+
     def get_models(self) -> list[Deployment]:
         """Every deployment, those of the config file too.
 
         A proxy that has not loaded its list answers 500 (UpstreamUnavailable), never an empty list.
         """
         answer = self._get("get_models", "/model/info")
-        with _as_documented():
+        with as_documented():
             return [Deployment.parse(entry) for entry in answer["data"]]
+
+    def get_model_info(self, name: str) -> list[Deployment]:
+        """The deployments of one public name; none when LiteLLM does not list it.
+
+        /v1/model/info asks by the id of a deployment, which is nobody's name for a model.
+        """
+        return [deployment for deployment in self.get_models() if deployment.name == name]
 
     # --- Users -------------------------------------------------------------------------------------------------------
 
@@ -72,8 +121,16 @@ class LiteLLM:
         answer = self._find("get_user_info", "/user/info", user_id=user_id)
         if answer is None:
             return None
-        with _as_documented():
+        with as_documented():
             return UserInfo.parse(answer["user_info"])
+
+    def get_user_info_full(self, user_id: str) -> UserInfoFull | None:
+        """The user with limits, keys and teams, or None when absent. Large for members of a large team."""
+        answer = self._find("get_user_info_full", "/user/info", user_id=user_id)
+        if answer is None:
+            return None
+        with as_documented():
+            return UserInfoFull.parse(answer)
 
     def create_user(self, body: dict[str, Any]) -> None:
         """/user/new without making a key. UpstreamRejected with ``already exists`` in its text on a duplicate."""
@@ -85,7 +142,7 @@ class LiteLLM:
         page = last = 1
         while page <= last:
             answer = self._get("get_users", "/user/list", user_email=email, page=page, page_size=USER_PAGE)
-            with _as_documented():
+            with as_documented():
                 found = [UserInfo.parse(entry) for entry in answer["users"]]
                 last = int(answer["total_pages"])
             ids |= {one.user_id for one in found if (one.email or "").lower() == email.lower()}
@@ -103,7 +160,7 @@ class LiteLLM:
         answer = self._find("get_team_info", "/team/info", team_id=team_id)
         if answer is None:
             return None
-        with _as_documented():
+        with as_documented():
             return TeamInfo.parse(answer["team_info"])
 
     def create_team(self, body: dict[str, Any]) -> None:
@@ -132,9 +189,27 @@ class LiteLLM:
         answer = self._find("get_key_info", "/key/info", key=token)
         if answer is None:
             return None
-        with _as_documented():
+        with as_documented():
             info = answer["info"]
             return None if info.get("status") == "deleted" else KeyInfo.parse(token, info)
+
+    def get_api_key_token(self, user_id: str, key: str) -> str | None:
+        """LiteLLM's token of a user's key; None when the user has no such key. ``key`` is the secret, or masked.
+
+        The token of a secret is its SHA-256, and of our own keys we keep it: nothing is guessed about them. Of a key
+        that was made elsewhere often only ``sk-...abcd`` is known: the last four characters then have to be those of
+        one key of the user alone. Raises Conflict (ambiguous_key) when they are those of several.
+        """
+        masked = any(mask in key for mask in MASKS)
+        if not masked:
+            found = self.get_key_info(sha256(key.encode()).hexdigest())
+            return found.token if found and found.user_id == user_id else None
+        user = self.get_user_info_full(user_id)
+        tokens = [one.token for one in user.keys if one.masked[-LAST:] == key[-LAST:]] if user else []
+        if len(tokens) > 1:
+            message = _("Several keys end in these characters. Which one is meant cannot be told.")
+            raise Conflict(message, code="ambiguous_key")
+        return tokens[0] if tokens else None
 
     def create_key(self, body: dict[str, Any]) -> None:
         """/key/generate with our own secret. Look before, read back after: it checks neither user, team nor models,
@@ -161,7 +236,7 @@ class LiteLLM:
             if error.details["http_status"] == NOT_FOUND:
                 return False
             raise
-        with _as_documented():
+        with as_documented():
             return token in answer["deleted_keys"]
 
     def get_keys(self) -> Iterator[KeyInfo]:
@@ -169,7 +244,7 @@ class LiteLLM:
         page = 1
         while True:
             answer = self._get("get_keys", "/key/list", page=page, size=KEY_PAGE, return_full_object="true")
-            with _as_documented():
+            with as_documented():
                 found = [KeyInfo.parse(str(entry["token"]), entry) for entry in answer["keys"]]
                 pages = int(answer["total_pages"])
             yield from found
@@ -197,7 +272,7 @@ class LiteLLM:
                 page=page,
                 page_size=ACTIVITY_PAGE,
             )
-            with _as_documented():
+            with as_documented():
                 rows.extend(row for day in answer["results"] for row in activity_of_day(day))
             if not (answer.get("metadata") or {}).get("has_more"):
                 return rows
@@ -210,12 +285,3 @@ class LiteLLM:
 
 def _member(user_id: str) -> dict[str, str]:
     return {"role": "user", "user_id": user_id}
-
-
-@contextmanager
-def _as_documented() -> Iterator[None]:
-    """An answer in a shape that LiteLLM does not have is no answer: never "absent", never an exception of ours."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise UpstreamUnavailable(reason="garbage") from error

@@ -2,10 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Self
+
+from litemaas.foundation.errors import UpstreamUnavailable
 
 # What stands for "no limit" where LiteLLM cannot be told to forget one; never shown to anybody.
 SENTINEL = 2_147_483_647
@@ -24,11 +27,20 @@ def _limit(value: Any) -> int | None:
     return None if value is None or int(value) >= SENTINEL else int(value)
 
 
-def _moment(value: Any) -> datetime | None:
+def moment(value: Any) -> datetime | None:
     if not value:
         return None
     moment = datetime.fromisoformat(str(value))
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@contextmanager
+def as_documented() -> Iterator[None]:
+    """An answer in a shape that LiteLLM does not have is no answer: never "absent", never an exception of ours."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise UpstreamUnavailable(reason="garbage") from error
 
 
 @dataclass(frozen=True)
@@ -95,7 +107,7 @@ def _limits(info: Mapping[str, Any]) -> dict[str, Any]:
         "spend": _number(info.get("spend")) or Decimal(0),
         "max_budget": _number(info.get("max_budget")),
         "budget_duration": info.get("budget_duration"),
-        "budget_reset_at": _moment(info.get("budget_reset_at")),
+        "budget_reset_at": moment(info.get("budget_reset_at")),
         "tpm_limit": _limit(info.get("tpm_limit")),
         "rpm_limit": _limit(info.get("rpm_limit")),
     }
@@ -103,10 +115,12 @@ def _limits(info: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class KeyInfo(Limits):
-    """A key as LiteLLM knows it; ``token`` is the SHA-256 of the secret."""
+    """A key as LiteLLM knows it; ``token`` is the SHA-256 of the secret, ``key_name`` its end behind ``sk-...``."""
 
     token: str
     alias: str | None
+    key_name: str
+    allowed_routes: tuple[str, ...]
     user_id: str | None
     team_id: str | None
     models: tuple[str, ...]
@@ -114,6 +128,7 @@ class KeyInfo(Limits):
     max_parallel_requests: int | None
     expires: datetime | None
     last_active: datetime | None
+    masked: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -122,14 +137,17 @@ class KeyInfo(Limits):
         return cls(
             token=token,
             alias=info.get("key_alias"),
+            key_name=str(info.get("key_name") or ""),
+            allowed_routes=tuple(info.get("allowed_routes") or ()),
             user_id=info.get("user_id"),
             team_id=info.get("team_id"),
             models=tuple(info.get("models") or ()),
             blocked=bool(info.get("blocked")),
             **_limits(info),
             max_parallel_requests=_limit(info.get("max_parallel_requests")),
-            expires=_moment(info.get("expires")),
-            last_active=_moment(info.get("last_active")),
+            expires=moment(info.get("expires")),
+            last_active=moment(info.get("last_active")),
+            masked=str(info.get("key_name") or ""),
             metadata=info.get("metadata") or {},
         )
 
@@ -169,7 +187,7 @@ class TeamInfo(Limits):
 
     @classmethod
     def parse(cls, info: Mapping[str, Any]) -> Self:
-        """``team_info`` of /team/info."""
+        """``team_info`` of /team/info or an entry of /v2/team/list."""
         listed = info.get("members_with_roles") or ()
         return cls(
             team_id=str(info["team_id"]),
@@ -178,6 +196,25 @@ class TeamInfo(Limits):
             blocked=bool(info.get("blocked")),
             **_limits(info),
             members=frozenset(m["user_id"] for m in listed if m.get("user_id") not in (None, "default_user_id")),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserInfoFull:
+    """A user with everything of theirs that LiteLLM shows."""
+
+    user: UserInfo
+    keys: tuple[KeyInfo, ...]
+    teams: tuple[TeamInfo, ...]
+
+    @classmethod
+    def parse(cls, answer: Mapping[str, Any]) -> Self:
+        """The whole of /user/info; keys that 1.109 shows although they were deleted are left out."""
+        keys = (key for key in answer["keys"] if key.get("status") != "deleted")
+        return cls(
+            user=UserInfo.parse(answer["user_info"]),
+            keys=tuple(KeyInfo.parse(str(key["token"]), key) for key in keys),
+            teams=tuple(TeamInfo.parse(team) for team in answer["teams"]),
         )
 
 

@@ -11,7 +11,8 @@ import requests
 import structlog
 from django.conf import settings
 from django.db import connection
-from prometheus_client import Histogram
+from django.utils.translation import gettext as _
+from prometheus_client import Counter, Gauge, Histogram
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
@@ -26,6 +27,17 @@ CIRCUIT_SECONDS = 5
 CHUNK = 65_536
 
 calls = Histogram("litemaas_litellm_call_seconds", "Calls to LiteLLM", ["operation", "outcome"])
+openings = Counter("litemaas_litellm_circuit_openings", "How often the circuit towards LiteLLM opened")
+# A moment instead of a yes: a process that asks nothing any more would go on saying yes, and so would a dead one.
+open_until = Gauge(
+    "litemaas_litellm_circuit_open_until_timestamp_seconds",
+    "Until when LiteLLM is not asked; in the past: it is asked",
+    multiprocess_mode="max",
+)
+
+# Said with whatever status, also 500, to whoever asks for a feature of LiteLLM's Enterprise edition without a licence.
+ENTERPRISE = b"LiteLLM Enterprise user"
+NEEDS_ENTERPRISE = "needs_litellm_enterprise"
 
 # Told apart by error.type, because the statuses differ between versions; these are about *our* credential.
 CREDENTIAL_STATUSES = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
@@ -67,6 +79,8 @@ class Circuit:
         except (ConnectionError, pybreaker.CircuitBreakerError):
             if self.state == pybreaker.STATE_OPEN:
                 self._opened = time.monotonic()
+                openings.inc()
+                open_until.set(time.time() + CIRCUIT_SECONDS)
 
 
 def give_connection_back() -> None:
@@ -134,7 +148,7 @@ class Transport:
         except requests.RequestException as error:
             self.circuit.failed()
             raise UpstreamUnavailable(reason="unreachable") from error
-        if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR and not _needs_enterprise(response, body):
             self.circuit.failed()
         else:
             self.circuit.succeeded()
@@ -172,15 +186,24 @@ def _read(response: requests.Response, deadline: float) -> bytes:
     return b"".join(parts)
 
 
-def _decode(response: requests.Response, body: bytes) -> Any:
+def _raise_what_is_no_answer(response: requests.Response, body: bytes) -> None:
     status = response.status_code
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         raise UpstreamUnavailable(reason="http_429")
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         raise UpstreamUnavailable(reason="redirected")
+    if _needs_enterprise(response, body):
+        log.warning("litellm_needs_enterprise", status=status, text=body[:500].decode(errors="replace"))
+        words = _("LiteLLM needs an Enterprise licence for this.")
+        raise UpstreamRejected(words, http_status=status, type="", reason=NEEDS_ENTERPRISE)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("litellm_error", status=status, body=body[:500].decode(errors="replace"))
         raise UpstreamUnavailable(reason=f"http_{status}")
+
+
+def _decode(response: requests.Response, body: bytes) -> Any:
+    _raise_what_is_no_answer(response, body)
+    status = response.status_code
     try:
         answer = json.loads(body)
     except ValueError as error:
@@ -197,6 +220,10 @@ def _decode(response: requests.Response, body: bytes) -> Any:
     refusal = UpstreamRejected(http_status=status, type=kind)
     refusal.text = text
     raise refusal
+
+
+def _needs_enterprise(response: requests.Response, body: bytes) -> bool:
+    return response.status_code >= HTTPStatus.BAD_REQUEST and ENTERPRISE in body
 
 
 def _is_refusal(answer: Any) -> bool:

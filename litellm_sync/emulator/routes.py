@@ -56,6 +56,7 @@ _TABLE: Final[dict[Access, dict[str, Callable[[Call], Any]]]] = {
         "POST /key/generate": keys.generate,
     },
     Access.ADMIN: {
+        "GET /global/spend/report": spend_logs.report,
         "GET /health/readiness/details": health.details,
         "GET /spend/logs/ui": spend_logs.in_pages,
         "GET /spend/logs/v2": spend_logs.in_pages,

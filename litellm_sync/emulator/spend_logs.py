@@ -1,11 +1,11 @@
-"""The only place that emulates the spend log: `/spend/logs`, one entry a model call."""
+"""The only place that emulates the spend log: `/spend/logs`, one entry a model call, and the report made of it."""
 
 from datetime import datetime
 from typing import Any, Final
 
 from litellm_sync.emulator.access import digest
 from litellm_sync.emulator.call import Call, page_of
-from litellm_sync.emulator.errors import refused
+from litellm_sync.emulator.errors import detail, enterprise, refused
 from litellm_sync.emulator.tables import Row
 
 _TIME: Final = "%Y-%m-%d %H:%M:%S"
@@ -37,6 +37,11 @@ def in_pages(call: Call) -> Row:
     rows, pages = page_of(found, page, size)
     data: list[Any] = rows
     return {"data": data, "total": len(found), "page": page, "page_size": size, "total_pages": pages}
+
+
+def report(_call: Call) -> Row:
+    """`/global/spend/report`: nothing without a licence."""
+    raise detail(400, enterprise("/spend/report endpoint {}"))
 
 
 def _candidates(call: Call) -> list[Row]:

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from litellm_sync.emulator import cache, durations, keys, limits, memberships, people, shapes
-from litellm_sync.emulator.call import Call, chosen, page_of
+from litellm_sync.emulator.call import Call, chosen, page_of, sort_by_id
 from litellm_sync.emulator.errors import detail, enterprise, refused
 from litellm_sync.emulator.state import ADMIN_ID
 from litellm_sync.emulator.tables import Row
@@ -143,12 +143,13 @@ def list_teams(call: Call) -> list[Row]:
 
 
 def list_teams_in_pages(call: Call) -> Row:
-    """`/v2/team/list`: pages of teams, newest first."""
+    """`/v2/team/list`: pages of teams, newest first or by their ids."""
     page, size = call.page("page_size", 10, 100)
     user_id = call.query.get("user_id")
     if user_id is not None and user_id not in call.state.users:
         raise detail(404, f"User not found, passed user_id={user_id}")
     found = [team for team in reversed(_teams_of(call)) if _matches(team, call.query)]
+    sort_by_id(call, found, "team_id")
     rows, pages = page_of(found, page, size)
     shown: list[Any] = [memberships.team_shown(call, team) | _counts(call, team) for team in rows]
     return {"teams": shown, "total": len(found), "page": page, "page_size": size, "total_pages": pages}

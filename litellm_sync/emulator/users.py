@@ -4,7 +4,7 @@ import uuid
 from typing import Any, Final
 
 from litellm_sync.emulator import cache, durations, keys, limits, memberships, people, shapes
-from litellm_sync.emulator.call import Call, chosen, page_of
+from litellm_sync.emulator.call import Call, chosen, page_of, sort_by_id
 from litellm_sync.emulator.errors import detail, invalid, refused, value_error
 from litellm_sync.emulator.state import ADMIN_ID
 from litellm_sync.emulator.tables import Row
@@ -179,11 +179,12 @@ def delete(call: Call) -> int:
 
 
 def list_users(call: Call) -> Row:
-    """`/user/list`: pages of users, newest first, with filters."""
+    """`/user/list`: pages of users, newest first or by their ids, with filters."""
     page, size = call.page("page_size", 25, 100)
     if not call.caller.is_admin:
         raise detail(403, "Only proxy admins and organization admins can list users.")
     found = [user for user in reversed(call.state.users.rows.values()) if _matches(user, call.query)]
+    sort_by_id(call, found, "user_id")
     rows, pages = page_of(found, page, size)
     users: list[Any] = [_listed(call, user) for user in rows]
     return {"users": users, "total": len(found), "page": page, "page_size": size, "total_pages": pages}

@@ -1,49 +1,35 @@
 """What the dashboard says: what needs somebody, and the figures. Few statements, and LiteLLM is never asked."""
 
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
 from django.conf import settings
-from django.db.models import CharField, Count, F, Max, Min, Model, Q, QuerySet, Sum, Value, Window
-from django.db.models.functions import Cast, Concat
+from django.db.models import Count, F, Max, Min, Model, Q, QuerySet, Sum, Value, Window
 
 from accounts.models import User
 from accounts.rbac import Actor, Permission, check_permission
-from apikeys.models import ApiKey, ApiKeySecret
+from apikeys.models import ApiKey
 from apikeys.risks import RISKS, risk
-from litellm_sync.models import RunKind, RunStatus, SyncRun, Upstream
-from litellm_sync.reports import STATUS, counts
+from litellm_sync import proof
+from litellm_sync.disappearance import refused_models
+from litellm_sync.drift import DriftKind
+from litellm_sync.failures import FAILING, KINDS, failures, shown
+from litellm_sync.health import last_runs
+from litellm_sync.models import Drift, RunKind, Upstream
+from litellm_sync.reports import told
 from litellm_sync.state import SyncStatus
+from litellm_sync.versions import known_version
 from litemaas.foundation.limits import NEARLY_SPENT
 from subscriptions.models import Availability, Subscription, SubscriptionStatus
 from subscriptions.models import Model as CatalogueModel
-from teams.models import Membership, Team
+from teams.models import Team
 from usage import queries
 from usage.charts import column_chart
 from usage.models import DailyTotal
 
 ROWS: Final = 5
 CHART_DAYS: Final = 30
-
-# Table -> its page, and what its rows are called there.
-PUSHED: Final[dict[type[Model], tuple[str, Any]]] = {
-    ApiKeySecret: ("apikeys_apikey", F("key__name")),
-    User: ("accounts_user", F("username")),
-    Team: ("teams_team", F("name")),
-    Membership: ("teams_membership", Concat("user__username", Value(" · "), "team__name")),
-}
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A row that LiteLLM refuses."""
-
-    page: str
-    pk: str
-    name: str
-    reason: str
 
 
 def overview(actor: Actor) -> dict[str, Any]:
@@ -54,11 +40,12 @@ def overview(actor: Actor) -> dict[str, Any]:
     figures = _figures(today)
     return {
         "approvals": _approvals(),
+        "drift": _drift(),
         "pushes": _pushes(),
-        "upstream": Upstream.objects.first(),
+        "upstream": (upstream := Upstream.objects.first()),
+        "release": known_version(upstream),
         "configured": bool(settings.LITELLM_API_URL),
         "runs": _runs(),
-        "kinds": RunKind.choices,
         "keys": keys,
         "risky": _risky(),
         "spenders": _spenders(),
@@ -68,6 +55,7 @@ def overview(actor: Actor) -> dict[str, Any]:
         "people": people,
         "models": models,
         "is_new": not models["all"],
+        "may_hide": check_permission(actor, Permission.MODELS_HIDE),
         "may_sync": check_permission(actor, Permission.INTEGRATION_SYNC),
         **_chart(actor, today),
     }
@@ -86,25 +74,25 @@ def _approvals() -> dict[str, Any]:
 def _pushes() -> dict[str, Any]:
     """What waits for LiteLLM and what it refuses, over all tables."""
     summary: dict[str, Any] = {"pending": 0, "failed": 0, "tried": 0, "next_at": None, "since": None}
-    parts = [_summary(table) for table in PUSHED]
+    parts = [_summary(table) for table in KINDS]
     for row in parts[0].union(*parts[1:], all=True):
         summary["pending"] += row["pending"]
         summary["failed"] += row["failed"]
         summary["tried"] = max(summary["tried"], row["tried"] or 0)
         for first in ("next_at", "since"):
             summary[first] = min(filter(None, (summary[first], row[first])), default=None)
-    return {**summary, "failures": _failures() if summary["failed"] else []}
+    return {**summary, "failures": shown(failures()[:ROWS]) if summary["failed"] else []}
 
 
 def _summary(table: type[Model]) -> QuerySet[Any, dict[str, Any]]:
-    waiting = Q(sync_status=SyncStatus.PENDING)
+    waiting = Q(sync_status=SyncStatus.PENDING) & ~FAILING
     rows: Any = table._base_manager.exclude(sync_status=SyncStatus.SYNCED).order_by()
     found: QuerySet[Any, dict[str, Any]] = (
         rows.annotate(table=Value(table._meta.label_lower))
         .values("table")
         .annotate(
             pending=Count("pk", filter=waiting),
-            failed=Count("pk", filter=~waiting),
+            failed=Count("pk", filter=FAILING),
             tried=Max("sync_attempts", filter=waiting),
             next_at=Min("sync_next_at", filter=waiting),
             since=Min("sync_requested_at", filter=waiting),
@@ -113,43 +101,23 @@ def _summary(table: type[Model]) -> QuerySet[Any, dict[str, Any]]:
     return found
 
 
-def _failures() -> list[Failure]:
-    parts = []
-    for table, (page, name) in PUSHED.items():
-        pk = "key_id" if table is ApiKeySecret else "pk"
-        rows = table._base_manager.filter(sync_status=SyncStatus.FAILED).order_by()
-        parts.append(
-            rows.annotate(
-                page=Value(page),
-                row=Cast(pk, CharField()),
-                name_shown=Cast(name, CharField()),
-            ).values_list("page", "row", "name_shown", "sync_error")
-        )
-    return [Failure(*row) for row in parts[0].union(*parts[1:], all=True)[:ROWS]]
+def _drift() -> dict[str, Any]:
+    """What differs, by kind and the gravest first, and the secrets that must not work and did."""
+    counted = Drift.objects.order_by().values_list("kind").annotate(number=Count("pk"))
+    found: dict[str, int] = dict(counted)
+    kinds = [(kind.value, kind.label, found[kind]) for kind in DriftKind if kind in found]
+    return {
+        "kinds": kinds,
+        "total": sum(found.values()),
+        "alarms": list(proof.alarms().select_related("key").order_by("-worked_at")[:ROWS]),
+    }
 
 
 def _runs() -> list[dict[str, Any]]:
-    """The newest run of each kind, and when one last succeeded."""
-    newest = SyncRun.objects.order_by("kind", "status", "-created_at").distinct("kind", "status")
-    found: dict[str, list[SyncRun]] = {}
-    for run in newest:
-        found.setdefault(run.kind, []).append(run)
-    shown = []
-    for kind, words in RunKind.choices:
-        runs = sorted(found.get(kind, []), key=lambda run: run.created_at, reverse=True)
-        done = next((run for run in runs if run.status == RunStatus.DONE), None)
-        last = runs[0] if runs else None
-        shown.append(
-            {
-                "kind": kind,
-                "words": words,
-                "run": last,
-                "done": done,
-                "label": STATUS[RunStatus(last.status)] if last else None,
-                "counts": counts(last) if last else [],
-            }
-        )
-    return shown
+    """What is fetched all the time: its newest run, and when one last succeeded. The centre shows the others too."""
+    found, kinds = last_runs(), (RunKind.MODELS, RunKind.USAGE)
+    shown = [told(kind, found[kind]) for kind in kinds]
+    return [one | {"refused": refused_models(one["run"]) if one["run"] else []} for one in shown]
 
 
 def _keys() -> dict[str, int]:

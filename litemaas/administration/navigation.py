@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.admin_parts import Text
 
-# Group -> its pages: title, icon, table (empty for the dashboard).
+# Group -> its pages: title, icon, table (empty for the dashboard; a page that shows no table has a name of its own).
 GROUPS: Final[tuple[tuple[Text, tuple[tuple[Text, str, str], ...]], ...]] = (
     ("", ((_("Overview"), "space_dashboard", ""),)),
     (
@@ -31,6 +31,7 @@ GROUPS: Final[tuple[tuple[Text, tuple[tuple[Text, str, str], ...]], ...]] = (
         _("Keys"),
         (
             (_("API keys"), "key", "apikeys_apikey"),
+            (_("Key hygiene"), "cleaning_services", "apikeys_bulkchange"),
             (_("Key policy"), "rule", "apikeys_keypolicy"),
         ),
     ),
@@ -44,7 +45,9 @@ GROUPS: Final[tuple[tuple[Text, tuple[tuple[Text, str, str], ...]], ...]] = (
     (
         _("Operations"),
         (
+            (_("Integration centre"), "hub", "integration"),
             (_("Sync runs"), "sync", "litellm_sync_syncrun"),
+            (_("Differences"), "difference", "litellm_sync_drift"),
             (_("Jobs"), "manufacturing", "procrastinate_procrastinatejob"),
             (_("Audit log"), "history", "accounts_auditevent"),
             (_("Failed sign-ins"), "gpp_maybe", "accounts_failedsignin"),
@@ -69,7 +72,8 @@ def side_bar(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _item(path: str, title: Text, icon: str, table: str) -> dict[str, Any]:
-    url = reverse(f"admin:{table}_changelist" if table else "admin:index")
+    page = f"{table}_changelist" if "_" in table else table or "index"
+    url = reverse(f"admin:{page}")
     active = path.startswith(url) if table else path == url
     return {"title": title, "icon": icon, "link": url, "active": active}
 

@@ -13,9 +13,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 from unfold.sites import UnfoldAdminSite
 
-from accounts.admin_page import READING, AdminPage
+from accounts.admin_page import FORM, READING, AdminPage
 from accounts.admin_parts import Section, Verb
 from accounts.rbac import Permission, check_permission, require
+from accounts.requests import SignedInRequest
 from litemaas.administration import dashboard, views
 from litemaas.administration.people import sections_of
 from litemaas.administration.verbs import list_verbs, row_verbs
@@ -75,10 +76,13 @@ class AdminSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold ships no types
         """
         words = self.page(self.i18n_javascript, Permission.ADMIN_READ, READING, cacheable=True)
         sync = self.page(views.sync, Permission.INTEGRATION_SYNC, ["POST"])
-        retry = self.page(views.retry_all, Permission.INTEGRATION_SYNC, ["POST"])
+        retry = self.page(views.retry, Permission.INTEGRATION_SYNC, ["POST"])
+        schedule = self.page(self.schedule, Permission.INTEGRATION_SCHEDULE, FORM)
         return [
             path("", self.page(self.index, Permission.ADMIN_READ, READING), name="index"),
             path("jsi18n/", words, name="jsi18n"),
+            path("integration/", self.page(self.centre, Permission.INTEGRATION_READ, READING), name="integration"),
+            path("integration/schedule/", schedule, name="integration_schedule"),
             path("retry/", retry, name="retry"),
             path("sync/<slug:what>/", sync, name="sync"),
             *(
@@ -91,6 +95,16 @@ class AdminSite(UnfoldAdminSite):  # type: ignore[misc]  # unfold ships no types
         """What needs somebody, then the figures."""
         request.current_app = self.name
         return views.overview(request, self.each_context(request) | dashboard.overview(request.user))
+
+    def centre(self, request: SignedInRequest) -> HttpResponseBase:
+        """How LiteLLM and we stand."""
+        request.current_app = self.name
+        return views.integration_centre(request, self.each_context(request))
+
+    def schedule(self, request: SignedInRequest) -> HttpResponseBase:
+        """How often each kind is synchronised."""
+        request.current_app = self.name
+        return views.schedule(request, self.each_context(request))
 
     # --- What upper layers add ---------------------------------------------------------------------------------------
 

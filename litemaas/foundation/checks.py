@@ -19,7 +19,9 @@ EXAMPLE_KEYS: Final = frozenset({"sk-1234", "sk-litellm-master-key"})
 # Django adds it to ALLOWED_HOSTS while tests run; no other machine has this name.
 TEST_HOST: Final = "testserver"
 # accounts.models.Role, which the floor cannot import; a test compares them.
-ROLES: Final = frozenset({"admin", "adminReadonly", "user"})
+ROLES: Final = frozenset({"admin", "adminReadonly", "gateway", "user"})
+# litellm_sync.drift.DriftKind without what is not ours, likewise.
+MENDABLE: Final = frozenset({"alive", "different", "missing"})
 
 
 def refuse_unsafe_settings() -> None:
@@ -145,11 +147,24 @@ def litellm_is_configured(**kwargs: Any) -> list[CheckMessage]:
 
 
 @register(SETTINGS_TAG)
+def what_is_mended_is_known(**kwargs: Any) -> list[CheckMessage]:
+    """A word that is none would leave undone what somebody relies on."""
+    unknown = sorted(set(settings.RECONCILE_MENDS) - MENDABLE)
+    hint = f"It may name {', '.join(sorted(MENDABLE))}."
+    return [Error(f"RECONCILE_MENDS: {name!r} cannot be mended.", hint=hint, id="litemaas.E022") for name in unknown]
+
+
+@register(SETTINGS_TAG)
 def figures_make_sense(**kwargs: Any) -> list[CheckMessage]:
     """Intervals below a second and tokens that end while they are used are typing errors."""
     smallest = {
         "MODEL_SYNC_SECONDS": (settings.MODEL_SYNC_SECONDS, 1),
+        "RECONCILE_SECONDS": (settings.RECONCILE_SECONDS, 1),
         "USAGE_SYNC_SECONDS": (settings.USAGE_SYNC_SECONDS, 1),
+        "BULK_PUSH_CONCURRENCY": (settings.BULK_PUSH_CONCURRENCY, 1),
+        "PUSH_ALERT_SECONDS": (settings.PUSH_ALERT_SECONDS, 1),
+        "OUTAGE_ALERT_SECONDS": (settings.OUTAGE_ALERT_SECONDS, 1),
+        "ALERT_REPEAT_SECONDS": (settings.ALERT_REPEAT_SECONDS, 1),
         "MAX_BODY_BYTES": (settings.DATA_UPLOAD_MAX_MEMORY_SIZE, 1),
         "TRUSTED_PROXY_COUNT": (settings.TRUSTED_PROXY_COUNT, 0),
         "SESSION_HOURS": (settings.SESSION_LIFETIME.total_seconds() / 3600, 1),
@@ -157,6 +172,8 @@ def figures_make_sense(**kwargs: Any) -> list[CheckMessage]:
         "RENEWAL_GRACE_MINUTES": (settings.RENEWAL_GRACE.total_seconds() / 60, 0),
         "API_SIGN_INS_PER_USER": (settings.API_SIGN_INS_PER_USER, 1),
         "PERSONAL_TOKEN_DAYS": (settings.PERSONAL_TOKEN_DAYS, 1),
+        "KEY_IDLE_DAYS": (settings.KEY_IDLE_DAYS, 1),
+        "KEY_EXPIRY_NOTICE_DAYS": (min(settings.KEY_EXPIRY_NOTICE_DAYS, default=1), 1),
         "PERSONAL_TOKEN_MAX_DAYS": (settings.PERSONAL_TOKEN_MAX_DAYS, settings.PERSONAL_TOKEN_DAYS),
         "ACCESS_TOKEN_MINUTES": (settings.ACCESS_TOKEN_LIFETIME.total_seconds() / 60, 15),
     }

@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
@@ -14,6 +15,7 @@ from accounts.models import AuditEvent, User
 from accounts.rbac import Permission, can_access_admin_features, check_permission
 from accounts.requests import SignedInRequest
 from apikeys.models import ApiKey
+from apikeys.notices import expires_within_notice
 from litellm_sync import integration, state
 from litemaas.foundation.access import access
 from subscriptions.examples import base_url
@@ -35,6 +37,8 @@ def api_key(request: SignedInRequest, key_id: UUID) -> HttpResponse:
         "links": key.links.with_subscription(),
         "page": Paginator(happened, HISTORY_ROWS).get_page(request.GET.get("page")),
         "base_url": base_url(),
+        "ends_soon": expires_within_notice(key, timezone.now()),
+        "notices": key.expiry_notices.filter(expires_at=key.expires_at),
     }
     return render(request, "apikeys/detail.html", context | _usage(request.user, key) | _may(request.user, key))
 
@@ -53,7 +57,10 @@ def _usage(user: User, key: ApiKey) -> dict[str, Any]:
 def _may(user: User, key: ApiKey) -> dict[str, bool]:
     return {
         "may_update": check_permission(user, Permission.APIKEYS_UPDATE, key),
+        "may_delete": check_permission(user, Permission.APIKEYS_DELETE, key),
+        "may_reset_spend": check_permission(user, Permission.APIKEYS_RESET_SPEND, key),
         "may_revoke": check_permission(user, Permission.APIKEYS_REVOKE, key),
+        "may_rotate": check_permission(user, Permission.APIKEYS_ROTATE, key),
         "may_block": check_permission(user, Permission.APIKEYS_BLOCK, key),
         "may_retry": check_permission(user, Permission.INTEGRATION_SYNC),
         "may_see_reasons": can_access_admin_features(user),

@@ -9,12 +9,14 @@ from django.db.models import Count, F, Q
 from django.db.models.functions import NullIf
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import User
 from accounts.rbac import Permission, can_access_admin_features, check_permission
 from accounts.requests import SignedInRequest
 from apikeys.models import ApiKey
+from apikeys.notices import expiring_of
 from apikeys.risks import gravest_first
 from litemaas.foundation import preferences
 from litemaas.foundation.access import PUBLIC, access
@@ -41,6 +43,7 @@ def home(request: SignedInRequest) -> HttpResponse:
     steps = _steps(request.user)
     may_use = check_permission(request.user, Permission.SUBSCRIPTIONS_CREATE)
     context = {"steps": steps, "may_use": may_use, "attention": _attention(request.user), **_waiting(request.user)}
+    context["expiring"] = expiring_of(request.user, timezone.now())
     if steps["has_called"]:
         context |= {"live_keys": steps["live_keys"], **_figures(request.user)}
     return render(request, "portal/home.html", context)

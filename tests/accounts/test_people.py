@@ -13,8 +13,9 @@ from accounts import identities, people, rbac, tokens
 from accounts.models import AuditEvent, RefreshFamily, Role, User
 from accounts.services import sign_in_with_password
 from accounts.sessions import count_sign_ins
+from apikeys.endings import block_api_key, revoke_api_key
 from apikeys.models import ApiKey, ApiKeySecret
-from apikeys.services import block_api_key, create_api_key, revoke_api_key
+from apikeys.services import create_api_key
 from litellm_sync.state import SyncStatus
 from litemaas.foundation.errors import Conflict, Invalid, NotAuthenticated, NotFound, PermissionDenied
 from subscriptions.models import Subscription

@@ -119,6 +119,8 @@ def test_reading_token_is_refused_at_every_unsafe_method_of_the_api(ann: User) -
     for route in routes():
         if not route.path.startswith("/api/") or route.path.startswith("/api/v1/auth/token"):
             continue
+        if route.path == "/api/v1/api-keys/validate":  # a question, though it is sent by POST
+            continue
         path = re.sub(r"<uuid:\w+>", "00000000-0000-4000-8000-000000000000", route.path)
         path = re.sub(r"<path:\w+>", "gpt-4o", path)
         path = re.sub(r"<int:\w+>", "1", path)

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import structlog
@@ -12,7 +14,7 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from accounts import audit, rbac, services, tokens
+from accounts import audit, holders, rbac, services, tokens
 from accounts.enforcement import enforce_api_access
 from accounts.models import AuditEvent, FailedSignIn, Role, User
 from accounts.rbac import Permission, Scope
@@ -321,3 +323,18 @@ def test_tokens_are_not_printed(ada: User) -> None:
     pair: Any = tokens.generate_token_pair(ada)
     assert pair.access not in repr(pair)
     assert pair.refresh not in repr(pair)
+
+
+# --- People found by a written statement ----------------------------------------------------------------------------
+
+
+def test_a_person_found_by_a_statement_is_as_the_orm_reads_it(ada: User) -> None:
+    ada.max_budget = Decimal("12.5")
+    ada.last_login = timezone.now()
+    ada.save()
+    statement = "SELECT 7 AS number, person.* FROM accounts_user person WHERE person.id = %s"
+    found = holders.found_by(statement, [ada.pk])
+    read = User.objects.get(pk=ada.pk)
+    assert {**vars(found), "_state": None} == {**vars(read), "_state": None, "number": 7}
+    assert not found._state.adding
+    assert holders.found_by(statement, [uuid4()]) is None

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from accounts.models import BrowserSession, FailedSignIn, RefreshFamily, User
 from accounts.personal_tokens import create_personal_token
+from apikeys.bulk import plan_bulk_change
 from apikeys.models import ApiKey
 from apikeys.services import IssuedKey, create_api_key
 from litellm_sync.models import SyncRun
@@ -54,6 +55,7 @@ def filled(key: ApiKey, ada: User, ann: User) -> ApiKey:
     RefreshFamily.objects.create(user=ada, current="x", expires_at=timezone.now() + timedelta(days=1))
     BrowserSession.objects.create(user=ada, digest="ada-elsewhere", data="")
     create_personal_token(ada, name="nightly", scope="read")
+    plan_bulk_change(ann, action="block", which="no_expiry")
     return key
 
 

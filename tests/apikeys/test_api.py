@@ -12,8 +12,9 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.models import User
+from apikeys.endings import revoke_api_key
 from apikeys.models import ApiKey, ApiKeySecret, KeyPolicy
-from apikeys.services import create_api_key, revoke_api_key
+from apikeys.services import create_api_key
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.push import push
 from litemaas.foundation import crypto
@@ -29,13 +30,13 @@ KEYS, POLICY = "/api/v1/api-keys", "/api/v1/api-keys/policy"
 FIELDS = {
     *("id", "name", "description", "masked", "models", "user", "team", "status", "sync_status", "max_budget"),
     *("budget_duration", "budget_resets_at", "soft_budget", "spend", "tpm_limit", "rpm_limit", "token"),
-    *("max_parallel_requests", "model_limits", "expires_at", "last_used_at", "created_at"),
+    *("max_parallel_requests", "model_limits", "expires_at", "last_used_at", "old_secret_valid_until", "created_at"),
 }
 POLICY_FIELDS = {
     *("default_max_budget", "default_budget_duration", "default_tpm_limit", "default_rpm_limit"),
     *("default_max_parallel_requests", "default_expires_days", "maximum_max_budget", "maximum_tpm_limit"),
     *("maximum_rpm_limit", "maximum_max_parallel_requests", "maximum_expires_days", "minimum_budget_duration"),
-    *("keys_per_user", "creations_per_hour", "updated_at"),
+    *("default_grace_seconds", "maximum_grace_seconds", "keys_per_user", "creations_per_hour", "updated_at"),
 }
 
 

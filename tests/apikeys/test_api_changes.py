@@ -10,8 +10,9 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.models import AuditEvent, User
+from apikeys.endings import revoke_api_key
 from apikeys.models import ApiKey, KeyPolicy
-from apikeys.services import create_api_key, revoke_api_key
+from apikeys.services import create_api_key
 from subscriptions.models import Subscription
 from tests.answers import problem_of, wrong_fields
 from tests.apikeys.test_api import FIELDS

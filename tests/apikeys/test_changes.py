@@ -9,15 +9,9 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import AuditEvent, User
+from apikeys.endings import block_api_key, revoke_api_key, unblock_api_key
 from apikeys.models import ApiKey, ApiKeySecret, KeyModel, KeyPolicy
-from apikeys.services import (
-    IssuedKey,
-    block_api_key,
-    create_api_key,
-    revoke_api_key,
-    unblock_api_key,
-    update_api_key,
-)
+from apikeys.services import IssuedKey, create_api_key, update_api_key
 from litemaas.foundation.errors import Conflict, DomainError, Invalid, NotFound, PermissionDenied, QuotaExceeded
 from subscriptions.models import Model, Subscription, SubscriptionStatus
 from subscriptions.services import cancel_subscription, create_subscription

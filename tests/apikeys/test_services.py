@@ -9,8 +9,9 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import AuditEvent, User
+from apikeys.endings import revoke_api_key
 from apikeys.models import ApiKey, ApiKeySecret, KeyModel, KeyPolicy, KeyStatus
-from apikeys.services import create_api_key, revoke_api_key
+from apikeys.services import create_api_key
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.push import push
 from litemaas.foundation import crypto

@@ -309,6 +309,19 @@ class TestSpendLog:
             found = litellm.read("/spend/logs/ui", api_key=key.token, status_filter=status, **times)
             assert [row["status"] for row in found["data"]] == [status]
 
+    def test_says_newest_first_when_a_deleted_key_last_succeeded(self, litellm: Proxy) -> None:
+        """What the proof of a revocation asks, and that LiteLLM still tells it of a key that is gone."""
+        key = litellm.new_key()
+        for model in ("gpt-4o", "gpt-4o-mini", "always-fails"):
+            litellm.chat(key, model)
+        litellm.done("/key/delete", {"keys": [key.token]})
+        assert litellm.chat(key).status == 401
+        times = {name: f"{day} 00:00:00" for name, day in days().items()}
+        query = {"api_key": key.token, "status_filter": "success", "page": 1, "page_size": 1, **times}
+        found = litellm.eventually(lambda: litellm.read("/spend/logs/v2", **query), lambda page: page["total"] == 2)
+        assert [row["model_group"] for row in found["data"]] == ["gpt-4o-mini"]
+        assert datetime.fromisoformat(found["data"][0]["startTime"]).tzinfo is not None
+
     def test_of_an_unknown_request_is_empty(self, litellm: Proxy) -> None:
         assert litellm.read("/spend/logs", request_id=fresh("request")) == []
 

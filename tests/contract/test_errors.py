@@ -1,7 +1,12 @@
 """In which shapes LiteLLM answers errors, whom it lets in, and how it tells that it is well."""
 
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
 import pytest
 
+from litellm_sync.client import LiteLLM
+from litellm_sync.client.transport import Transport
 from tests.contract.proxy import Proxy, fresh
 
 ADMIN_ROUTES = ["/user/new", "/user/update", "/user/delete", "/team/new", "/team/block"]
@@ -24,6 +29,45 @@ class TestHealth:
         assert answer.status == litellm.either(200, 404)
         if answer.status == 200:
             assert (answer.body["litellm_version"], answer.body["db"]) == (litellm.version, "connected")
+
+
+class TestLicence:
+    """What a proxy without a licence refuses, by which the product knows that there is none."""
+
+    def test_the_report_of_spend_is_refused(self, litellm: Proxy) -> None:
+        answer = litellm.get("/global/spend/report", start_date="2026-11-24", end_date="2026-11-24")
+        assert answer.status == 400
+        assert answer.body["detail"]["error"].startswith("/spend/report endpoint You must be a LiteLLM Enterprise user")
+
+    def test_the_report_of_spend_is_for_administrators(self, litellm: Proxy) -> None:
+        query = {"start_date": "2026-11-24", "end_date": "2026-11-24"}
+        assert litellm.get("/global/spend/report", litellm.new_key().secret, **query).status == litellm.either(403, 401)
+
+
+class TestProduct:
+    """The product's own client in front of both releases."""
+
+    def test_detects_version_and_licence(self, litellm: Proxy) -> None:
+        client = LiteLLM(30.0, Transport(litellm.url, litellm.master_key))
+        assert client.get_version() == litellm.version
+        assert client.has_enterprise(datetime.now(UTC).date() + timedelta(days=1)) is False
+
+    def test_finds_the_token_of_a_key_by_its_last_characters(self, litellm: Proxy) -> None:
+        client = LiteLLM(30.0, Transport(litellm.url, litellm.master_key))
+        key = litellm.new_key()
+        assert client.get_api_key_token(key.user_id, f"sk-...{key.secret[-4:]}") == key.token
+        assert client.get_api_key_token(key.user_id, key.secret) == key.token
+        assert client.get_api_key_token(litellm.new_user(), key.secret) is None
+
+    def test_reads_a_whole_user(self, litellm: Proxy) -> None:
+        client = LiteLLM(30.0, Transport(litellm.url, litellm.master_key))
+        team = litellm.new_team(team_alias="Whole")
+        user = litellm.new_user(teams=[team], max_budget=7)
+        key = litellm.new_key(user_id=user, team_id=team)
+        found = client.get_user_info_full(user)
+        assert found is not None
+        assert (found.user.max_budget, [one.token for one in found.keys]) == (Decimal(7), [key.token])
+        assert [(one.team_id, one.alias, user in one.members) for one in found.teams] == [(team, "Whole", True)]
 
 
 class TestAuthentication:

@@ -173,6 +173,14 @@ class TestUpdate:
             assert {name: shown[name] for name in changes} == changes
         assert (info["models"], info["tpm_limit"], info["user_id"]) == (["gpt-4o"], 2000, key.user_id)
 
+    def test_can_take_management_routes_away(self, litellm: Proxy) -> None:
+        key = litellm.new_key(key_type="default")
+        assert litellm.get("/key/info", key.secret).status == 200
+        litellm.done("/key/update", {"key": key.token, "allowed_routes": ["llm_api_routes"]})
+        assert litellm.key(key.token)["allowed_routes"] == ["llm_api_routes"]
+        assert litellm.get("/key/info", key.secret).status == 403
+        assert litellm.chat(key).status == 200
+
     def test_nulls_clear(self, litellm: Proxy) -> None:
         team_id = litellm.new_team()
         key = litellm.new_key(team_id=team_id, key_alias=fresh("alias"), **LIMITS)
@@ -346,6 +354,13 @@ class TestList:
             (3, 3, 2),
         ]
 
+    def test_by_their_hashes_on_demand(self, litellm: Proxy) -> None:
+        user_id = litellm.new_user()
+        tokens = [litellm.new_key(user_id=user_id).token for _ in range(5)]
+        query = {"user_id": user_id, "sort_by": "token", "sort_order": "asc", "size": 3, "return_full_object": "true"}
+        pages = [litellm.read("/key/list", page=page, **query) for page in (1, 2)]
+        assert [key["token"] for page in pages for key in page["keys"]] == sorted(tokens)
+
     def test_filters_by_team_alias_and_hash(self, litellm: Proxy) -> None:
         team_id, alias = litellm.new_team(), fresh("alias")
         key = litellm.new_key(team_id=team_id, key_alias=alias)
@@ -360,6 +375,12 @@ class TestList:
         names = ("key_alias", "models", "metadata", "user_id", "spend", "blocked", "expires", *LIMITS)
         assert shown["token"] == key.token
         assert {name: shown[name] for name in names} == {name: info[name] for name in names}
+
+    def test_shows_routes_and_name(self, litellm: Proxy) -> None:
+        key = litellm.new_key()
+        [shown] = litellm.read("/key/list", user_id=key.user_id, return_full_object="true")["keys"]
+        for facts in (shown, litellm.key(key.token)):
+            assert (facts["allowed_routes"], facts["key_name"]) == (["llm_api_routes"], f"sk-...{key.secret[-4:]}")
 
     @pytest.mark.parametrize(("size", "status"), [(100, 200), (101, 422), (0, 422)])
     def test_size_is_at_most_100(self, litellm: Proxy, size: int, status: int) -> None:

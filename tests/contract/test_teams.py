@@ -202,6 +202,19 @@ class TestListTeams:
         ]
         assert {team["team_id"] for page in pages for team in page["teams"]} == set(teams)
 
+    def test_v2_by_their_ids_on_demand(self, litellm: Proxy) -> None:
+        part = fresh("team")
+        names = [f"{part}-{name}" for name in ("c0", "0a", "a9")]
+        teams = [litellm.new_team(team_id=name, team_alias=name) for name in names]
+        member = litellm.new_user(teams=teams[:1])
+        query = {"team_alias": part, "sort_by": "team_id", "sort_order": "asc", "page_size": 2}
+        pages = [litellm.read("/v2/team/list", page=page, **query) for page in (1, 2)]
+        found = [team for page in pages for team in page["teams"]]
+        assert [team["team_id"] for team in found] == sorted(teams)
+        members = {team["team_id"]: [one["user_id"] for one in team["members_with_roles"]] for team in found}
+        assert member in members[teams[0]]
+        assert member not in members[teams[1]]
+
     def test_v2_filters_by_alias(self, litellm: Proxy) -> None:
         alias = fresh("alias")
         team_id = litellm.new_team(team_alias=alias)

@@ -234,6 +234,15 @@ class TestListUsers:
         found = litellm.read("/user/list", user_email=part)
         assert [user["user_id"] for user in found["users"]] == users[::-1]
 
+    def test_by_their_ids_on_demand(self, litellm: Proxy) -> None:
+        part = fresh("mail")
+        names = [f"{part}-{name}" for name in ("c0", "0a", "a9")]
+        users = [litellm.new_user(user_id=name, user_email=f"{name}@example.com") for name in names]
+        query = {"user_email": part, "sort_by": "user_id", "sort_order": "asc", "page_size": 2}
+        pages = [litellm.read("/user/list", page=page, **query) for page in (1, 2)]
+        assert [user["user_id"] for page in pages for user in page["users"]] == sorted(users)
+        assert [page["total"] for page in pages] == [3, 3]
+
     def test_filters_by_ids(self, litellm: Proxy) -> None:
         users = [litellm.new_user() for _ in range(2)]
         found = litellm.read("/user/list", user_ids=",".join(users))

@@ -62,6 +62,7 @@ def stage(
         monkeypatch.setattr(state, outcome, moments.before(getattr(state, outcome)))
     monkeypatch.setattr(push, "ROUNDS", 3)
     settings.LITELLM_DEFAULT_TEAM_LISTED_MEMBERS = 2
+    settings.LITELLM_SPEND_SETTLES_SECONDS = 30
     with weather_over(target, version=version) as weather:
         settings.LITELLM_API_URL = settings.LITELLM_PUBLIC_URL = weather.url
         settings.LITELLM_API_KEY = weather.master_key

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from accounts.people import deactivate_user, reactivate_user, set_limits
+from apikeys.endings import block_api_key, delete_api_key, reset_spend, revoke_api_key, unblock_api_key
 from apikeys.policy import update_policy
-from apikeys.services import block_api_key, revoke_api_key, unblock_api_key
+from apikeys.rotation import end_old_secret
 from litellm_sync import catalogue
 from litemaas.people.offboarding import offboard_user
 from subscriptions.models import Subscription, SubscriptionStatus
@@ -53,6 +54,10 @@ PATHS = (
     ["/team/member_add"],
 )
 MODES = ("down", "slow", "500", "429", "garbage", "cut", "lose")
+VERBS = (
+    *(block_api_key, unblock_api_key, unblock_api_key, revoke_api_key),
+    *(delete_api_key, reset_spend, end_old_secret),
+)
 DEEDS = (
     *("die", "die", "die", "die", "push_everything", "steal", "clear_up", "arrive", "late", "lose_jobs"),
     *("block", "unblock", "revoke", "leave", "come", "deactivate"),
@@ -144,7 +149,13 @@ class Convergence(RuleBasedStateMachine):
         if key:
             self.world.change_key(key, {"models": models, "model_limits": per_model})
 
-    @step(number=numbers, verb=st.sampled_from([block_api_key, unblock_api_key, revoke_api_key, unblock_api_key]))
+    @step(number=numbers, grace=st.sampled_from([0, 60, 600]))
+    def rotate(self, number: int, grace: int) -> None:
+        key = self.world.key(number)
+        if key:
+            self.world.rotate(key, grace)
+
+    @step(number=numbers, verb=st.sampled_from(VERBS))
     def move_key(self, number: int, verb: Any) -> None:
         key = self.world.key(number)
         if key:

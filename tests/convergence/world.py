@@ -15,8 +15,10 @@ from procrastinate.contrib.django import app as jobs
 
 from accounts import people
 from accounts.models import Role, User
+from apikeys import endings
 from apikeys import services as keys
 from apikeys.models import ApiKey, ApiKeySecret, KeyPolicy
+from apikeys.rotation import rotate_api_key
 from litellm_sync import catalogue, integration, state
 from litellm_sync import push as pushes
 from litellm_sync.client import transport
@@ -144,6 +146,10 @@ class World:
         """The limits with an expiry in hours as a moment."""
         hours = limits.get("expires_at")
         return limits | {"expires_at": timezone.now() + timedelta(hours=hours)} if hours else limits
+
+    def rotate(self, key: ApiKey, grace: int) -> None:
+        """Its owner wants another secret."""
+        rotate_api_key(User.objects.get(pk=key.user_id), key_id=key.pk, grace_seconds=grace)
 
     def belong(self, person: User, teams: list[str]) -> None:
         """The groups of the person's provider say so."""
@@ -280,9 +286,9 @@ class World:
             "arrive": self.arrive,
             "lose_jobs": self.lose_jobs,
             "late": lambda: self.worsen("late", ["/key/"], 1, 1),
-            "block": lambda: self._move_key(keys.block_api_key, number),
-            "unblock": lambda: self._move_key(keys.unblock_api_key, number),
-            "revoke": lambda: self._move_key(keys.revoke_api_key, number),
+            "block": lambda: self._move_key(endings.block_api_key, number),
+            "unblock": lambda: self._move_key(endings.unblock_api_key, number),
+            "revoke": lambda: self._move_key(endings.revoke_api_key, number),
             "leave": lambda: self.belong(self.people[number % PEOPLE], []),
             "come": lambda: self.belong(self.people[number % PEOPLE], list(TEAMS)),
             "deactivate": lambda: people.deactivate_user(self.ann, user_id=self.people[number % PEOPLE].pk),

@@ -118,6 +118,12 @@ def _admin_states() -> Iterator["State"]:
     yield State("admin", "/admin/", "admin", "What needs you")
     yield State("admin-readonly", "/admin/", "ro", "What needs you")
     yield State("admin-away", "/admin/", "admin", "has not answered", weather=Weather.LITELLM_AWAY)
+    centre = "/admin/integration/"
+    yield State("integration", centre, "admin", "Pushes that fail")
+    yield State("integration-readonly", centre, "ro", "Pushes that fail")
+    yield State("integration-away", centre, "admin", "has not answered", weather=Weather.LITELLM_AWAY)
+    yield State("integration-keys", centre, "admin", "Old dashboard", path=f"{centre}?kind=apikeys.apikeysecret")
+    yield State("integration-schedule", f"{centre}schedule/", "admin", "Save the intervals")
     for table, (verbs, _bulk, list_verbs) in ADMIN_TABLES.items():
         name = f"admin-{table.partition('/')[2]}"
         one = f"/admin/{table}/<path:object_id>"
@@ -273,7 +279,7 @@ STATES: Final = (
     State("key-never-used", KEY, "ned", "First steps", path="/api-keys/{key[ned]}"),
     *(
         State(f"key-{state}", KEY, "alice", "History", path=f"/api-keys/{{key[{state}]}}")
-        for state in ("expiring", "expired", "nearly", "over", "blocked", "revoked")
+        for state in ("expiring", "expired", "nearly", "over", "blocked", "revoked", "rotated")
     ),
     State("key-long", KEY, "long", "History", path="/api-keys/{key[long]}"),
     State("keys-long", "/api-keys", "long", "a rather long name"),
@@ -281,6 +287,36 @@ STATES: Final = (
     State("key-failed", KEY, "alice", "LiteLLM refused this key", path="/api-keys/{key[failed]}"),
     State("key-pending", KEY, "alice", "has not got the latest state", path="/api-keys/{key[pending]}"),
     State("key-of-somebody", KEY, "admin", "Carla Costa", path="/api-keys/{key[carla]}"),
+    State("key-rotate", f"{KEY}/rotate", "alice", "Rotate the key", path="/api-keys/{key[spare]}/rotate"),
+    State("key-rotate-again", f"{KEY}/rotate", "alice", "It ends now", path="/api-keys/{key[rotated]}/rotate"),
+    State(
+        "key-rotate-expired",
+        f"{KEY}/rotate",
+        "alice",
+        "has expired",
+        path="/api-keys/{key[expired]}/rotate",
+        status=422,
+        act=_press("Rotate the key"),
+    ),
+    State(
+        "key-end-old",
+        f"{KEY}/end-old-secret",
+        "alice",
+        "End the old secret",
+        path="/api-keys/{key[rotated]}/end-old-secret",
+    ),
+    State(
+        "key-end-old-none",
+        f"{KEY}/end-old-secret",
+        "alice",
+        "No old secret",
+        path="/api-keys/{key[spare]}/end-old-secret",
+    ),
+    State(
+        "key-reset-spend", f"{KEY}/reset-spend", "admin", "Reset the spend", path="/api-keys/{key[over]}/reset-spend"
+    ),
+    State("key-delete", f"{KEY}/delete", "alice", "Delete the key", path="/api-keys/{key[revoked]}/delete"),
+    State("key-delete-not", f"{KEY}/delete", "alice", "Revoke it", path="/api-keys/{key[spare]}/delete"),
     State("key-revoke", f"{KEY}/revoke", "alice", "Revoke the key", path="/api-keys/{key[spare]}/revoke"),
     State("key-edit", f"{KEY}/edit", "alice", "Save the changes", path="/api-keys/{key[alice]}/edit"),
     State("key-edit-revoked", f"{KEY}/edit", "alice", "nothing left to change", path="/api-keys/{key[revoked]}/edit"),

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
+from uuid import UUID
 
 import requests
 from django.apps import apps
@@ -21,18 +22,21 @@ from django.utils import timezone
 from accounts.models import BrowserSession, FailedSignIn, Identity, PersonalToken, RefreshFamily, User
 from accounts.people import deactivate_user
 from accounts.personal_tokens import create_personal_token, revoke_personal_token
+from apikeys.endings import revoke_api_key
 from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.policy import update_policy
-from apikeys.services import create_api_key, revoke_api_key
+from apikeys.rotation import rotate_api_key
+from apikeys.services import create_api_key
 from litellm_sync import activity, state
 from litellm_sync.catalogue import sync_models
 from litellm_sync.client import LiteLLM
-from litellm_sync.models import SyncRun
+from litellm_sync.models import Drift, SyncRun
 from litemaas import demo
+from litemaas.foundation.crypto import secret_digest
 from litemaas.people.offboarding import offboard_user
 from subscriptions.models import Model, Subscription
 from subscriptions.services import create_subscription
-from teams.models import Membership, Team
+from teams.models import DEFAULT_TEAM_ID, Membership, Team
 from teams.services import provision_user
 from tests.guards.access_matrix import ADMIN_TABLES
 from usage.services import replace_day
@@ -104,6 +108,7 @@ def main() -> dict[str, Any]:
     _usage(people)
     _subscriptions(people)
     _operations(people)
+    _differences(states=keys)
     return {"keys": keys, "subscriptions": _subscription_ids(people), "rows": _rows()}
 
 
@@ -236,9 +241,11 @@ def _states(people: People) -> dict[str, str]:
         "failed": key("Old dashboard"),
         "pending": key("Data pipeline"),
         "revoked": key("Leaked in a chat"),
+        "rotated": key("Shop assistant"),
         "spare": key("Spare"),
     }
     revoke_api_key(alice, key_id=states["revoked"])
+    rotate_api_key(alice, key_id=states["rotated"], grace_seconds=86_400)
     _subscribe(people["long"], "gpt-4o")
     name, description = ("a rather long name of a key " * 3).strip(), "What it is for. " * 25
     issued = create_api_key(people["long"], name=name, description=description, models=["gpt-4o"])
@@ -270,6 +277,9 @@ def _operations(people: People) -> None:
     now = timezone.now()
     failed = {"error": "LiteLLM did not answer in time.", "started_at": now, "finished_at": now}
     SyncRun.objects.create(kind="models", status="failed", **failed)
+    gone = {"code": "mass_disappearance", "gone": 2, "available": 3, "refused": ["codestral", "phi-4"]}
+    words = "2 of 3 models are missing in LiteLLM's answer. Nothing was changed."
+    SyncRun.objects.create(kind="models", status="failed", report=gone, **failed | {"error": words})
     state.job(state.PUSH_TASK, schedule_in={"days": 30}).defer(kind="accounts.user", object_id=str(people["emma"].pk))
     FailedSignIn.objects.create(account="mallory", address="203.0.113.7")
     RefreshFamily.objects.create(user=people["david"], current="x", expires_at=now + timedelta(days=14))
@@ -282,8 +292,37 @@ def _operations(people: People) -> None:
     research = Team.objects.create(name="Research", description="Long experiments.", **refused)
     Membership.objects.create(team=research, user=people["emma"], **refused)
     User.objects.filter(username="emma").update(**refused)
+    # Somebody from an import: no verb leaves anybody without a team.
+    settled = {"sync_status": "synced", "synced_at": now}
+    User.objects.create(username="lena", full_name="Lena Lund", roles=["user"], **settled)
     _leavers(people)
     User.objects.filter(username="hiro").update(max_budget=Decimal(50), budget_duration="1mo", spend=Decimal("44.10"))
+
+
+def _differences(states: dict[str, str]) -> None:
+    """What a comparison found, one of each kind, and a key that must not work and does."""
+    run = SyncRun.objects.create(
+        kind="reconcile", status="done", done=61, total=61, report={"compared": 61, "missing": 1}
+    )
+    secret = ApiKeySecret.objects.get(key__id=UUID(states["nearly"]))
+    about: dict[str, Any] = {"run": run, "what": "key", "seen_at": timezone.now()}
+    row = {"row_id": str(secret.pk), "details": {"key": states["nearly"], "owner": "alice", "needs_rotation": "told"}}
+    Drift.objects.create(kind="missing", object_id=secret.digest, name=f"Mail summaries ({secret})", **row, **about)
+    fields = {"max_budget": ["25", "250"], "models": [["gpt-4o"], ["gpt-4o", "claude-opus"]], "blocked": [False, True]}
+    changed = {"row_id": str(secret.pk), "details": {"key": states["over"], "owner": "alice", "fields": fields}}
+    Drift.objects.create(kind="different", object_id="c0ffee" * 10 + "c0ff", name="Prototype", **changed, **about)
+    for name, blocked in (("langfuse-nightly", False), ("old-notebook", True)):
+        told: dict[str, Any] = {
+            "alias": name,
+            "key_name": "sk-...Xk3Q",
+            "user": "svc-langfuse",
+            "models": [],
+            "spend": "12.5",
+        }
+        told |= {"blocked": blocked, "may_manage": True}
+        Drift.objects.create(kind="unknown", object_id=secret_digest(name), name=name, details=told, **about)
+    worked = {"stopped_at": timezone.now(), "worked_at": timezone.now(), "proof_due_at": None}
+    ApiKeySecret.objects.filter(key__id=UUID(states["revoked"])).update(pushed_at=timezone.now(), **worked)
 
 
 def _tokens(user: User) -> None:
@@ -320,7 +359,12 @@ FITTING: Final[dict[str, dict[str, Any]]] = {
     "apikeys/apikey/block": {"name": "Spare"},
     "apikeys/apikey/revoke": {"name": "Spare"},
     "apikeys/apikey/unblock": {"status": "blocked"},
+    "apikeys/apikey/delete": {"status": "revoked", "name": "Leaked in a chat"},
+    "apikeys/apikey/edit": {"name": "Spare"},
+    "apikeys/apikey/end-old-secret": {"name": "Shop assistant"},
+    "apikeys/apikey/reset-spend": {"name": "Spare"},
     "apikeys/apikey/retry": {"name": "Old dashboard"},
+    "litellm_sync/syncrun/confirm": {"report__code": "mass_disappearance"},
     "subscriptions/model/open": {"restricted": True},
     "subscriptions/model/restrict": {"restricted": False},
     "subscriptions/subscription/approve": {"status": "pending"},
@@ -333,12 +377,19 @@ FITTING: Final[dict[str, dict[str, Any]]] = {
     **{
         f"accounts/user/{verb}": {"username": "carla"} for verb in ("deactivate", "limits", "link", "offboard", "roles")
     },
+    "accounts/user/assign": {"username": "lena"},
     "accounts/user/unlink": {"username": "carla"},
     "accounts/user/reactivate": {"username": "priya"},
     "accounts/user/retry": {"username": "emma"},
     "teams/membership/retry": {"team__name": "Research"},
+    "teams/team/migrate": {"pk": DEFAULT_TEAM_ID},
     "teams/team/retry": {"name": "Research"},
     "apikeys/apikey": {"name": "Support assistant"},
+    "litellm_sync/drift": {"kind": "different"},
+    "litellm_sync/drift/adopt": {"name": "langfuse-nightly"},
+    "litellm_sync/drift/block": {"name": "langfuse-nightly"},
+    "litellm_sync/drift/mend": {"kind": "different"},
+    "litellm_sync/drift/unblock": {"name": "old-notebook"},
     "subscriptions/model": {"pk": "gpt-4o"},
     "procrastinate/procrastinatejob": {"scheduled_at__gt": timezone.now() + timedelta(days=1)},
 }

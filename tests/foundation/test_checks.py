@@ -116,7 +116,8 @@ PRODUCTION = {
 MANAGE = [sys.executable, str(ROOT / "manage.py")]
 STARTS = {
     "web": [sys.executable, "-c", "import litemaas.wsgi"],
-    "worker": [*MANAGE, "procrastinate", "worker"],
+    "worker": [*MANAGE, "worker"],
+    "procrastinate's own worker": [*MANAGE, "procrastinate", "worker"],
     "migrate": [*MANAGE, "migrate"],
     "verify_audit": [*MANAGE, "verify_audit"],
     "make_admin": [*MANAGE, "make_admin", "root"],

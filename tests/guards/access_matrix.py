@@ -28,11 +28,19 @@ MATRIX: Final[dict[tuple[str, str], Answers]] = {
     ("GET", "/api-keys/<uuid:key_id>"): Answers(302, 404, 200, 200, 200),
     ("GET", "/api-keys/<uuid:key_id>/block"): Answers(302, 403, 403, 403, 200),
     ("POST", "/api-keys/<uuid:key_id>/block"): Answers(401, 403, 403, 403, 302),
+    ("GET", "/api-keys/<uuid:key_id>/delete"): Answers(302, 404, 200, 403, 200),
+    ("POST", "/api-keys/<uuid:key_id>/delete"): Answers(401, 404, 302, 403, 302),  # Ada's third key, revoked
     ("GET", "/api-keys/<uuid:key_id>/edit"): Answers(302, 404, 200, 403, 200),
     ("POST", "/api-keys/<uuid:key_id>/edit"): Answers(401, 404, 302, 403, 302),
+    ("GET", "/api-keys/<uuid:key_id>/end-old-secret"): Answers(302, 404, 200, 403, 200),
+    ("POST", "/api-keys/<uuid:key_id>/end-old-secret"): Answers(401, 404, 302, 403, 302),
+    ("GET", "/api-keys/<uuid:key_id>/reset-spend"): Answers(302, 403, 403, 403, 200),
+    ("POST", "/api-keys/<uuid:key_id>/reset-spend"): Answers(401, 403, 403, 403, 302),
     ("POST", "/api-keys/<uuid:key_id>/retry"): Answers(401, 403, 403, 403, 302),
     ("GET", "/api-keys/<uuid:key_id>/revoke"): Answers(302, 404, 200, 403, 200),
     ("POST", "/api-keys/<uuid:key_id>/revoke"): Answers(401, 404, 302, 403, 302),
+    ("GET", "/api-keys/<uuid:key_id>/rotate"): Answers(302, 404, 200, 403, 403),  # nobody but the owner
+    ("POST", "/api-keys/<uuid:key_id>/rotate"): Answers(401, 404, 200, 403, 403),
     ("GET", "/api-keys/<uuid:key_id>/unblock"): Answers(302, 403, 403, 403, 200),
     ("POST", "/api-keys/<uuid:key_id>/unblock"): Answers(401, 403, 403, 403, 302),  # Ada's second key, blocked
     ("GET", "/api-keys/create"): Answers(302, 200, 200, 403, 200),
@@ -109,10 +117,15 @@ MATRIX: Final[dict[tuple[str, str], Answers]] = {
     ("GET", "/api/v1/api-keys"): Answers(401, 200, 200, 200, 200),
     ("POST", "/api/v1/api-keys"): Answers(401, 422, 201, 403, 422),  # Eve and Ann have subscribed to nothing
     ("GET", "/api/v1/api-keys/<uuid:pk>"): Answers(401, 404, 200, 200, 200),
+    ("DELETE", "/api/v1/api-keys/<uuid:pk>"): Answers(401, 404, 204, 403, 204),  # Ada's third key, revoked
     ("PATCH", "/api/v1/api-keys/<uuid:pk>"): Answers(401, 404, 200, 403, 200),
     ("POST", "/api/v1/api-keys/<uuid:pk>/block"): Answers(401, 403, 403, 403, 200),
+    ("POST", "/api/v1/api-keys/<uuid:pk>/end-old-secret"): Answers(401, 404, 200, 403, 200),
+    ("POST", "/api/v1/api-keys/<uuid:pk>/reset-spend"): Answers(401, 403, 403, 403, 200),
     ("POST", "/api/v1/api-keys/<uuid:pk>/revoke"): Answers(401, 404, 200, 403, 200),
+    ("POST", "/api/v1/api-keys/<uuid:pk>/rotate"): Answers(401, 404, 201, 403, 403),  # nobody but the owner
     ("POST", "/api/v1/api-keys/<uuid:pk>/unblock"): Answers(401, 403, 403, 403, 200),  # Ada's second key, blocked
+    ("POST", "/api/v1/api-keys/validate"): Answers(401, 200, 200, 403, 200),  # of Ada's key Eve learns nothing
     ("GET", "/api/v1/api-keys/policy"): Answers(401, 200, 200, 200, 200),
     ("PUT", "/api/v1/api-keys/policy"): Answers(401, 403, 403, 403, 200),
     # --- API: usage ---
@@ -130,9 +143,21 @@ MATRIX: Final[dict[tuple[str, str], Answers]] = {
     ("POST", "/api/v1/users/<uuid:pk>/offboard"): Answers(401, 403, 403, 403, 200),
     ("POST", "/api/v1/users/bulk-limits"): Answers(401, 403, 403, 403, 200),
     # --- API: LiteLLM ---
+    ("GET", "/api/v1/integration/audit"): Answers(401, 403, 403, 200, 200),
+    ("GET", "/api/v1/integration/default-team"): Answers(401, 403, 403, 200, 200),
+    ("GET", "/api/v1/integration/drift"): Answers(401, 403, 403, 200, 200),
+    ("GET", "/api/v1/integration/drift/<uuid:pk>"): Answers(401, 403, 403, 200, 200),
+    ("POST", "/api/v1/integration/drift/<uuid:pk>/adopt"): Answers(401, 403, 403, 403, 201),
+    ("POST", "/api/v1/integration/drift/<uuid:pk>/block"): Answers(401, 403, 403, 403, 200),
+    ("POST", "/api/v1/integration/drift/<uuid:pk>/mend"): Answers(401, 403, 403, 403, 200),
+    ("POST", "/api/v1/integration/drift/<uuid:pk>/unblock"): Answers(401, 403, 403, 403, 200),
+    ("GET", "/api/v1/integration/failures"): Answers(401, 403, 403, 200, 200),
     ("GET", "/api/v1/integration/health"): Answers(401, 403, 403, 200, 200),
     ("GET", "/api/v1/integration/runs"): Answers(401, 403, 403, 200, 200),
     ("GET", "/api/v1/integration/runs/<uuid:pk>"): Answers(401, 403, 403, 200, 200),
+    ("GET", "/api/v1/integration/schedule"): Answers(401, 403, 403, 200, 200),
+    ("PUT", "/api/v1/integration/schedule/<slug:kind>"): Answers(401, 403, 403, 403, 200),
+    ("POST", "/api/v1/integration/retry"): Answers(401, 403, 403, 403, 200),
     ("POST", "/api/v1/integration/sync"): Answers(401, 403, 403, 403, 202),
     # --- API: itself ---
     ("GET", "/api/v1/docs"): Answers(401, 200, 200, 200, 200),
@@ -153,18 +178,25 @@ ADMIN_TABLES: Final[dict[str, tuple[tuple[str, ...], bool, tuple[str, ...]]]] = 
     "accounts/personaltoken": (("revoke",), False, ()),
     "accounts/refreshfamily": ((), False, ()),
     "accounts/user": (
-        ("deactivate", "limits", "link", "offboard", "reactivate", "retry", "roles", "unlink"),
+        ("assign", "deactivate", "limits", "link", "offboard", "reactivate", "retry", "roles", "unlink"),
         True,
         ("add",),
     ),
-    "apikeys/apikey": (("block", "retry", "revoke", "unblock"), True, ()),
+    "apikeys/apikey": (
+        ("block", "delete", "edit", "end-old-secret", "reset-spend", "retry", "revoke", "unblock"),
+        True,
+        (),
+    ),
+    "apikeys/bulkchange": (("start", "stop"), False, ("plan",)),
+    "apikeys/bulkchangekey": ((), False, ()),
     "apikeys/keypolicy": (("edit",), False, ()),
-    "litellm_sync/syncrun": ((), False, ("start",)),
+    "litellm_sync/drift": (("adopt", "block", "mend", "unblock"), True, ("mend-all",)),
+    "litellm_sync/syncrun": (("confirm",), False, ("start",)),
     "procrastinate/procrastinatejob": ((), False, ()),
-    "subscriptions/model": (("open", "restrict"), True, ()),
+    "subscriptions/model": (("open", "refresh", "restrict"), True, ()),
     "subscriptions/subscription": (("approve", "deny"), True, ()),
     "teams/membership": (("retry",), True, ()),
-    "teams/team": (("retry",), True, ()),
+    "teams/team": (("migrate", "retry"), True, ()),
     "usage/dailyusage": ((), False, ()),
     "usage/usageday": ((), False, ()),
 }
@@ -174,7 +206,10 @@ def _admin() -> dict[tuple[str, str], Answers]:
     rows = {
         ("GET", "/admin/"): READING,
         ("GET", "/admin/accounts/auditevent/export/"): READING,
+        ("GET", "/admin/integration/"): READING,
+        ("GET", "/admin/integration/schedule/"): ASKING,
         ("GET", "/admin/jsi18n/"): READING,
+        ("POST", "/admin/integration/schedule/"): DOING,
         ("POST", "/admin/retry/"): DOING,
         ("POST", "/admin/sync/<slug:what>/"): DOING,
     }

@@ -9,6 +9,7 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 import accounts.services
+import apikeys.endings
 import apikeys.services
 import subscriptions.services
 from accounts.models import User
@@ -91,7 +92,7 @@ def test_block_and_unblock_a_key(
     api.force_authenticate(ann)
     key = create_api_key(ada, name="k", models=["gpt-4o"]).key
     for verb, status in (("block", "blocked"), ("unblock", "active")):
-        heard = spy(apikeys.services, f"{verb}_api_key")
+        heard = spy(apikeys.endings, f"{verb}_api_key")
         page.post(f"/api-keys/{key.pk}/{verb}", {"reason": "why"})
         api.post(f"/api/v1/api-keys/{key.pk}/{verb}", {"reason": "why"})
         assert heard == [((ann,), {"key_id": key.pk, "reason": "why"})] * 2
@@ -103,7 +104,7 @@ def test_revoke_a_key(
 ) -> None:
     page, api = faces
     keys = [create_api_key(ada, name=name, models=["gpt-4o"]).key for name in ("one", "other")]
-    heard = spy(apikeys.services, "revoke_api_key")
+    heard = spy(apikeys.endings, "revoke_api_key")
     page.post(f"/api-keys/{keys[0].pk}/revoke")
     api.post(f"/api/v1/api-keys/{keys[1].pk}/revoke")
     assert heard == [((ada,), {"key_id": key.pk}) for key in keys]

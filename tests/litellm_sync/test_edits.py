@@ -8,8 +8,9 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import User
+from apikeys.endings import block_api_key, revoke_api_key, unblock_api_key
 from apikeys.models import ApiKey, ApiKeySecret
-from apikeys.services import block_api_key, create_api_key, revoke_api_key, unblock_api_key, update_api_key
+from apikeys.services import create_api_key, update_api_key
 from litellm_sync import state
 from litellm_sync.client import KeyInfo, LiteLLM
 from litellm_sync.emulator.server import Emulator

@@ -9,11 +9,13 @@ from django.utils import timezone
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from accounts.models import User
+from apikeys.endings import block_api_key, revoke_api_key, unblock_api_key
 from apikeys.models import ApiKey, ApiKeySecret
-from apikeys.services import block_api_key, create_api_key, revoke_api_key, unblock_api_key
+from apikeys.services import create_api_key
 from litellm_sync import state
 from litellm_sync.client import KeyInfo, LiteLLM
 from litellm_sync.emulator.server import Emulator
+from litellm_sync.keys import OFFER_MAY_ARRIVE, follow_the_clock
 from litellm_sync.push import push
 from litellm_sync.state import SyncStatus
 from subscriptions.models import Model, Subscription, SubscriptionStatus
@@ -110,12 +112,17 @@ def test_trap_20_models_that_arrive_late_do_not_stay(key: ApiKey, litellm: Emula
     pushed(key)
     assert there(key).models == ("gpt-4o-mini",)
     litellm.faults.add("late", seconds=600, paths=["/key/update"], count=1)
-    for status in (SubscriptionStatus.ACTIVE, SubscriptionStatus.SUSPENDED):
+    for status, outcome in ((SubscriptionStatus.ACTIVE, "pending"), (SubscriptionStatus.SUSPENDED, "synced")):
         Subscription.objects.filter(model="gpt-4o").update(status=status)
         state.request_push(key.secrets.get(), immediately=False)
-        assert pushed(key).sync_status == SyncStatus.PENDING
+        row = pushed(key)
+        assert row.sync_status == outcome
     assert litellm.faults.arrive() == 1
     assert there(key).models == ("gpt-4o", "gpt-4o-mini")
+    # The key works as it should, so its owner sees it synced; it is looked at again when nothing can arrive any more.
+    assert row.attempted_at is not None
+    assert row.due_at == row.attempted_at + OFFER_MAY_ARRIVE
+    assert follow_the_clock(row.due_at) == 1
     pushed(key)
     assert there(key).models == ("gpt-4o-mini",)
 

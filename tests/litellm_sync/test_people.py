@@ -13,8 +13,9 @@ from django.utils import timezone
 from accounts import people
 from accounts.identities import update_from_claims
 from accounts.models import User
+from apikeys.endings import block_api_key, revoke_api_key
 from apikeys.models import ApiKey, ApiKeySecret, KeyModel
-from apikeys.services import IssuedKey, block_api_key, create_api_key, revoke_api_key, update_api_key
+from apikeys.services import IssuedKey, create_api_key, update_api_key
 from litellm_sync import integration, state
 from litellm_sync.client import LiteLLM
 from litellm_sync.emulator.server import Emulator

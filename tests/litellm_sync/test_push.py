@@ -10,8 +10,9 @@ import requests
 from django.utils import timezone
 
 from accounts.models import User
+from apikeys.endings import revoke_api_key
 from apikeys.models import ApiKey, ApiKeySecret, KeyStatus
-from apikeys.services import create_api_key, revoke_api_key
+from apikeys.services import create_api_key
 from litellm_sync import ensure, integration, state
 from litellm_sync.client import LiteLLM
 from litellm_sync.emulator.server import Emulator

@@ -94,19 +94,14 @@ def test_a_run_is_carried_out_once(ann: User, litellm: Emulator, work: Callable[
     assert len(litellm.calls) == calls
 
 
-def test_due_runs_are_queued_by_their_interval_and_the_dead_make_room(litellm: Emulator) -> None:
+def test_due_runs_are_queued_by_their_interval_and_failed_ones_soon_again(litellm: Emulator) -> None:
     now = timezone.now()
-    assert integration.request_due_syncs(now) == ["models", "usage"]
+    assert integration.request_due_syncs(now) == ["models", "reconcile", "usage"]
     assert integration.request_due_syncs(now) == []
     SyncRun.objects.update(status=RunStatus.FAILED)
     assert integration.request_due_syncs(now) == []
     assert integration.request_due_syncs(now + timedelta(minutes=1)) == ["models", "usage"]
-    SyncRun.objects.filter(status=RunStatus.FAILED).delete()
-    later = now + timedelta(hours=2)
-    SyncRun.objects.update(status=RunStatus.RUNNING)
-    assert integration.request_due_syncs(later) == ["models", "usage"]
-    dead = SyncRun.objects.filter(status=RunStatus.FAILED)
-    assert [run.error for run in dead] == ["The worker that carried it out is gone."] * 2
+    assert integration.request_due_syncs(now + timedelta(hours=2)) == []  # one of each kind goes on
 
 
 def test_usage_of_calls_arrives_with_owner_key_and_spend(issued: IssuedKey, litellm: Emulator) -> None:

@@ -15,8 +15,9 @@ from accounts.models import AuditEvent, PersonalToken, RefreshFamily, Role, User
 from accounts.people import reactivate_user
 from accounts.personal_tokens import create_personal_token
 from accounts.sessions import count_sign_ins
+from apikeys.endings import revoke_api_key
 from apikeys.models import ApiKey, ApiKeySecret
-from apikeys.services import create_api_key, revoke_api_key
+from apikeys.services import create_api_key
 from litellm_sync import integration
 from litellm_sync.client import LiteLLM
 from litellm_sync.emulator.server import Emulator

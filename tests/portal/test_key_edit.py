@@ -11,8 +11,9 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import AuditEvent, User
+from apikeys.endings import block_api_key, revoke_api_key
 from apikeys.models import ApiKey, ApiKeySecret, KeyPolicy
-from apikeys.services import IssuedKey, block_api_key, revoke_api_key, update_api_key
+from apikeys.services import IssuedKey, update_api_key
 from litellm_sync.emulator.server import Emulator
 from subscriptions.models import Model, Subscription
 from tests.portal.conftest import Browser

@@ -7,8 +7,9 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import AuditEvent, User
+from apikeys.endings import revoke_api_key
 from apikeys.models import ApiKey
-from apikeys.services import create_api_key, revoke_api_key
+from apikeys.services import create_api_key
 from litemaas.foundation.errors import Conflict, DomainError, Invalid, NotFound, PermissionDenied
 from subscriptions.models import Availability, Model, Subscription, SubscriptionStatus
 from subscriptions.services import cancel_subscription, create_subscription

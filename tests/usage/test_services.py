@@ -9,8 +9,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
+from apikeys.endings import revoke_api_key
 from apikeys.models import ApiKey, ApiKeySecret
-from apikeys.services import create_api_key, revoke_api_key
+from apikeys.services import create_api_key
 from subscriptions.models import Subscription
 from teams.models import DEFAULT_TEAM_ID
 from tests.races import at_once

@@ -119,7 +119,7 @@ class Command(BaseCommand):
     def _serve(self, supervisor: Supervisor, port: int) -> None:
         self.say("Starting the worker and the web server ...")
         grace = ["--shutdown-graceful-timeout", str(WORKER_GRACE_SECONDS)]
-        worker = Child("worker", _manage("procrastinate", "worker", *grace), stop_seconds=WORKER_GRACE_SECONDS + 5)
+        worker = Child("worker", _manage("worker", *grace), stop_seconds=WORKER_GRACE_SECONDS + 5)
         # Without its database, which is ended in the same moment, it would try for a minute to sign off.
         worker.orphan_signal = signal.SIGKILL
         supervisor.start(worker)
@@ -172,6 +172,7 @@ def _environment(data_dir: Path, kept: dict[str, str]) -> dict[str, str]:
         "DEBUG": "0",
         "ENCRYPTION_KEYS": kept["ENCRYPTION_KEYS"],
         "INSECURE_COOKIES": "1",  # the demo is plain HTTP on the loopback interface
+        "MAIL_URL": "consolemail://",  # into the log of the worker
         "PASSWORD_SIGN_IN": "1",
         "PYTHONUNBUFFERED": "1",
         "SECRET_KEY": kept["SECRET_KEY"],

@@ -6,10 +6,12 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from django import template
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import AuditEvent
+from apikeys.models import ApiKey, ApiKeySecret, KeyStatus
 from litemaas.foundation.money import dollars
 from litemaas.portal.templatetags.portal import number, period
 
@@ -39,17 +41,22 @@ HINDRANCES: Final = {
     "unavailable": gettext_lazy("LiteLLM does not offer it at present."),
 }
 REASONS: Final = {
+    "budget_begins_again": gettext_lazy(
+        "LiteLLM is about to begin the budget again; the spend is carried over after that."
+    ),
     "circuit_open": gettext_lazy("LiteLLM has failed too often just now; it gets a moment's rest."),
     "deadline": gettext_lazy("LiteLLM took too long."),
     "garbage": gettext_lazy("LiteLLM answered something that cannot be read."),
     "internal_error": gettext_lazy("Something went wrong on our side; the log knows more."),
     "needs_rotation": gettext_lazy(
-        "LiteLLM has lost the key, and its secret is no longer known here. Revoke it and make a new one."
+        "LiteLLM has lost the key, and its secret is no longer known here. Rotating it gives it a new one."
     ),
     "not_as_sent": gettext_lazy("LiteLLM did not keep what was sent."),
     "not_configured": gettext_lazy("No LiteLLM is configured."),
     "offer_may_arrive": gettext_lazy("An earlier request may still arrive there; it is looked at once more."),
     "secret_unreadable": gettext_lazy("The secret cannot be decrypted with the keys that are configured."),
+    "spend_not_carried_over": gettext_lazy("The newer secret has not taken over yet what this one spent."),
+    "spend_not_settled": gettext_lazy("What the old secret spent is not complete yet."),
     "timeout": gettext_lazy("LiteLLM did not answer in time."),
     "unauthorized": gettext_lazy("LiteLLM does not accept the configured master key."),
     "unreachable": gettext_lazy("LiteLLM cannot be reached."),
@@ -62,6 +69,36 @@ class Line(NamedTuple):
     label: Any
     old: str
     new: str
+
+
+class Secret(NamedTuple):
+    """One secret of a key as its page shows it; ``meanwhile`` (USD) is what it spent after it was replaced."""
+
+    row: ApiKeySecret
+    shown: str
+    state: str
+    is_still_used: bool
+    meanwhile: Decimal
+
+
+@register.filter
+def secrets(key: ApiKey) -> list[Secret]:
+    """The secrets of a key, the newest first."""
+    now, newer, found = timezone.now(), None, []
+    for row in sorted(key.secrets.all(), key=lambda secret: secret.created_at, reverse=True):
+        is_used = bool(newer and row.last_used_at and row.last_used_at > newer.created_at)
+        meanwhile = row.spend - row.spend_passed_on if newer and newer.pushed_at else Decimal(0)
+        found.append(Secret(row, str(row), _state(row, key, now), is_used, max(meanwhile, Decimal(0))))
+        newer = row
+    return found
+
+
+def _state(row: ApiKeySecret, key: ApiKey, now: datetime) -> str:
+    if key.status == KeyStatus.REVOKED:
+        return "revoked"
+    if row.has_ended(now):
+        return "secret_ended"
+    return "secret_old" if row.valid_until else "secret_current"
 
 
 @register.filter
@@ -85,6 +122,10 @@ def changed(event: AuditEvent) -> list[Line]:
         return [line for found in lines for line in found]
     if event.action == "apikey.created":
         return [Line(FIELDS["models"], "", ", ".join(details.get("models", [])))]
+    if event.action in {"apikey.rotated", "apikey.old_secret_ended"}:
+        return [Line(_("Secret"), details["old"], details.get("new", _("ended")))]
+    if event.action == "apikey.spend_reset":
+        return [Line(_("Spend"), dollars(Decimal(details["spend"]), 2), dollars(Decimal(0), 2))]
     reason = details.get("reason")
     return [Line(_("Reason"), "", reason)] if reason else []
 

@@ -1,0 +1,159 @@
+"""The life of one run: a worker's hold on it, its heartbeat, where it goes on after its worker died."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Final, Self
+
+import structlog
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.translation import gettext_noop
+
+from litellm_sync import state
+from litellm_sync.models import UNFINISHED, RunKind, RunStatus, SyncRun
+
+log = structlog.get_logger(__name__)
+
+RUN_TASK: Final = "litellm_sync.run"
+# Longer than anything that a run waits for without a word: the keys' spend may take LiteLLM two minutes.
+SILENCE: Final = timedelta(minutes=3)
+BEAT_SECONDS: Final = 5.0
+# A run that kills its workers must not go on for ever.
+MOST_STALLS: Final = 3
+STALLED: Final = gettext_noop("It was taken up again and again, and never got any further.")
+
+
+class RunLost(Exception):
+    """Another worker has taken the run up, or it was declared dead: this one stops without a word."""
+
+
+class Interrupted(Exception):
+    """LiteLLM went away in the middle: the run waits, and goes on where it was."""
+
+
+class Run:
+    """One worker's hold on a run. Everything that it writes is written only while the hold is its own.
+
+    A step of a larger run (``parent``) is ``weight`` of its progress, after the ``before`` that are done already.
+    """
+
+    def __init__(self, row: SyncRun, parent: "Run | None" = None, *, before: int = 0, weight: int = 0) -> None:
+        self.row = row
+        self.parent = parent
+        self._before, self._weight = before, weight
+        self._beaten = time.monotonic()
+
+    @property
+    def kind(self) -> RunKind:
+        """What is synchronised."""
+        return RunKind(self.row.kind)
+
+    @property
+    def cursor(self) -> dict[str, Any]:
+        """Where an earlier worker stopped; empty at the beginning."""
+        cursor: dict[str, Any] = self.row.cursor
+        return cursor
+
+    def moved(self, done: int, total: int | None, *, cursor: dict[str, Any] | None = None) -> None:
+        """Record progress, and where to go on. Raises RunLost."""
+        self._write(done=done, total=total, cursor=cursor or {}, stalls=0)
+        if self.parent is not None:
+            share = self._weight if total is None else self._weight * done // max(total, 1)
+            self.parent.moved(self._before + min(share, self._weight), self.parent.row.total)
+
+    def beat(self) -> None:
+        """Say that the run still moves, every few seconds at most. Raises RunLost."""
+        if time.monotonic() - self._beaten >= BEAT_SECONDS:
+            self._write()
+
+    def finish(self, status: RunStatus, **outcome: Any) -> None:
+        """Record the end. A run that was lost meanwhile stays as it is."""
+        self._held().update(status=status, finished_at=timezone.now(), **outcome)
+
+    def pause(self) -> None:
+        """Wait for LiteLLM: the first look that finds it again takes the run up."""
+        waits = timezone.now() - SILENCE
+        self._held().update(status=RunStatus.QUEUED, heartbeat_at=waits)
+
+    def step(self, kind: RunKind, *, before: int, weight: int) -> Self | None:
+        """The part of this run that is about one kind, from a former worker or new; held, unless it is over.
+
+        None where somebody else synchronises that kind at this moment.
+        """
+        row = SyncRun.objects.filter(parent=self.row, kind=kind).first()
+        if row is None:
+            try:
+                with transaction.atomic():
+                    row = SyncRun.objects.create(
+                        kind=kind, parent=self.row, requested_by=self.row.requested_by, status=RunStatus.QUEUED
+                    )
+            except IntegrityError:
+                return None
+        if row.status in UNFINISHED:
+            row = _take(SyncRun.objects.filter(pk=row.pk, status__in=UNFINISHED)) or row
+        return type(self)(row, self, before=before, weight=weight)
+
+    def _held(self) -> Any:
+        return SyncRun.objects.filter(pk=self.row.pk, status=RunStatus.RUNNING, takes=self.row.takes)
+
+    def _write(self, **progress: Any) -> None:
+        if not self._held().update(heartbeat_at=timezone.now(), **progress):
+            raise RunLost
+        for name, value in progress.items():
+            setattr(self.row, name, value)
+        self._beaten = time.monotonic()
+        if self.parent is not None and not progress:
+            self.parent.beat()
+
+
+Perform = Callable[[Run], dict[str, Any]]
+
+
+def take(run_id: str) -> Run | None:
+    """Take a queued run; None for all but the first who ask."""
+    row = _take(SyncRun.objects.filter(pk=run_id, status=RunStatus.QUEUED))
+    return Run(row) if row else None
+
+
+def _take(rows: Any) -> SyncRun | None:
+    with transaction.atomic():
+        row: SyncRun | None = rows.select_for_update().first()
+        if row is None:
+            return None
+        now = timezone.now()
+        row.status, row.heartbeat_at, row.takes = RunStatus.RUNNING, now, row.takes + 1
+        row.started_at = row.started_at or now
+        row.save(update_fields=["status", "heartbeat_at", "takes", "started_at"])
+    return row
+
+
+def queue(run: SyncRun) -> None:
+    """A job for a run, in the transaction of the moment."""
+    state.job(RUN_TASK).defer(run_id=str(run.pk))
+
+
+def take_up_silent(now: datetime) -> list[str]:
+    """Queue again the runs whose workers fell silent, and those that waited for LiteLLM. Returns their ids.
+
+    Called every few seconds by any worker while LiteLLM answers. The steps of a larger run go on with it.
+    """
+    with transaction.atomic():
+        silent = SyncRun.objects.filter(status__in=UNFINISHED, heartbeat_at__lte=now - SILENCE, parent=None)
+        rows = list(silent.select_for_update(skip_locked=True, of=("self",)).order_by("pk"))
+        return [str(run.pk) for run in rows if _take_up(run, now)]
+
+
+def _take_up(run: SyncRun, now: datetime) -> bool:
+    if run.status == RunStatus.RUNNING:
+        run.stalls += 1
+    if run.stalls > MOST_STALLS:
+        log.error("run_stalled", run_id=str(run.pk), kind=run.kind)
+        dead = SyncRun.objects.filter(pk=run.pk) | SyncRun.objects.filter(parent=run.pk, status__in=UNFINISHED)
+        dead.update(status=RunStatus.FAILED, finished_at=now, error=STALLED)
+        return False
+    log.warning("run_taken_up", run_id=str(run.pk), kind=run.kind, stalls=run.stalls)
+    run.status, run.heartbeat_at = RunStatus.QUEUED, now
+    run.save(update_fields=["status", "heartbeat_at", "stalls"])
+    queue(run)
+    return True

@@ -1,0 +1,240 @@
+"""What the secrets of one key have spent, and how that passes from an old secret to the newer one, once.
+
+LiteLLM counts for each secret alone. A new one begins with what the old one had spent; when the old one has ended, what
+it spent meanwhile is added. What a key in LiteLLM has got from which older one stands in its own metadata, and is
+changed by the very call that changes its ``spend``: so whatever dies in between, a look says what is still to be added.
+Only the push of a secret writes to its key in LiteLLM, so nobody's metadata is lost.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from apikeys.models import ApiKey, ApiKeySecret
+from litellm_sync import state
+from litellm_sync.client import KeyInfo, LiteLLM
+from litellm_sync.client.answers import MONEY
+from litemaas.foundation.errors import UpstreamUnavailable
+
+log = structlog.get_logger(__name__)
+
+# The names in a LiteLLM key's metadata: of which moment its last reset by an administrator is, and for each older
+# secret what of its spend is included.
+RESET: Final = "litemaas_spend_reset"
+INCLUDED: Final = "litemaas_spend_included"
+SHORT: Final = 16
+# What is written down here of LiteLLM's figures: for each secret, and for its key.
+NOTED: Final = ("spend", "spend_passed_on", "last_used_at")
+SHOWN: Final = ("spend", "budget_resets_at", "last_used_at")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """``spend`` (USD) of an older secret is included in a newer one; both begin again at ``resets_at``."""
+
+    spend: Decimal
+    resets_at: datetime | None
+
+    @classmethod
+    def of(cls, info: KeyInfo, older: ApiKeySecret) -> "Mark | None":
+        """What LiteLLM's key says about an older secret; None where it has nothing from it."""
+        found = _marks(info).get(older.digest[:SHORT])
+        if not isinstance(found, Mapping):
+            return None
+        resets_at = found.get("resets_at")
+        return cls(Decimal(str(found["spend"])), datetime.fromisoformat(resets_at) if resets_at else None)
+
+    def written(self) -> dict[str, str | None]:
+        """As it stands in the metadata."""
+        return {"spend": f"{self.spend:f}", "resets_at": self.resets_at.isoformat() if self.resets_at else None}
+
+    def counts(self, spend: Decimal, resets_at: datetime | None, now: datetime) -> Decimal:
+        """What of an older secret's present spend is included: nothing once LiteLLM has begun its budget again."""
+        is_over = self.resets_at is not None and self.resets_at <= now and resets_at != self.resets_at
+        return Decimal(0) if is_over or spend < self.spend else self.spend
+
+
+def _marks(info: KeyInfo) -> dict[str, Any]:
+    found = info.metadata.get(INCLUDED)
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def settling() -> timedelta:
+    """How long after a secret was blocked LiteLLM may still write down what it spent before."""
+    return timedelta(seconds=settings.LITELLM_SPEND_SETTLES_SECONDS)
+
+
+# --- The beginning ---------------------------------------------------------------------------------------------------
+
+
+def beginning(secret: ApiKeySecret, litellm: LiteLLM) -> tuple[dict[str, Any], dict[str, Any]]:
+    """With which spend LiteLLM's key for a new secret begins, and what its metadata says about that.
+
+    The secret before it says so; one that LiteLLM has lost had spent what our row says, and the one before that too.
+    """
+    total, marks = Decimal(0), {}
+    for older in _uncarried(secret).order_by("-created_at", "-pk"):
+        info = litellm.get_key_info(older.digest)
+        spend = older.spend if info is None else _spend_since_reset(info, secret.key)
+        total += spend - (older.spend_passed_on if marks else Decimal(0))
+        marks[older.digest[:SHORT]] = Mark(spend, info.budget_reset_at if info else None).written()
+        if info is not None:
+            break
+    metadata = {RESET: _reset_mark(secret.key), INCLUDED: marks}
+    spend_field = {"spend": float(max(total, Decimal(0)))} if total > 0 else {}
+    return spend_field, {name: value for name, value in metadata.items() if value}
+
+
+def _uncarried(secret: ApiKeySecret) -> Any:
+    earlier = ApiKeySecret.objects.filter(key=secret.key_id, carried_at=None, created_at__lt=secret.created_at)
+    return earlier.exclude(pk=secret.pk)
+
+
+def _reset_mark(key: ApiKey) -> str:
+    return key.spend_reset_at.isoformat() if key.spend_reset_at else ""
+
+
+def _spend_since_reset(info: KeyInfo, key: ApiKey) -> Decimal:
+    """Nothing where LiteLLM has not heard of the reset yet."""
+    return info.spend if _is_reset(info, key) else Decimal(0)
+
+
+def _is_reset(info: KeyInfo, key: ApiKey) -> bool:
+    return (info.metadata.get(RESET) or "") == _reset_mark(key)
+
+
+# --- Along the way ---------------------------------------------------------------------------------------------------
+
+
+def bring_up_to_date(secret: ApiKeySecret, found: KeyInfo, litellm: LiteLLM) -> KeyInfo:
+    """A reset that was asked for is done; what older secrets spent is added once it is complete. Returns the key as
+    LiteLLM has it then. Raises UpstreamUnavailable where a figure cannot be relied on yet."""
+    if not _is_reset(found, secret.key):
+        nothing = {name: Mark(Decimal(0), None).written() for name in _marks(found)}
+        metadata = {RESET: _reset_mark(secret.key), INCLUDED: nothing}
+        found = _write(secret, found, Decimal(0), metadata, litellm)
+    now = timezone.now()
+    complete = _uncarried(secret).filter(valid_until__lte=now, blocked_at__lte=now - settling())
+    for older in complete.select_related("key").order_by("created_at", "pk"):
+        if Mark.of(found, older) is not None:
+            found = _carry_over(older, secret, litellm)
+    return found
+
+
+def _carry_over(older: ApiKeySecret, secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo:
+    now = timezone.now()
+    final = litellm.get_key_info(older.digest)
+    found = litellm.get_key_info(secret.digest)
+    mark = Mark.of(found, older) if found else None
+    if found is None or mark is None:
+        raise UpstreamUnavailable(reason="vanished")
+    if final is None:
+        log.warning("spend_of_old_secret_unknown", secret=str(older), last_seen=str(older.spend))
+    spend, resets_at = (final.spend, final.budget_reset_at) if final else (older.spend, mark.resets_at)
+    _require_reliable(older, (final, found), now)
+    rest = spend - mark.counts(spend, resets_at, now)
+    if rest > 0:
+        marks = _marks(found) | {older.digest[:SHORT]: Mark(spend, resets_at).written()}
+        found = _write(secret, found, found.spend + rest, {INCLUDED: marks}, litellm)
+    with transaction.atomic():
+        rows = ApiKeySecret.objects.filter(pk=older.pk, carried_at=None)
+        if rows.update(carried_at=now, spend=spend.quantize(MONEY), spend_passed_on=spend.quantize(MONEY)):
+            state.request_push(older, immediately=False)
+    return found
+
+
+def _require_reliable(older: ApiKeySecret, infos: Iterable[KeyInfo | None], now: datetime) -> None:
+    """Neither while LiteLLM is about to begin a budget again, nor before both sides know of a reset of ours, nor before
+    the older secret itself has got what is its due."""
+    for info in infos:
+        if info is not None and info.budget_reset_at is not None and info.budget_reset_at <= now:
+            raise UpstreamUnavailable(reason="budget_begins_again")
+        if info is not None and not _is_reset(info, older.key):
+            raise UpstreamUnavailable(reason="spend_not_settled")
+    if _uncarried(older).exists():
+        raise UpstreamUnavailable(reason="spend_not_settled")
+
+
+def _write(
+    secret: ApiKeySecret, found: KeyInfo, spend: Decimal, metadata: Mapping[str, Any], litellm: LiteLLM
+) -> KeyInfo:
+    """Spend and what it includes, in one call; a look must show it."""
+    if not state.claimed(secret).exists():
+        raise UpstreamUnavailable(reason="claim_lost")
+    changed = {**found.metadata, **metadata}
+    litellm.update_key(secret.digest, {"spend": float(spend), "metadata": changed})
+    after = litellm.get_key_info(secret.digest)
+    if after is None or any(after.metadata.get(name) != value for name, value in metadata.items()):
+        raise UpstreamUnavailable(reason="not_as_sent")
+    return after
+
+
+def settles_at(secret: ApiKeySecret) -> datetime | None:
+    """Until when what an ended secret spent may still be written down; None when it is complete, or passed on."""
+    if secret.carried_at is not None or secret.blocked_at is None:
+        return None
+    until = secret.blocked_at + settling()
+    return until if until > timezone.now() else None
+
+
+def ask_heirs(secret: ApiKeySecret) -> bool:
+    """Have the newer secrets pushed that could take over what this one spent; False when there is none at all."""
+    newer = ApiKeySecret.objects.filter(key=secret.key_id, created_at__gt=secret.created_at, carried_at=None)
+    idle = newer.filter(sync_status=state.SyncStatus.SYNCED)
+    with transaction.atomic():
+        for heir in idle:
+            state.request_push(heir, immediately=False)
+    return newer.exists()
+
+
+# --- What people see -------------------------------------------------------------------------------------------------
+
+
+def note(key: ApiKey, infos: Mapping[str, KeyInfo]) -> None:
+    """Write down what LiteLLM says of secrets of a key, by digest; the key shows the sum over all."""
+    secrets = list(ApiKeySecret.objects.filter(key=key).order_by("created_at", "pk"))
+    for secret in note_secrets(secrets, infos):
+        ApiKeySecret.objects.filter(pk=secret.pk).update(**{name: getattr(secret, name) for name in NOTED})
+    if note_key(key, secrets, infos):
+        ApiKey.objects.filter(pk=key.pk).update(**{name: getattr(key, name) for name in SHOWN})
+
+
+def note_secrets(secrets: Sequence[ApiKeySecret], infos: Mapping[str, KeyInfo]) -> list[ApiKeySecret]:
+    """Take over what LiteLLM says of the secrets of one key, the oldest first; returns those for which it was new."""
+    now = timezone.now()
+    changed = []
+    for number, secret in enumerate(secrets):
+        before = [getattr(secret, name) for name in NOTED]
+        seen = infos.get(secret.digest)
+        if seen is not None:
+            secret.spend = seen.spend.quantize(MONEY)
+            secret.spend_passed_on = min(secret.spend_passed_on, secret.spend)
+            secret.last_used_at = seen.last_active or secret.last_used_at
+        for newer in secrets[number + 1 :]:
+            mark = Mark.of(infos[newer.digest], secret) if newer.digest in infos else None
+            if mark is not None and secret.carried_at is None:
+                # Our own figure may be older than the mark: of what we have not seen nothing more is left.
+                included = mark.counts(secret.spend, seen.budget_reset_at, now) if seen else mark.spend
+                secret.spend_passed_on = min(included, secret.spend).quantize(MONEY)
+        if before != [getattr(secret, name) for name in NOTED]:
+            changed.append(secret)
+    return changed
+
+
+def note_key(key: ApiKey, secrets: Sequence[ApiKeySecret], infos: Mapping[str, KeyInfo]) -> bool:
+    """Add up what ``secrets``, the oldest first, have spent; returns whether anything that the key shows was new."""
+    before = [getattr(key, name) for name in SHOWN]
+    key.spend = sum((secret.spend - secret.spend_passed_on for secret in secrets), Decimal(0))
+    newest = infos.get(secrets[-1].digest) if secrets else None
+    if newest is not None:
+        key.budget_resets_at = newest.budget_reset_at
+    uses = [secret.last_used_at for secret in secrets if secret.last_used_at]
+    key.last_used_at = max([*uses, *([key.last_used_at] if key.last_used_at else [])], default=None)
+    return before != [getattr(key, name) for name in SHOWN]

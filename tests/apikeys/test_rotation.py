@@ -1,0 +1,261 @@
+"""The verbs that replace a secret, delete a key and reset its spend: who may, when, and what is left behind."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from accounts.models import AuditEvent, User
+from accounts.people import deactivate_user
+from apikeys.endings import block_api_key, delete_api_key, reset_spend, revoke_api_key
+from apikeys.models import ApiKey, ApiKeySecret, KeyPolicy
+from apikeys.rotation import end_old_secret, rotate_api_key
+from apikeys.services import IssuedKey, create_api_key, update_api_key
+from litemaas.foundation import rate_limits
+from litemaas.foundation.crypto import secret_digest
+from litemaas.foundation.errors import Conflict, DomainError, Invalid, NotFound, PermissionDenied, RateLimited
+from subscriptions.models import Subscription
+from tests.races import at_once
+
+Subscribed = list[Subscription]
+
+
+@pytest.fixture
+def issued(ada: User, subscribed: Subscribed) -> IssuedKey:
+    """A key of ada's that LiteLLM has."""
+    made = create_api_key(ada, name="notebook", models=["gpt-4o"], max_budget=Decimal(5), rpm_limit=7)
+    arrived()
+    return made
+
+
+def arrived() -> None:
+    """LiteLLM has every secret."""
+    ApiKeySecret.objects.update(pending_secret=None, pushed_at=timezone.now(), sync_status="synced")
+
+
+def facts(key: ApiKey) -> dict[str, Any]:
+    """Everything about a key that a rotation must leave alone."""
+    row = ApiKey.objects.filter(pk=key.pk).values().get()
+    return row | {"models": list(key.links.values_list("model", flat=True))}
+
+
+def test_trap_21_rotation_changes_the_secret_alone(ada: User, issued: IssuedKey) -> None:
+    before = facts(issued.key)
+    rotated = rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=600)
+    assert facts(issued.key) == before
+    assert rotated.secret != issued.secret
+    old, new = ApiKeySecret.objects.order_by("created_at")
+    assert (old.digest, new.digest) == (secret_digest(issued.secret), secret_digest(rotated.secret))
+    assert old.valid_until is not None
+    assert abs(old.valid_until - timezone.now() - timedelta(seconds=600)) < timedelta(seconds=60)
+    assert (new.valid_until, new.pending_secret) == (None, rotated.secret)
+    assert {old.sync_status, new.sync_status} == {"pending"}
+    event = AuditEvent.objects.get(action="apikey.rotated")
+    assert event.details == {"old": str(old), "new": str(new), "grace_seconds": 600}
+    assert rotated.secret not in str(event.details)
+
+
+def test_the_grace_is_the_policys_unless_somebody_says_otherwise(ada: User, issued: IssuedKey) -> None:
+    KeyPolicy.objects.create(default_grace_seconds=120, maximum_grace_seconds=300)
+    rotate_api_key(ada, key_id=issued.key.pk)
+    old = ApiKeySecret.objects.earliest("created_at")
+    assert old.valid_until is not None
+    assert abs(old.valid_until - timezone.now() - timedelta(seconds=120)) < timedelta(seconds=60)
+
+
+@pytest.mark.parametrize(("seconds", "code"), [(-1, "invalid"), (301, "exceeds_policy")])
+def test_trap_05_a_grace_beyond_the_policy_is_refused(seconds: int, code: str, ada: User, issued: IssuedKey) -> None:
+    KeyPolicy.objects.create(default_grace_seconds=120, maximum_grace_seconds=300)
+    with pytest.raises(Invalid) as refused:
+        rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=seconds)
+    assert (refused.value.code, refused.value.details["field"]) == (code, "grace_seconds")
+    assert ApiKeySecret.objects.count() == 1
+
+
+def test_a_second_rotation_leaves_two_valid_secrets(ada: User, issued: IssuedKey) -> None:
+    rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=600)
+    arrived()
+    rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=600)
+    now = timezone.now()
+    assert [secret.has_ended(now) for secret in ApiKeySecret.objects.order_by("created_at")] == [True, False, False]
+
+
+def test_a_rotation_takes_no_room_of_another_key(ada: User, issued: IssuedKey) -> None:
+    KeyPolicy.objects.create(keys_per_user=1, creations_per_hour=1)
+    rotate_api_key(ada, key_id=issued.key.pk)
+    assert ApiKey.objects.count() == 1
+
+
+def test_rotation_does_not_lengthen_a_life(ada: User, issued: IssuedKey) -> None:
+    expires = timezone.now() + timedelta(days=2)
+    update_api_key(ada, key_id=issued.key.pk, expires_at=expires)
+    rotated = rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=604_800)
+    assert rotated.key.expires_at == expires
+    assert {secret.ends_at for secret in rotated.key.secrets.all()} == {expires}
+
+
+def revoked(key: ApiKey, ada: User) -> None:
+    """Ended for ever."""
+    revoke_api_key(ada, key_id=key.pk)
+
+
+def expired(key: ApiKey, ada: User) -> None:
+    """Ended by the clock."""
+    ApiKey.objects.update(expires_at=timezone.now())
+
+
+def not_arrived(key: ApiKey, ada: User) -> None:
+    """LiteLLM has not heard of it."""
+    ApiKeySecret.objects.update(pending_secret="sk-lm-x", pushed_at=None)
+
+
+@pytest.mark.parametrize(
+    ("make", "code"),
+    [(revoked, "key_revoked"), (expired, "key_expired"), (not_arrived, "secret_not_arrived")],
+)
+def test_what_cannot_be_rotated(make: Any, code: str, ada: User, issued: IssuedKey) -> None:
+    make(issued.key, ada)
+    with pytest.raises(Conflict) as refused:
+        rotate_api_key(ada, key_id=issued.key.pk)
+    assert refused.value.code == code
+    assert ApiKeySecret.objects.count() == 1
+
+
+def test_a_deleted_key_is_not_there(ada: User, issued: IssuedKey) -> None:
+    revoke_api_key(ada, key_id=issued.key.pk)
+    delete_api_key(ada, key_id=issued.key.pk)
+    for verb in (rotate_api_key, end_old_secret, revoke_api_key, update_api_key):
+        with pytest.raises(NotFound):
+            verb(ada, key_id=issued.key.pk)
+
+
+def test_nobody_but_the_owner_sees_a_new_secret(ada: User, ann: User, eve: User, ro: User, issued: IssuedKey) -> None:
+    with pytest.raises(NotFound):
+        rotate_api_key(eve, key_id=issued.key.pk)
+    for actor in (ann, ro):
+        with pytest.raises(PermissionDenied):
+            rotate_api_key(actor, key_id=issued.key.pk)
+    assert ApiKeySecret.objects.count() == 1
+
+
+def test_who_was_deactivated_meanwhile_gets_no_secret(ada: User, ann: User, issued: IssuedKey) -> None:
+    asked = User.objects.get(pk=ada.pk)
+    deactivate_user(ann, user_id=ada.pk)
+    with pytest.raises(DomainError):
+        rotate_api_key(asked, key_id=issued.key.pk)
+    assert ApiKeySecret.objects.count() == 1
+
+
+def test_rotations_are_limited_by_themselves(ada: User, issued: IssuedKey, settings: Any) -> None:
+    settings.RATE_LIMITS = settings.RATE_LIMITS | {"key_rotations": rate_limits.Limit(1, 3600)}
+    rotate_api_key(ada, key_id=issued.key.pk)
+    arrived()
+    with pytest.raises(RateLimited):
+        rotate_api_key(ada, key_id=issued.key.pk)
+    create_api_key(ada, name="another", models=["gpt-4o"])
+
+
+@pytest.mark.parametrize("who", ["ada", "ann"])
+def test_the_old_secret_is_ended_early_once(who: str, request: pytest.FixtureRequest, issued: IssuedKey) -> None:
+    actor = request.getfixturevalue(who)
+    rotate_api_key(issued.key.user, key_id=issued.key.pk, grace_seconds=600)
+    for _ in range(2):
+        end_old_secret(actor, key_id=issued.key.pk)
+    now = timezone.now()
+    assert [secret.has_ended(now) for secret in ApiKeySecret.objects.order_by("created_at")] == [True, False]
+    assert AuditEvent.objects.filter(action="apikey.old_secret_ended").count() == 1
+
+
+def test_nothing_is_ended_where_there_is_one_secret(ada: User, issued: IssuedKey) -> None:
+    end_old_secret(ada, key_id=issued.key.pk)
+    assert ApiKeySecret.objects.get().valid_until is None
+    assert not AuditEvent.objects.filter(action="apikey.old_secret_ended").exists()
+
+
+def test_the_period_of_a_budget_stays_while_spend_is_carried_over(ada: User, issued: IssuedKey) -> None:
+    rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=0)
+    with pytest.raises(Conflict) as refused:
+        update_api_key(ada, key_id=issued.key.pk, budget_duration="7d")
+    assert refused.value.code == "rotation_running"
+    ApiKeySecret.objects.exclude(valid_until=None).update(carried_at=timezone.now())
+    assert update_api_key(ada, key_id=issued.key.pk, budget_duration="7d").budget_duration == "7d"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_trap_50_rotations_at_once_leave_at_most_two_valid_secrets(
+    ada: User, issued: IssuedKey, real_transactions: None
+) -> None:
+    """The first replaces the secret; to the others the new one has not arrived in LiteLLM yet."""
+
+    def rotate(_turn: int) -> str:
+        try:
+            rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=600)
+        except Conflict as refused:
+            return refused.code
+        return "rotated"
+
+    outcomes = at_once(5, rotate)
+    assert sorted(outcomes) == ["rotated", *["secret_not_arrived"] * 4]
+    assert ApiKeySecret.objects.count() == 2
+
+
+# --- Deleting --------------------------------------------------------------------------------------------------------
+
+
+def test_only_a_revoked_key_is_deleted_and_its_digests_stay(ada: User, ann: User, issued: IssuedKey) -> None:
+    block_api_key(ann, key_id=issued.key.pk)
+    with pytest.raises(Conflict) as refused:
+        delete_api_key(ada, key_id=issued.key.pk)
+    assert refused.value.code == "key_not_revoked"
+    revoke_api_key(ada, key_id=issued.key.pk)
+    for _ in range(2):
+        delete_api_key(ada, key_id=issued.key.pk)
+    for actor in (ada, ann):
+        assert not ApiKey.objects.visible_to(actor).exists()
+    assert ApiKeySecret.objects.get().digest == secret_digest(issued.secret)
+    assert AuditEvent.objects.filter(action="apikey.deleted").count() == 1
+
+
+def test_strangers_and_readers_delete_nothing(eve: User, ro: User, ada: User, issued: IssuedKey) -> None:
+    revoke_api_key(ada, key_id=issued.key.pk)
+    with pytest.raises(NotFound):
+        delete_api_key(eve, key_id=issued.key.pk)
+    with pytest.raises(PermissionDenied):
+        delete_api_key(ro, key_id=issued.key.pk)
+    assert ApiKey.objects.get().deleted_at is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_trap_50_five_deletions_are_one(ada: User, issued: IssuedKey, real_transactions: None) -> None:
+    revoke_api_key(ada, key_id=issued.key.pk)
+    at_once(5, lambda _turn: delete_api_key(ada, key_id=issued.key.pk))
+    assert AuditEvent.objects.filter(action="apikey.deleted").count() == 1
+    assert connection.in_atomic_block is False
+
+
+# --- Reset of spend --------------------------------------------------------------------------------------------------
+
+
+def test_trap_06_only_administrators_reset_spend(ada: User, eve: User, ann: User, ro: User, issued: IssuedKey) -> None:
+    ApiKey.objects.update(spend=Decimal("4.25"))
+    with pytest.raises(NotFound):
+        reset_spend(eve, key_id=issued.key.pk)
+    for actor in (ada, ro):
+        with pytest.raises(PermissionDenied):
+            reset_spend(actor, key_id=issued.key.pk)
+    assert ApiKey.objects.get().spend == Decimal("4.25")
+    assert reset_spend(ann, key_id=issued.key.pk).spend == 0
+    assert ApiKeySecret.objects.get().sync_status == "pending"
+    assert AuditEvent.objects.get(action="apikey.spend_reset").details == {"spend": "4.25"}
+
+
+def test_a_revoked_key_keeps_its_spend(ada: User, ann: User, issued: IssuedKey) -> None:
+    ApiKey.objects.update(spend=1)
+    revoke_api_key(ada, key_id=issued.key.pk)
+    with pytest.raises(Conflict) as refused:
+        reset_spend(ann, key_id=issued.key.pk)
+    assert refused.value.code == "key_revoked"
+    assert ApiKey.objects.get().spend == 1

@@ -1,0 +1,380 @@
+"""Comparing both sides: what is found, what is no drift, what is mended, and bad weather in the middle of it."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import requests
+from django.utils import timezone
+
+from accounts.models import User
+from apikeys.models import ApiKey, ApiKeySecret, KeyStatus
+from apikeys.services import IssuedKey, create_api_key, revoke_api_key
+from litellm_sync import integration, reconcile, sides, state
+from litellm_sync.drift import Drift, DriftKind, Subject
+from litellm_sync.emulator.server import Emulator
+from litellm_sync.models import RunStatus, SyncRun
+from litellm_sync.push import push
+from litellm_sync.state import SyncStatus
+from subscriptions.models import Subscription
+from teams.models import DEFAULT_TEAM_ID, Membership, Team
+
+pytestmark = pytest.mark.django_db
+
+KIND = "apikeys.apikeysecret"
+
+
+def post(litellm: Emulator, path: str, **body: Any) -> Any:
+    """Something that somebody does in LiteLLM behind our back."""
+    headers = {"Authorization": f"Bearer {litellm.master_key}"}
+    answer = requests.post(f"{litellm.url}{path}", json=body, headers=headers, timeout=10)
+    assert answer.ok, answer.text
+    return answer.json()
+
+
+def chat(litellm: Emulator, secret: str) -> int:
+    """The status of a call with a key."""
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]}
+    headers = {"Authorization": f"Bearer {secret}"}
+    return requests.post(f"{litellm.url}/chat/completions", json=body, headers=headers, timeout=10).status_code
+
+
+def compare() -> SyncRun:
+    """A run, carried out as a worker would."""
+    run = integration.request_sync(None, what="reconcile")
+    integration.perform(str(run.pk))
+    run.refresh_from_db()
+    return run
+
+
+def found() -> list[tuple[str, str, str]]:
+    """What differs, in short."""
+    return sorted((drift.what, drift.kind, drift.object_id) for drift in Drift.objects.all())
+
+
+def push_everything() -> None:
+    """Make LiteLLM equal, and let some time pass: what was pushed since a run began is no drift."""
+    for model in state.synced_models():
+        for pk in model._base_manager.filter(sync_status=SyncStatus.PENDING).values_list("pk", flat=True):
+            push(state.kind_of(model), str(pk), limit=5)
+    age()
+
+
+def age() -> None:
+    """Everything was pushed an hour ago."""
+    for model in state.synced_models():
+        model._base_manager.update(synced_at=timezone.now() - timedelta(hours=1))
+
+
+@pytest.fixture
+def issued(ada: User, subscribed: list[Subscription], litellm: Emulator) -> IssuedKey:
+    """A key of ada's, and everything in step."""
+    made = create_api_key(ada, name="notebook", models=["gpt-4o"], max_budget=Decimal(5), budget_duration="30d")
+    push_everything()
+    return made
+
+
+@pytest.fixture
+def secret(issued: IssuedKey) -> ApiKeySecret:
+    """Its secret's row."""
+    return issued.key.secrets.get()
+
+
+def test_nothing_differs_where_everything_was_pushed(issued: IssuedKey) -> None:
+    run = compare()
+    assert (run.status, found()) == (RunStatus.DONE, [])
+    assert run.report == {
+        "alive": 0,
+        "missing": 0,
+        "different": 0,
+        "unknown": 0,
+        "compared": 3,  # ada, the default team, the key
+        "mended": 0,
+        "settled": 0,
+    }
+    assert (run.done, run.total) == (3, 3)
+
+
+def test_nothing_differs_in_the_old_version_either(
+    ada: User, subscribed: list[Subscription], old_litellm: Emulator
+) -> None:
+    create_api_key(ada, name="notebook", models=["gpt-4o", "claude-sonnet"], model_limits={"gpt-4o": {"rpm_limit": 5}})
+    push_everything()
+    run = compare()
+    assert (run.report["compared"], found()) == (3, [])
+
+
+def test_what_litellm_has_lost_is_missing(issued: IssuedKey, ada: User, litellm: Emulator) -> None:
+    litellm.state.reset()
+    run = compare()
+    membership = Membership.objects.get(user=ada)
+    assert found() == sorted(
+        [
+            ("key", "missing", issued.key.secrets.get().digest),
+            ("team", "missing", str(DEFAULT_TEAM_ID)),
+            ("user", "missing", str(ada.pk)),
+        ]
+    )
+    assert membership.listed  # of a team that is not there nobody can be missing as a member
+    assert run.report["missing"] == 3
+
+
+def test_a_key_that_is_missing_and_whose_secret_is_erased_needs_rotation_and_its_owner_is_told(
+    issued: IssuedKey, secret: ApiKeySecret, litellm: Emulator, settings: Any
+) -> None:
+    settings.RECONCILE_MENDS = []
+    post(litellm, "/key/delete", keys=[secret.digest])
+    compare()
+    assert Drift.objects.get().details["needs_rotation"] == "untold"
+    push(KIND, str(secret.pk), limit=5)
+    secret.refresh_from_db()
+    assert (secret.sync_status, secret.sync_error) == (SyncStatus.FAILED, "needs_rotation")
+    generation = secret.sync_generation
+    age()
+    compare()
+    secret.refresh_from_db()
+    assert (Drift.objects.get().details["needs_rotation"], secret.sync_generation) == ("told", generation)
+
+
+def test_a_missing_member_is_found_and_pushed_again(issued: IssuedKey, ada: User, litellm: Emulator) -> None:
+    team = Team.objects.create(name="Research")
+    row = Membership.objects.create(user=ada, team=team)
+    push_everything()
+    post(litellm, "/team/member_delete", team_id=str(team.pk), user_id=str(ada.pk))
+    compare()
+    drift = Drift.objects.get()
+    assert (drift.what, drift.kind, drift.row_id) == ("membership", "missing", str(row.pk))
+    reconcile.ask(Membership, Subject.MEMBERSHIP, [drift.row_id])
+    push("teams.membership", str(row.pk), limit=5)
+    age()
+    compare()
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "changes", "fields"),
+    [
+        ("/key/update", {"max_budget": 50}, {"max_budget": ["5.0", "50.0"]}),
+        ("/key/update", {"models": ["gpt-4o", "claude-sonnet"]}, {"models": [["gpt-4o"], ["gpt-4o", "claude-sonnet"]]}),
+        ("/key/update", {"allowed_routes": []}, {"allowed_routes": [["llm_api_routes"], []]}),
+        ("/key/block", {}, {"blocked": [False, True]}),
+    ],
+)
+def test_what_somebody_changed_of_a_key_is_different_and_mended_by_the_same_push(  # noqa: PLR0917 -- fixtures
+    issued: IssuedKey,
+    secret: ApiKeySecret,
+    litellm: Emulator,
+    settings: Any,
+    path: str,
+    changes: dict[str, Any],
+    fields: dict[str, Any],
+) -> None:
+    post(litellm, path, key=secret.digest, **changes)
+    compare()
+    drift = Drift.objects.get()
+    assert (drift.kind, drift.details["fields"]) == (DriftKind.DIFFERENT, fields)
+    secret.refresh_from_db()
+    assert secret.sync_status == SyncStatus.SYNCED  # dry run first
+    settings.RECONCILE_MENDS = ["different"]
+    assert compare().report["mended"] == 1
+    push(KIND, str(secret.pk), limit=5)
+    age()
+    run = compare()
+    assert (found(), run.report["settled"]) == ([], 1)
+
+
+def test_other_limits_of_people_and_names_of_teams_are_different(
+    issued: IssuedKey, ada: User, litellm: Emulator
+) -> None:
+    post(litellm, "/user/update", user_id=str(ada.pk), max_budget=9, tpm_limit=7)
+    post(litellm, "/team/update", team_id=str(DEFAULT_TEAM_ID), team_alias="Everybody", models=["gpt-4o"])
+    compare()
+    fields = {drift.what: drift.details["fields"] for drift in Drift.objects.all()}
+    assert fields == {
+        "user": {"max_budget": [None, "9.0"], "tpm_limit": [None, 7]},
+        "team": {"models": [[], ["gpt-4o"]], "alias": ["Default Team", "Everybody"]},
+    }
+
+
+def test_what_was_made_in_litellm_is_unknown_and_left_alone(
+    issued: IssuedKey, ada: User, litellm: Emulator, settings: Any
+) -> None:
+    settings.RECONCILE_MENDS = ["alive", "missing", "different"]
+    foreign = post(litellm, "/key/generate", user_id="somebody", models=["gpt-4o"], key_alias="theirs")
+    post(litellm, "/team/new", team_id="their-team", team_alias="Theirs")
+    post(litellm, "/user/new", user_id="somebody", auto_create_key=False)
+    post(litellm, "/team/member_add", team_id=str(DEFAULT_TEAM_ID), member={"role": "user", "user_id": "somebody"})
+    run = compare()
+    assert found() == sorted(
+        [
+            ("key", "unknown", foreign["token"]),
+            ("team", "unknown", "their-team"),
+            ("user", "unknown", "somebody"),
+            ("membership", "unknown", f"{DEFAULT_TEAM_ID}/somebody"),
+        ]
+    )
+    assert (run.report["unknown"], run.report["mended"]) == (4, 0)
+    assert chat(litellm, foreign["key"]) == 200
+    details = Drift.objects.get(what=Subject.KEY).details
+    assert (details["alias"], details["models"], details["may_manage"]) == ("theirs", ["gpt-4o"], True)
+    assert foreign["key"] not in str(details)
+
+
+def test_a_key_of_ours_whose_row_is_lost_is_known_by_its_mark(
+    issued: IssuedKey, secret: ApiKeySecret, litellm: Emulator
+) -> None:
+    ApiKey.objects.all().delete()
+    compare()
+    drift = Drift.objects.get()
+    assert (drift.kind, drift.object_id, drift.details["was_ours"]) == ("unknown", secret.digest, True)
+
+
+def test_a_revoked_key_that_litellm_has_again_is_alive_and_ended_at_once(
+    issued: IssuedKey, secret: ApiKeySecret, ada: User, litellm: Emulator
+) -> None:
+    """A backup of LiteLLM's database brings back what was deleted."""
+    backup = dict(litellm.state.keys.rows[secret.digest])
+    revoke_api_key(ada, key_id=issued.key.pk)
+    push_everything()
+    litellm.state.keys.put(secret.digest, backup)
+    assert chat(litellm, issued.secret) == 200
+    run = compare()
+    assert (found(), run.report["alive"], run.report["mended"]) == ([("key", "alive", secret.digest)], 1, 1)
+    push(KIND, str(secret.pk), limit=5)
+    assert chat(litellm, issued.secret) == 401
+
+
+@pytest.mark.parametrize("gone", ["blocked", "owner"])
+def test_a_key_that_must_be_blocked_and_works_is_alive(
+    issued: IssuedKey, secret: ApiKeySecret, litellm: Emulator, gone: str
+) -> None:
+    if gone == "blocked":
+        ApiKey.objects.update(status=KeyStatus.BLOCKED)
+    else:
+        User.objects.update(is_active=False)
+    compare()
+    assert found() == [("key", "alive", secret.digest)]
+
+
+def test_an_expired_key_is_no_drift_where_litellm_refuses_it_and_alive_where_it_does_not(
+    issued: IssuedKey, secret: ApiKeySecret, litellm: Emulator
+) -> None:
+    ApiKey.objects.update(expires_at=timezone.now() - timedelta(minutes=1))
+    compare()
+    assert found() == [("key", "alive", secret.digest)]
+    post(litellm, "/key/block", key=secret.digest)
+    compare()
+    assert found() == []
+
+
+def test_what_is_pending_or_was_pushed_since_is_no_drift(
+    issued: IssuedKey, secret: ApiKeySecret, litellm: Emulator
+) -> None:
+    post(litellm, "/key/update", key=secret.digest, max_budget=50)
+    state.request_pushes(ApiKeySecret, [secret.pk])
+    compare()
+    assert found() == []
+    ApiKeySecret.objects.update(sync_status=SyncStatus.SYNCED, synced_at=timezone.now() + timedelta(seconds=5))
+    compare()
+    assert found() == []
+
+
+def test_what_changed_between_the_list_and_the_look_is_no_drift(
+    issued: IssuedKey, secret: ApiKeySecret, litellm: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list is old by the time that it is read: a finding counts only when the single object agrees."""
+    post(litellm, "/key/update", key=secret.digest, max_budget=50)
+    judge = sides.Keys.judge
+
+    def mended_meanwhile(self: Any, pairs: Any) -> Any:
+        judged = judge(self, pairs)
+        post(litellm, "/key/update", key=secret.digest, max_budget=5)
+        return judged
+
+    monkeypatch.setattr(sides.Keys, "judge", mended_meanwhile)
+    compare()
+    assert found() == []
+
+
+def test_lists_that_shift_while_they_are_read_make_no_false_finding(
+    ada: User, subscribed: list[Subscription], litellm: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys are deleted and made while pages of two are read: some are seen twice, others never."""
+    monkeypatch.setattr("litellm_sync.client.lists.PAGE", 2)
+    for number in range(9):
+        create_api_key(ada, name=f"k{number}", models=["gpt-4o"])
+    push_everything()
+    foreign = [post(litellm, "/key/generate", key=f"sk-{number}")["token"] for number in range(9)]
+    page = sides.Keys.page
+
+    def shifting(self: Any, asked: Any, number: int) -> Any:
+        answer = page(self, asked, number)
+        if foreign and number % 2:
+            post(litellm, "/key/delete", keys=[foreign.pop()])
+        else:
+            post(litellm, "/key/generate", key=f"sk-late-{number}")
+        return answer
+
+    monkeypatch.setattr(sides.Keys, "page", shifting)
+    compare()
+    assert {kind for _what, kind, _id in found()} <= {"unknown"}
+    assert not Drift.objects.filter(object_id__in=ApiKeySecret.objects.values("digest")).exists()
+
+
+def test_what_is_found_again_stays_one_row_and_what_is_gone_is_forgotten(issued: IssuedKey, litellm: Emulator) -> None:
+    foreign = post(litellm, "/key/generate", key_alias="theirs")
+    first, seen = compare(), Drift.objects.get()
+    second, again = compare(), Drift.objects.get()
+    assert (seen.pk, seen.first_seen_at, seen.run_id) == (again.pk, again.first_seen_at, first.pk)
+    assert again.run_id == second.pk
+    post(litellm, "/key/delete", keys=[foreign["token"]])
+    assert compare().report["settled"] == 1
+    assert found() == []
+
+
+@pytest.mark.parametrize("mode", ["500", "cut", "down", "garbage", "429"])
+@pytest.mark.parametrize("path", ["/key/info", "/key/list", "/team/info", "/user/list", "/v2/team/list"])
+def test_a_comparison_that_breaks_off_keeps_what_it_had_and_the_next_one_finds_the_rest(
+    issued: IssuedKey, secret: ApiKeySecret, litellm: Emulator, mode: str, path: str
+) -> None:
+    foreign = post(litellm, "/user/new", user_id="somebody", auto_create_key=False)
+    compare()
+    post(litellm, "/key/update", key=secret.digest, max_budget=50)
+    post(litellm, "/team/update", team_id=str(DEFAULT_TEAM_ID), team_alias="Everybody")
+    litellm.faults.add(mode, paths=[path])
+    broken = compare()
+    assert broken.status == RunStatus.FAILED
+    assert ("user", "unknown", foreign["user_id"]) in found()
+    litellm.faults.clear()
+    SyncRun.objects.filter(pk=broken.pk).delete()  # with whatever it had found
+    integration.is_reachable()  # closes the circuit
+    run = compare()
+    assert (run.status, len(found())) == (RunStatus.DONE, 3)
+    secret.refresh_from_db()
+    assert secret.sync_status == SyncStatus.SYNCED
+
+
+def test_a_run_that_was_declared_dead_stops_and_forgets_nothing(issued: IssuedKey, litellm: Emulator) -> None:
+    post(litellm, "/key/generate", key_alias="theirs")
+    compare()
+    dead = SyncRun.objects.create(kind="reconcile", status=RunStatus.FAILED)
+    report = reconcile.reconcile(dead, lambda _done, _total: False)
+    assert report["compared"] == 1
+    assert [drift.name for drift in Drift.objects.all()] == ["theirs"]
+
+
+def test_statements_do_not_grow_with_the_keys_of_a_page(
+    ada: User,
+    subscribed: list[Subscription],
+    litellm: Emulator,
+    django_assert_max_num_queries: Callable[..., Any],
+) -> None:
+    for number in range(20):
+        create_api_key(ada, name=f"k{number}", models=["gpt-4o"])
+    push_everything()
+    run = integration.request_sync(None, what="reconcile")
+    with django_assert_max_num_queries(45):
+        integration.perform(str(run.pk))
+    assert SyncRun.objects.get(pk=run.pk).report["compared"] == 22
