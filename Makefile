@@ -8,7 +8,7 @@ PYTEST_ARGS ?= -n auto --dist worksteal
 export LITELLM_SHARED ?= ../shared/litellm
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint pytest bench coverage format messages lock upgrade real-litellm screenshots clean
+.PHONY: help demo test check lint pytest bench convergence coverage format messages lock upgrade real-litellm screenshots clean
 
 help: ## Say what each target does.
 	@echo "LiteMaaS - make TARGET, where TARGET is one of"
@@ -43,6 +43,10 @@ bench: $(VENV)/.dev ## Measure the product on the benchmark's data; SIZE="S L", 
 		$(BIN)/python -m tests.performance --size $$size --connections "$(CONNECTIONS)" --seconds $(SECONDS) $(BENCH_ARGS) \
 			|| code=$$?; \
 	done; exit $$code
+
+# The limit on a test that hangs would end it: to make a failure short takes long.
+convergence: $(VENV)/.dev ## Thousands of random steps in bad weather, and whether LiteLLM agrees in the end; for the night.
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest -n 2 -o faulthandler_timeout=0 tests/convergence
 
 coverage: $(VENV)/.dev ## The tests, and which branches they did not take.
 	$(BIN)/python -m pytest $(PYTEST_ARGS) --cov --cov-report=term

@@ -19,6 +19,7 @@ from litellm_sync.state import SyncStatus
 from litemaas.foundation import validators
 from litemaas.foundation.crypto import EncryptedTextField, mask_secret
 from litemaas.foundation.limits import NEARLY_SPENT, Limited
+from subscriptions.models import Subscription
 from teams.models import Membership, Team
 
 __all__ = ["ApiKey", "ApiKeySecret", "KeyModel", "KeyPolicy", "KeyStatus"]
@@ -240,7 +241,8 @@ class ApiKeySecret(Stoppable):
 
     @classmethod
     def behind(cls, target: models.Model) -> "models.QuerySet[ApiKeySecret] | None":
-        """A person who comes or goes unblocks or blocks the own keys; joining or leaving a team those charged to it.
+        """A person who comes or goes unblocks or blocks the own keys; joining or leaving a team those charged to it; a
+        subscription gives its model to the keys that wish for it, or takes it away.
 
         What has ended for good stays as it is.
         """
@@ -250,6 +252,8 @@ class ApiKeySecret(Stoppable):
             return living.filter(key__user=target)
         if isinstance(target, Membership):
             return living.filter(key__user=target.user_id, key__team=target.team_id)
+        if isinstance(target, Subscription):
+            return living.filter(key__user=target.user_id, key__links__model=target.model_id)
         return None
 
     @property

@@ -1,5 +1,7 @@
 """Making LiteLLM's key equal to one secret of ours."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -45,13 +47,17 @@ def make_secret_equal(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
     models = _effective_models(secret.key)
     # Also for a new one: a LiteLLM that hangs is noticed by a look, which cannot arrive late, and not by an offer.
     found = litellm.get_key_info(secret.digest)
-    if secret.pending_secret is not None:
+    is_new = secret.pending_secret is not None
+    if is_new:
         _ensure_owner(secret.key, litellm)
         found = found or _create(secret, models, litellm)
         _forget_secret(secret)
     if found is None:
         raise SecretLost(reason="needs_rotation")
-    return spend.bring_up_to_date(secret, _update(secret, models, found, litellm), litellm)
+    found = spend.bring_up_to_date(secret, _update(secret, models, found, litellm), litellm)
+    if found.blocked and not is_new:  # an offer that arrives late changes nothing of a key that is there
+        _await_lost_offer(secret)
+    return found
 
 
 def _effective_models(key: ApiKey) -> list[str]:
@@ -77,13 +83,15 @@ def is_replaced(secret: ApiKeySecret, now: datetime) -> bool:
 
 
 def next_moment(secret: ApiKeySecret) -> datetime | None:
-    """When the clock alone next changes what LiteLLM is to have: the end of the key, of a grace, of a settling."""
+    """When to look again though nobody wishes it: at the end of the key, of a grace, of a settling, and when a change
+    that went unanswered can arrive no more."""
     now = timezone.now()
     if secret.key.deleted_at is not None or secret.key.status == KeyStatus.REVOKED:
         return None
     if secret.has_ended(now):
         return spend.settles_at(secret)
-    return min((at for at in (secret.key.expires_at, secret.valid_until) if at and at > now), default=None)
+    watched = secret.attempted_at and secret.attempted_at + OFFER_MAY_ARRIVE
+    return min((at for at in (secret.key.expires_at, secret.valid_until, watched) if at and at > now), default=None)
 
 
 def is_resting(secret: ApiKeySecret, now: datetime) -> bool:
@@ -113,7 +121,8 @@ def _let_rest(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
         _await_lost_offer(secret)
         return None
     if not found.blocked:
-        litellm.block_key(secret.digest)
+        with _until_answered(secret):
+            litellm.block_key(secret.digest)
     if secret.pending_secret is not None:
         _forget_secret(secret)
     return spend.bring_up_to_date(secret, found, litellm)
@@ -177,8 +186,29 @@ def _delete(secret: ApiKeySecret, litellm: LiteLLM) -> None:
         ApiKeySecret.objects.filter(pk=secret.pk).update(pending_secret=None)
 
 
+@contextmanager
+def _until_answered(secret: ApiKeySecret) -> Iterator[None]:
+    """What is sent within may be carried out late unless it is answered: ``attempted_at`` says since when.
+
+    Whoever has lost the claim sends nothing: another push may have gone further meanwhile.
+    """
+    if not state.claimed(secret).update(attempted_at=timezone.now()):
+        raise UpstreamUnavailable(reason="claim_lost")
+    try:
+        yield
+    except UpstreamRejected:
+        _answered(secret)
+        raise
+    _answered(secret)
+
+
+def _answered(secret: ApiKeySecret) -> None:
+    """``attempted_at`` becomes what it was before this push: of an earlier one something may still be on its way."""
+    ApiKeySecret.objects.filter(pk=secret.pk).update(attempted_at=secret.attempted_at)
+
+
 def _await_lost_offer(secret: ApiKeySecret) -> None:
-    """Raise Unsettled while an offer without an answer may still be carried out."""
+    """Raise Unsettled while an offer or a change without an answer may still be carried out."""
     lost = secret.attempted_at
     if lost is not None and timezone.now() - lost < OFFER_MAY_ARRIVE:
         raise Unsettled(reason="offer_may_arrive")
@@ -195,23 +225,21 @@ def _ensure_owner(key: ApiKey, litellm: LiteLLM) -> None:
 def _create(secret: ApiKeySecret, models: list[str], litellm: LiteLLM) -> KeyInfo:
     key = secret.key
     spent, marks = spend.beginning(secret, litellm)
-    # Whoever has lost the claim must not make what another push may have deleted meanwhile.
-    if not state.claimed(secret).update(attempted_at=timezone.now()):
-        raise UpstreamUnavailable(reason="claim_lost")
     wanted = {name: value for name, value in _wanted(secret, models).items() if value is not None}
     if secret.ends_at:
         wanted["duration"] = _duration(secret.ends_at)
     # An empty list would mean every model; the name of no model does no harm, and the key is blocked besides.
     wanted["models"] = models or [f"none-{key.pk}"]
-    litellm.create_key(
-        {
-            "key": secret.pending_secret,
-            "key_type": "llm_api",
-            "metadata": {"managed_by": "litemaas", **marks, **_per_model(key, models)},
-            **spent,
-            **wanted,
-        }
-    )
+    body = {
+        "key": secret.pending_secret,
+        "key_type": "llm_api",
+        "metadata": {"managed_by": "litemaas", **marks, **_per_model(key, models)},
+        **spent,
+        **wanted,
+    }
+    # Under the claim: what another push may have deleted meanwhile must not be made again.
+    with _until_answered(secret):
+        litellm.create_key(body)
     found = litellm.get_key_info(secret.digest)
     if found is None:
         raise UpstreamUnavailable(reason="not_there_after_creation")
@@ -219,13 +247,8 @@ def _create(secret: ApiKeySecret, models: list[str], litellm: LiteLLM) -> KeyInf
 
 
 def _forget_secret(secret: ApiKeySecret) -> None:
-    """LiteLLM has it: from now on nobody but its owner does.
-
-    ``attempted_at`` becomes what it was before this push: this offer was answered, so it cannot arrive late any more.
-    """
-    ApiKeySecret.objects.filter(pk=secret.pk).update(
-        pending_secret=None, pushed_at=timezone.now(), attempted_at=secret.attempted_at
-    )
+    """LiteLLM has it: from now on nobody but its owner does."""
+    ApiKeySecret.objects.filter(pk=secret.pk).update(pending_secret=None, pushed_at=timezone.now())
 
 
 def _wanted(secret: ApiKeySecret, models: list[str]) -> dict[str, Any]:
@@ -252,19 +275,19 @@ def _per_model(key: ApiKey, models: list[str]) -> dict[str, dict[str, int]]:
 
 def _update(secret: ApiKeySecret, models: list[str], found: KeyInfo, litellm: LiteLLM) -> KeyInfo:
     """Send only what differs. Blocking goes first and unblocking last, so that no key works with too much."""
-    key, token = secret.key, secret.digest
-    blocked = must_be_blocked(key, models)
-    if blocked and not found.blocked:
-        litellm.block_key(token)
+    token, blocked = secret.digest, must_be_blocked(secret.key, models)
     changes = _changes(secret, models, found)
-    if changes:
-        litellm.update_key(token, changes)
-    if not blocked and found.blocked:
-        if not state.claimed(secret).exists():
-            raise UpstreamUnavailable(reason="claim_lost")
-        litellm.unblock_key(token)
     if not changes and blocked == found.blocked:
         return found
+    with _until_answered(secret):
+        if blocked and not found.blocked:
+            litellm.block_key(token)
+        if changes:
+            litellm.update_key(token, changes)
+        if not blocked and found.blocked:
+            if not state.claimed(secret).exists():
+                raise UpstreamUnavailable(reason="claim_lost")
+            litellm.unblock_key(token)
     after = litellm.get_key_info(token)
     if after is None:
         raise UpstreamUnavailable(reason="vanished")

@@ -8,7 +8,7 @@ import structlog
 from django.apps import apps
 
 from accounts.models import User
-from apikeys.models import ApiKeySecret, KeyModel
+from apikeys.models import ApiKeySecret
 from litellm_sync import ensure, proof, spend, state
 from litellm_sync.client import LiteLLM
 from litellm_sync.default_team import ensure_default_team_exists
@@ -16,8 +16,7 @@ from litellm_sync.keys import LOOK_AGAIN, SecretLost, Unsettled, make_secret_equ
 from litellm_sync.measures import measured_push
 from litemaas.foundation.crypto import DecryptionFailed
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
-from subscriptions.models import Subscription
-from teams.models import Membership, Team
+from teams.models import DEFAULT_TEAM_ID, Membership, Team
 
 log = structlog.get_logger(__name__)
 
@@ -40,13 +39,22 @@ def _user(user: User, litellm: LiteLLM) -> dict[str, Any]:
 
 
 def _membership(membership: Membership, litellm: LiteLLM) -> dict[str, Any]:
-    return {"listed": ensure.make_membership_equal(membership, litellm)}
+    listed = ensure.make_membership_equal(membership, litellm)
+    if not Membership.objects.filter(pk=membership.pk).exists():
+        # Left at this very moment: the person's own push may have looked before LiteLLM listed the member.
+        state.request_pushes(User, [membership.user_id])
+    return {"listed": listed}
 
 
 def _secret(secret: ApiKeySecret, litellm: LiteLLM) -> dict[str, Any]:
     found = make_secret_equal(secret, litellm)
+    key = secret.key
     if found is not None:
-        spend.note(secret.key, {secret.digest: found})
+        spend.note(key, {secret.digest: found})
+    elif key.team_id != DEFAULT_TEAM_ID:
+        # Whoever has left the team stayed listed for the sake of this key.
+        left = User.objects.filter(pk=key.user_id).exclude(memberships__team=key.team_id)
+        state.request_pushes(User, left.values_list("pk", flat=True))
     return {"due_at": next_moment(secret), **proof.begun(secret)}
 
 
@@ -58,22 +66,10 @@ PUSHES: dict[type[state.Synced], Callable[[Any, LiteLLM], dict[str, Any]]] = {
 }
 
 
-def fan_out_subscription(subscription_id: str) -> int:
-    """A subscription has changed: the owner's keys with that model are pushed. Returns how many secrets."""
-    subscription = Subscription.objects.filter(pk=subscription_id).first()
-    if subscription is None:
-        return 0
-    links = KeyModel.objects.filter(model=subscription.model_id, key__user=subscription.user_id).alive()
-    secrets = ApiKeySecret.objects.filter(key__in=links.values("key"))
-    return state.request_pushes(ApiKeySecret, secrets.values_list("pk", flat=True))
-
-
 def push(kind: str, object_id: str, *, limit: float) -> None:
     """Make LiteLLM agree with one row; harmless when it is run twice, late, or for a row that is gone."""
-    model = apps.get_model(kind)
-    if model is Subscription:
-        fan_out_subscription(object_id)
-        return
+    if not issubclass(apps.get_model(kind), state.Synced):
+        return  # a job from before the rows behind a subscription were asked for one by one
     deadline = time.monotonic() + limit
     for _round in range(ROUNDS):
         row = state.claim(kind, object_id)

@@ -104,12 +104,15 @@ def request_push(target: models.Model, *, immediately: bool = True) -> None:
     """Ask for LiteLLM to be made equal to ``target``; call it inside the transaction that changes the row.
 
     The job is queued in the same transaction. ``immediately`` also tries once, after commit, in this process.
-    A target that is not ``Synced`` (a subscription) is fanned out by its push to the rows that depend on it.
+    Of a target that is not ``Synced`` (a subscription) the rows that follow from it are pushed: a job that is lost
+    would be the only trace of it.
     """
+    if not isinstance(target, Synced):
+        request_pushes_behind(target)
+        return
     kind, object_id = kind_of(target), str(target.pk)
     immediately = immediately and not _left_to_jobs.get()
-    if isinstance(target, Synced):
-        _mark_pending(kind, [target.pk])
+    _mark_pending(kind, [target.pk])
     _defer(kind, object_id, delay=JOB_DELAY if immediately else timedelta())
     if immediately:
         transaction.on_commit(partial(_try_now, kind, object_id))

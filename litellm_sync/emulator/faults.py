@@ -34,8 +34,8 @@ class Fault:
     """One kind of bad weather and which requests it hits.
 
     `down` closes the connection without an answer, `slow` waits before the work, `500`, `429` and `garbage` answer so
-    without the work, `cut` does the work and closes the connection, `late` closes it at once and does the work after the
-    seconds, `lose` is `down` for every n-th request.
+    without the work, `cut` does the work and closes the connection, `late` closes it and works after the seconds,
+    `lose` is `down` for every n-th request.
     """
 
     mode: str

@@ -118,3 +118,8 @@ def route_for(method: str, path: str, *, old: bool) -> Route | None:
 def is_known(path: str, *, old: bool) -> bool:
     """Return whether some method would answer this path."""
     return path in INFERENCE or (path in _PATHS and not (old and f"GET {path}" in _NOT_IN_OLD))
+
+
+def names() -> set[str]:
+    """Return every route as method and path; what has the name of a thing in its path is left out."""
+    return set(_ROUTES) | {f"POST {path}" for path in INFERENCE}

@@ -64,6 +64,35 @@ class TestModes:
             requests.post(f"{emulated.url}/user/new", json={"user_id": user_id}, headers=HEADERS, timeout=5)
         assert emulated.user(user_id)["user_id"] == user_id
 
+    def test_late_closes_the_connection_and_does_the_work_on_demand(self, emulated: Proxy) -> None:
+        first, second = fresh("user"), fresh("user")
+        fault(emulated, mode="late", seconds=600, count=2)
+        for user_id in (first, second):
+            with pytest.raises(requests.ConnectionError):
+                requests.post(f"{emulated.url}/user/new", json={"user_id": user_id}, headers=HEADERS, timeout=5)
+        emulated.send("DELETE", "/emulator/faults")  # fair weather does not bring back what is late
+        assert emulated.get("/user/info", user_id=first).status == 404
+        assert emulated.send("GET", "/emulator/arrivals").body == {"late": 2}
+        assert emulated.send("POST", "/emulator/arrivals").body == {"arrived": 2}
+        assert [emulated.user(user_id)["user_id"] for user_id in (first, second)] == [first, second]
+        assert emulated.send("GET", "/emulator/arrivals").body == {"late": 0}
+
+    def test_late_does_the_work_by_itself_when_its_seconds_are_over(self, emulated: Proxy) -> None:
+        user_id = fresh("user")
+        fault(emulated, mode="late", seconds=0.05, count=1)
+        with pytest.raises(requests.ConnectionError):
+            requests.post(f"{emulated.url}/user/new", json={"user_id": user_id}, headers=HEADERS, timeout=5)
+        found = emulated.eventually(
+            lambda: emulated.get("/user/info", user_id=user_id).status, lambda code: code == 200
+        )
+        assert found == 200
+
+    def test_late_work_is_forgotten_with_everything_else(self, emulated: Proxy) -> None:
+        fault(emulated, mode="late", seconds=600, count=1)
+        assert is_lost(emulated)
+        emulated.send("POST", "/emulator/reset")
+        assert emulated.send("GET", "/emulator/arrivals").body == {"late": 0}
+
     def test_lose_drops_every_nth_without_doing_the_work(self, emulated: Proxy) -> None:
         fault(emulated, mode="lose", every=3, paths=["/user/list"])
         assert [is_lost(emulated) for _ in range(6)] == [False, False, True, False, False, True]

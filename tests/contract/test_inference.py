@@ -81,8 +81,9 @@ class TestAnswers:
         assert answer.body["data"] == [vector]
         assert answer.body["usage"]["prompt_tokens"] == 10
 
-    def test_responses(self, litellm: Proxy) -> None:
-        answer = litellm.post("/v1/responses", {"model": "gpt-4o", "input": "hello"}, litellm.new_key().secret)
+    @pytest.mark.parametrize("path", ["/v1/responses", "/responses"])
+    def test_responses(self, litellm: Proxy, path: str) -> None:
+        answer = litellm.post(path, {"model": "gpt-4o", "input": "hello"}, litellm.new_key().secret)
         assert (answer.body["object"], answer.body["status"]) == ("response", "completed")
         assert answer.body["output"][0]["content"][0]["text"] == "Hello from the mocked gpt-4o."
         usage = answer.body["usage"]

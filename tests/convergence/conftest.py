@@ -29,7 +29,7 @@ COMMON: dict[str, Any] = {
 }
 # The same sequences in each run, shown as they are: to look for shorter ones takes many times as long.
 STEADY: dict[str, Any] = {"derandomize": True, "database": None, "phases": [Phase.generate], **COMMON}
-profiles.register_profile("ci", max_examples=20, stateful_step_count=30, **STEADY)
+profiles.register_profile("ci", max_examples=25, stateful_step_count=30, **STEADY)
 profiles.register_profile("real", max_examples=6, stateful_step_count=20, **STEADY)
 profiles.register_profile("nightly", max_examples=400, stateful_step_count=50, **COMMON)
 
@@ -61,7 +61,8 @@ def stage(
     for outcome in ("settle", "postpone", "refuse"):
         monkeypatch.setattr(state, outcome, moments.before(getattr(state, outcome)))
     monkeypatch.setattr(push, "ROUNDS", 3)
-    settings.LITELLM_DEFAULT_TEAM_LISTED_MEMBERS = 3
+    settings.LITELLM_DEFAULT_TEAM_LISTED_MEMBERS = 2
+    settings.LITELLM_SPEND_SETTLES_SECONDS = 30
     with weather_over(target, version=version) as weather:
         settings.LITELLM_API_URL = settings.LITELLM_PUBLIC_URL = weather.url
         settings.LITELLM_API_KEY = weather.master_key

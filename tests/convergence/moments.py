@@ -42,8 +42,9 @@ class Moments:
         self._deed: Callable[[], None] | None = None
 
     def plan(self, after: int, deed: Callable[[], None]) -> None:
-        """Do something at the n-th moment from now, once, whoever comes there."""
-        self._left, self._deed = after, deed
+        """Do something at the n-th moment from now, once, whoever comes there; unless something is planned already."""
+        if self._deed is None:
+            self._left, self._deed = after, deed
 
     def forget(self) -> None:
         """Nothing is planned any more."""

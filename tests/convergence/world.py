@@ -15,8 +15,10 @@ from procrastinate.contrib.django import app as jobs
 
 from accounts import people
 from accounts.models import Role, User
+from apikeys import endings
 from apikeys import services as keys
 from apikeys.models import ApiKey, ApiKeySecret, KeyPolicy
+from apikeys.rotation import rotate_api_key
 from litellm_sync import catalogue, integration, state
 from litellm_sync import push as pushes
 from litellm_sync.client import transport
@@ -29,7 +31,7 @@ from teams.models import Team
 from teams.services import provision_user, set_provider_teams
 from tests.convergence.moments import Clock, Killed, Moments, survived
 
-PEOPLE = 3
+PEOPLE = 2
 TEAMS = ("blue", "red")
 # Two of LiteLLM's configuration, and one that comes and goes.
 FLEETING = "fleeting"
@@ -145,6 +147,10 @@ class World:
         hours = limits.get("expires_at")
         return limits | {"expires_at": timezone.now() + timedelta(hours=hours)} if hours else limits
 
+    def rotate(self, key: ApiKey, grace: int) -> None:
+        """Its owner wants another secret."""
+        rotate_api_key(User.objects.get(pk=key.user_id), key_id=key.pk, grace_seconds=grace)
+
     def belong(self, person: User, teams: list[str]) -> None:
         """The groups of the person's provider say so."""
         set_provider_teams(User.objects.get(pk=person.pk), teams)
@@ -245,7 +251,7 @@ class World:
     def work(self, seed: int, number: int | None = None, *, again: bool = False) -> None:
         """Carry jobs out, in some order; ``again`` leaves them in the queue, so that they are carried out twice."""
         waiting = self.jobs()
-        random.Random(seed).shuffle(waiting)
+        random.Random(seed).shuffle(waiting)  # noqa: S311 -- an order, no secret
         for job in waiting[:number]:
             if not again:
                 job.__class__.objects.filter(pk=job.pk)._raw_delete("default")
@@ -278,10 +284,11 @@ class World:
             "steal": self.steal,
             "clear_up": self.clear_up,
             "arrive": self.arrive,
-            "late": lambda: self.worsen("late", ["/key/generate"], 1, 1),
-            "block": lambda: self._move_key(keys.block_api_key, number),
-            "unblock": lambda: self._move_key(keys.unblock_api_key, number),
-            "revoke": lambda: self._move_key(keys.revoke_api_key, number),
+            "lose_jobs": self.lose_jobs,
+            "late": lambda: self.worsen("late", ["/key/"], 1, 1),
+            "block": lambda: self._move_key(endings.block_api_key, number),
+            "unblock": lambda: self._move_key(endings.unblock_api_key, number),
+            "revoke": lambda: self._move_key(endings.revoke_api_key, number),
             "leave": lambda: self.belong(self.people[number % PEOPLE], []),
             "come": lambda: self.belong(self.people[number % PEOPLE], list(TEAMS)),
             "deactivate": lambda: people.deactivate_user(self.ann, user_id=self.people[number % PEOPLE].pk),
