@@ -182,7 +182,7 @@ def _statement(*, with_model: bool) -> tuple[str, tuple[Any, ...]]:
 
 def _look_up(secret: str, model: str | None) -> Found | None:
     """By its digest, which an index finds; a typing error costs no statement."""
-    if not crypto.is_well_formed_secret(secret):
+    if not crypto.may_be_a_secret(secret):
         return None
     sql, params = _statement(with_model=model is not None)
     given = {DIGEST: crypto.secret_digest(secret), MODEL: _askable(model)}

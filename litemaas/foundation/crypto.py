@@ -181,6 +181,8 @@ def digests_equal(one: str, other: str) -> bool:
 
 # --- Secrets of API keys ---------------------------------------------------------------------------------------------
 
+LITELLM_PREFIX = "sk-"
+_LONGEST_SECRET = 500
 SECRET_PREFIX = "sk-lm-"  # noqa: S105 -- LiteLLM demands "sk-"; "lm" tells our keys from those of providers
 SECRET_BITS = 256
 # The form of every secret, for secret scanners (pre-commit hooks, GitHub, GitGuardian): the prefix, 43 characters of
@@ -229,6 +231,14 @@ def _new_secret(prefix: str) -> str:
 def is_well_formed_secret(value: str) -> bool:
     """Say whether it has the form and the checksum of our secrets, so that typing errors cost no query."""
     return bool(_SECRET.fullmatch(value)) and _has_checksum(value)
+
+
+def may_be_a_secret(value: str) -> bool:
+    """Say whether there can be a key with this secret: one of ours in its form, or one that was made in LiteLLM and
+    adopted, of which only the beginning is known."""
+    if value.startswith(SECRET_PREFIX):
+        return is_well_formed_secret(value)
+    return value.startswith(LITELLM_PREFIX) and len(value) <= _LONGEST_SECRET
 
 
 def is_well_formed_token(value: str) -> bool:

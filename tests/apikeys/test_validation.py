@@ -75,6 +75,14 @@ def test_a_good_key_is_valid_with_what_it_may_do(gateway: User, issued: IssuedKe
     assert says(gateway, issued, None) == "ok"
 
 
+def test_a_key_that_was_made_in_litellm_and_adopted_is_known_too(gateway: User, issued: IssuedKey) -> None:
+    foreign = "sk-made_elsewhere-0123456789"
+    assert validate_api_key(gateway, key=foreign).code is Code.UNKNOWN_KEY
+    ApiKeySecret.objects.update(digest=crypto.secret_digest(foreign), last4=foreign[-4:])
+    assert validate_api_key(gateway, key=foreign).code is Code.OK
+    assert says(gateway, issued) == "unknown_key"
+
+
 def _change(rows: Any, **columns: Any) -> Callable[[], Any]:
     return lambda: rows.objects.update(**columns)
 
