@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import structlog
 from django.conf import settings
+from django.db.models import Count
 from django.utils import timezone
 
 from litellm_sync import state
@@ -145,6 +146,13 @@ class Reconcile:
             ids = [finding.row_id for finding in found if finding.what is what]
             if ids:
                 self._counts["mended"] += ask(table, what, ids)
+
+
+def drift_by_kind() -> dict[str, int]:
+    """How much differs, as the last comparison found it: kind -> number, the gravest first."""
+    counted = Drift.objects.order_by().values_list("kind").annotate(number=Count("pk"))
+    found: dict[str, int] = dict(counted)
+    return {kind.value: found[kind] for kind in DriftKind if kind in found}
 
 
 def ask(table: type[state.Synced], what: Subject, ids: list[str]) -> int:

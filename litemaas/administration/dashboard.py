@@ -12,12 +12,12 @@ from accounts.models import User
 from accounts.rbac import Actor, Permission, check_permission
 from apikeys.models import ApiKey
 from apikeys.risks import RISKS, risk
-from litellm_sync import proof
+from litellm_sync import proof, reconcile
 from litellm_sync.disappearance import refused_models
 from litellm_sync.drift import DriftKind
 from litellm_sync.failures import FAILING, KINDS, failures, shown
 from litellm_sync.health import last_runs
-from litellm_sync.models import Drift, RunKind, RunStatus, SyncRun, Upstream
+from litellm_sync.models import RunKind, RunStatus, SyncRun, Upstream
 from litellm_sync.reports import told
 from litellm_sync.state import SyncStatus
 from litellm_sync.versions import known_version
@@ -104,11 +104,9 @@ def _summary(table: type[Model]) -> QuerySet[Any, dict[str, Any]]:
 
 def _drift() -> dict[str, Any]:
     """What differs, by kind and the gravest first, and the secrets that must not work and did."""
-    counted = Drift.objects.order_by().values_list("kind").annotate(number=Count("pk"))
-    found: dict[str, int] = dict(counted)
-    kinds = [(kind.value, kind.label, found[kind]) for kind in DriftKind if kind in found]
+    found = reconcile.drift_by_kind()
     return {
-        "kinds": kinds,
+        "kinds": [(kind, DriftKind(kind).label, number) for kind, number in found.items()],
         "total": sum(found.values()),
         "alarms": list(proof.alarms().select_related("key").order_by("-worked_at")[:ROWS]),
     }
