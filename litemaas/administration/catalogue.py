@@ -84,7 +84,7 @@ def as_litellm_says(actor: User, model: Model) -> Iterable[Text]:
         yield gettext("LiteLLM says the same as what stands here.")
     else:
         for name, (old, new) in answer.value.items():
-            words = gettext("%(what)s: %(old)s here, %(new)s in LiteLLM")
+            words = gettext("%(what)s: here %(old)s; in LiteLLM %(new)s")
             yield words % {"what": FIELDS.get(name, name), "old": _shown(old), "new": _shown(new)}
 
 

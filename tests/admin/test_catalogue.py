@@ -81,7 +81,7 @@ def test_a_model_is_compared_and_refreshed_from_its_page(ann: User, litellm: Emu
     assert "LiteLLM says the same as what stands here." in same
     Model.objects.filter(pk="gpt-4o").update(description="")
     text = browser(ann).get(page(model, "refresh")).content.decode()
-    assert "Description: nothing here, Large multimodal model in LiteLLM" in text
+    assert "Description: here nothing; in LiteLLM Large multimodal model" in text
     assert browser(ann).post(page(model, "refresh")).status_code == 302
     assert Model.objects.get(pk="gpt-4o").description == "Large multimodal model"
 

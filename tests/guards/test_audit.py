@@ -18,7 +18,7 @@ WRITES = re.compile(
 )
 # Where verbs live. Faces, jobs and models write nothing (test_house.py); what pushes, fetches and tidies up is no verb.
 VERBS = re.compile(
-    r"/(services|policy|identities|integration|tokens|sessions|personal_tokens|sign_in)\.py$|/services/|_verbs\.py$"
+    r"/(services|policy|identities|integration|disappearance|tokens|sessions|personal_tokens|sign_in)\.py$|/services/|_verbs\.py$"
 )
 # What writes there without a word in the audit log, and why.
 SILENT = {
