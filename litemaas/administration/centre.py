@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from django import forms
 from django.core.paginator import Paginator
+from django.db.models import Q
 from django.http import QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -16,12 +17,14 @@ from litellm_sync import failures, health, integration, state
 from litellm_sync.default_team import get_default_team_stats
 from litellm_sync.models import UNFINISHED, RunKind, RunStatus, SyncRun
 from litellm_sync.reports import STATUS, counts, told
-from litellm_sync.schedules import LEAST, OFF, Interval, intervals
+from litellm_sync.schedules import FETCHED, LEAST, OFF, Interval, intervals
 from teams.models import DEFAULT_TEAM_ID
 from usage.charts.lines import spark_line
 
 ROWS: Final = 8
 FAILURES_A_PAGE: Final = 20
+# What is fetched by the clock succeeds all day long; among the last runs it counts only when it does not.
+OF_NOTE: Final = Q(parent=None) & (Q(requested_by__isnull=False) | ~Q(kind__in=FETCHED) | ~Q(status=RunStatus.DONE))
 # What each kind does, in a few words.
 EXPLAINED: Final = {
     RunKind.MODELS: gettext_lazy("The catalogue becomes what LiteLLM lists."),
@@ -61,7 +64,7 @@ def overview(actor: User, sent: QueryDict) -> dict[str, Any]:
         "may_sync": check_permission(actor, Permission.INTEGRATION_SYNC),
         "may_schedule": check_permission(actor, Permission.INTEGRATION_SCHEDULE),
         "may_assign": check_permission(actor, Permission.TEAMS_ASSIGN),
-        "history": [_row(run) for run in SyncRun.objects.filter(parent=None)[:ROWS]],
+        "history": [_row(run) for run in SyncRun.objects.filter(OF_NOTE)[:ROWS]],
         "events": integration.generate_audit_log(actor)[:ROWS],
         "team": get_default_team_stats(),
         "team_id": DEFAULT_TEAM_ID,

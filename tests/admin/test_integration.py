@@ -48,7 +48,7 @@ def test_a_new_installation_shows_that_nothing_was_asked_yet(ann: User, browser:
     assert "It has not answered yet." in shown
     assert "Both sides were not compared yet." in shown
     assert "LiteLLM takes everything." in shown
-    assert "Nothing was synchronised yet." in shown
+    assert "Nobody has asked for a run yet" in shown
 
 
 def test_an_outage_a_silent_worker_and_figures_are_said_without_asking_litellm(
@@ -79,6 +79,17 @@ def test_a_run_that_goes_on_shows_a_bar_and_the_page_reads_itself_again(ann: Use
     assert '<noscript><meta http-equiv="refresh" content="5"></noscript>' in shown
     assert reverse("admin:sync", args=["users"]) not in shown
     assert reverse("admin:sync", args=["keys"]) in shown
+
+
+def test_the_last_runs_leave_out_what_the_schedule_fetched_well(ann: User, browser: Browser) -> None:
+    fetched = SyncRun.objects.create(kind="usage", status="done")
+    asked = SyncRun.objects.create(kind="usage", status="done", requested_by=ann.pk)
+    failed = SyncRun.objects.create(kind="usage", status="failed", error="no")
+    whole = SyncRun.objects.create(kind="all", status="done")
+    step = SyncRun.objects.create(kind="users", status="done", parent=whole)
+    found: Any = browser(ann).get(CENTRE)
+    assert [entry["run"] for entry in found.context["history"]] == [whole, failed, asked]
+    assert {fetched, step} & {entry["run"] for entry in found.context["history"]} == set()
 
 
 def test_failed_pushes_are_told_in_words_with_the_way_to_them_and_a_button(

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from accounts.models import AuditEvent, Role, User
@@ -331,3 +332,16 @@ def test_several_are_pushed_at_once_but_never_more_than_the_settings_say(
     assert (run.status, run.done, run.report["in_step"]) == (RunStatus.DONE, 7, 14)
     assert most == [3]
     assert set(litellm.state.users.rows) >= {str(user.pk) for user in people}
+
+
+def test_the_command_carries_a_run_out_and_says_what_it_found(
+    litellm: Emulator, people: list[User], capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("sync", "users")
+    assert "in_step: 10" in capsys.readouterr().out
+    assert SyncRun.objects.get(kind="users").status == RunStatus.DONE
+    User.objects.update(sync_status="pending")
+    litellm.faults.add("down")
+    with pytest.raises(CommandError, match="a worker goes on with it"):
+        call_command("sync", "users")
+    assert SyncRun.objects.get(kind="users", finished_at=None).status == RunStatus.QUEUED

@@ -1,28 +1,46 @@
-"""manage.py sync models|usage: carry one synchronisation out now, in this process."""
+"""manage.py sync WHAT: carry one synchronisation out now, in this process."""
 
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from litellm_sync import activity, catalogue
+from litellm_sync import activity, catalogue, integration
+from litellm_sync.models import RunKind, RunStatus, SyncRun
 from litemaas.foundation.errors import DomainError
 
 
 class Command(BaseCommand):
     """For installations, scripts and the demo; the worker does the same on its schedule."""
 
-    help = "Synchronise the models or the usage with LiteLLM."
+    help = "Synchronise the models, the usage, or whole tables with LiteLLM."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """What to synchronise, and whether many models may disappear."""
-        parser.add_argument("what", choices=["models", "usage"])
+        parser.add_argument("what", choices=RunKind.values)
         parser.add_argument("--confirm", action="store_true", help="hide models even if very many are missing")
 
     def handle(self, *args: Any, what: str, confirm: bool, **options: Any) -> None:
         """Print the report, or the reason why nothing was changed."""
         try:
-            report = catalogue.sync_models(confirmed=confirm).as_json() if what == "models" else activity.pull_usage()
+            report = _synchronise(what, confirm=confirm)
         except DomainError as error:
             raise CommandError(f"{error.message} ({error.details.get('reason', error.code)})") from error
         for name, value in report.items():
             self.stdout.write(f"{name}: {value}")
+
+
+def _synchronise(what: str, *, confirm: bool) -> dict[str, Any]:
+    if what == RunKind.MODELS:
+        return catalogue.sync_models(confirmed=confirm).as_json()
+    return activity.pull_usage() if what == RunKind.USAGE else _run(what)
+
+
+def _run(what: str) -> dict[str, Any]:
+    """A run as the worker does it, so that it is seen, goes on should this process die, and is one at a time."""
+    queued = integration.request_sync(None, what=what)
+    integration.perform(str(queued.pk))
+    run = SyncRun.objects.get(pk=queued.pk)
+    if run.status != RunStatus.DONE:
+        raise CommandError(run.error or "LiteLLM is away: a worker goes on with it when it is back.")
+    report: dict[str, Any] = run.report
+    return report
