@@ -63,7 +63,7 @@ def fan_out_subscription(subscription_id: str) -> int:
     if subscription is None:
         return 0
     links = KeyModel.objects.filter(model=subscription.model_id, key__user=subscription.user_id).alive()
-    secrets = ApiKeySecret.objects.filter(key__in=links.values("key"))
+    secrets = ApiKeySecret.objects.filter(key__in=links.values("key"), carried_at=None)
     return state.request_pushes(ApiKeySecret, secrets.values_list("pk", flat=True))
 
 

@@ -53,14 +53,16 @@ def _row(path: str) -> Any:
     _nothing, _admin, app, model, *rest = path.split("/")
     rows = apps.get_model(app, model)._default_manager.order_by("pk")
     fitting: dict[str, dict[str, Any]] = {
+        "apikey/delete": {"status": "revoked"},
+        "apikey/edit": {"name": "notebook"},
+        "apikey/end-old-secret": {"name": "rotated"},
+        "apikey/reset-spend": {"name": "notebook"},
+        "apikey/retry": {"name": "notebook"},
+        "apikey/revoke": {"name": "notebook"},
         "approve": {"status": "pending"},
         "block": {"name": "notebook"},
-        "delete": {"status": "revoked"},
         "deny": {"status": "pending"},
         "deactivate": {"username": "ada"},
-        "end-old-secret": {"name": "rotated"},
-        "reset-spend": {"name": "notebook"},
-        "edit": {"name": "notebook"},
         "end": {"digest": "ada-elsewhere"},
         "limits": {"username": "ada"},
         "link": {"username": "ada"},
@@ -73,7 +75,7 @@ def _row(path: str) -> Any:
         "unlink": {"username": "ada"},
     }
     verb = rest[1] if len(rest) > 1 and rest[1] else BULK.get(f"{app}/{model}", "")
-    found = rows.filter(**fitting.get(verb, {})).first()
+    found = rows.filter(**fitting.get(f"{model}/{verb}", fitting.get(verb, {}))).first()
     return 1 if model == "keypolicy" else found.pk
 
 
