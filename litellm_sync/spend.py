@@ -49,7 +49,7 @@ class Mark:
         if not isinstance(found, Mapping):
             return None
         resets_at = found.get("resets_at")
-        return cls(Decimal(str(found["spend"])), datetime.fromisoformat(resets_at) if resets_at else None)
+        return cls(_exact(Decimal(str(found["spend"]))), datetime.fromisoformat(resets_at) if resets_at else None)
 
     def written(self) -> dict[str, str | None]:
         """As it stands in the metadata."""
@@ -58,7 +58,12 @@ class Mark:
     def counts(self, spend: Decimal, resets_at: datetime | None, now: datetime) -> Decimal:
         """What of an older secret's present spend is included: nothing once LiteLLM has begun its budget again."""
         is_over = self.resets_at is not None and self.resets_at <= now and resets_at != self.resets_at
-        return Decimal(0) if is_over or spend < self.spend else self.spend
+        return Decimal(0) if is_over or _exact(spend) < self.spend else self.spend
+
+
+def _exact(spend: Decimal) -> Decimal:
+    """USD without the noise of LiteLLM's floats, which would look like spend that has become less."""
+    return spend.quantize(MONEY)
 
 
 def _marks(info: KeyInfo) -> dict[str, Any]:
@@ -82,7 +87,7 @@ def beginning(secret: ApiKeySecret, litellm: LiteLLM) -> tuple[dict[str, Any], d
     total, marks = Decimal(0), {}
     for older in _uncarried(secret).order_by("-created_at", "-pk"):
         info = litellm.get_key_info(older.digest)
-        spend = older.spend if info is None else _spend_since_reset(info, secret.key)
+        spend = _exact(older.spend if info is None else _spend_since_reset(info, secret.key))
         total += spend - (older.spend_passed_on if marks else Decimal(0))
         marks[older.digest[:SHORT]] = Mark(spend, info.budget_reset_at if info else None).written()
         if info is not None:
@@ -138,6 +143,7 @@ def _carry_over(older: ApiKeySecret, secret: ApiKeySecret, litellm: LiteLLM) -> 
     if final is None:
         log.warning("spend_of_old_secret_unknown", secret=str(older), last_seen=str(older.spend))
     spend, resets_at = (final.spend, final.budget_reset_at) if final else (older.spend, mark.resets_at)
+    spend = _exact(spend)
     _require_reliable(older, (final, found), now)
     rest = spend - mark.counts(spend, resets_at, now)
     if rest > 0:
@@ -145,7 +151,7 @@ def _carry_over(older: ApiKeySecret, secret: ApiKeySecret, litellm: LiteLLM) -> 
         found = _write(secret, found, found.spend + rest, {INCLUDED: marks}, litellm)
     with transaction.atomic():
         rows = ApiKeySecret.objects.filter(pk=older.pk, carried_at=None)
-        if rows.update(carried_at=now, spend=spend.quantize(MONEY), spend_passed_on=spend.quantize(MONEY)):
+        if rows.update(carried_at=now, spend=spend, spend_passed_on=spend):
             state.request_push(older, immediately=False)
     return found
 
@@ -214,7 +220,7 @@ def note_secrets(secrets: Sequence[ApiKeySecret], infos: Mapping[str, KeyInfo]) 
         before = [getattr(secret, name) for name in NOTED]
         seen = infos.get(secret.digest)
         if seen is not None:
-            secret.spend = seen.spend.quantize(MONEY)
+            secret.spend = _exact(seen.spend)
             secret.spend_passed_on = min(secret.spend_passed_on, secret.spend)
             secret.last_used_at = seen.last_active or secret.last_used_at
         for newer in secrets[number + 1 :]:
@@ -222,7 +228,7 @@ def note_secrets(secrets: Sequence[ApiKeySecret], infos: Mapping[str, KeyInfo]) 
             if mark is not None and secret.carried_at is None:
                 # Our own figure may be older than the mark: of what we have not seen nothing more is left.
                 included = mark.counts(secret.spend, seen.budget_reset_at, now) if seen else mark.spend
-                secret.spend_passed_on = min(included, secret.spend).quantize(MONEY)
+                secret.spend_passed_on = min(included, secret.spend)
         if before != [getattr(secret, name) for name in NOTED]:
             changed.append(secret)
     return changed
