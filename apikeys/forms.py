@@ -99,6 +99,13 @@ class KeyFields(forms.Form):
         validators=[validators.validate_budget],
         widget=forms.NumberInput({"min": "0", "step": "any"}),
     )
+    soft_budget = forms.DecimalField(
+        label=_("Warn from, in USD"),
+        required=False,
+        validators=[validators.validate_budget],
+        widget=forms.NumberInput({"min": "0", "step": "any"}),
+        help_text=_("From this spend on the key shows a warning; nothing is refused."),
+    )
     budget_duration = forms.ChoiceField(label=_("Budget starts again"), required=False)
     tpm_limit = forms.IntegerField(
         label=_("Tokens per minute"), required=False, validators=[validators.validate_rate_limit]
@@ -117,7 +124,7 @@ class KeyFields(forms.Form):
         help_text=_("For “On a date”: the key works until the end of this day (UTC)."),
     )
 
-    LIMITS = (BOUNDED[0], "budget_duration", *BOUNDED[1:], "expires_at", "expires_on")
+    LIMITS = (BOUNDED[0], "budget_duration", "soft_budget", *BOUNDED[1:], "expires_at", "expires_on")
 
     def _offer(self, name: str, choices: list[tuple[str, Any]]) -> None:
         cast("forms.ChoiceField", self.fields[name]).choices = choices
@@ -174,7 +181,8 @@ class KeyForm(KeyFields):
 
     def wish(self) -> dict[str, Any]:
         """What the verb takes: only the limits that were filled in."""
-        filled = {name: self.cleaned_data[name] for name in BOUNDED if self.cleaned_data[name] is not None}
+        amounts = ("soft_budget", *BOUNDED)
+        filled = {name: self.cleaned_data[name] for name in amounts if self.cleaned_data[name] is not None}
         if duration := self.cleaned_data["budget_duration"]:
             filled["budget_duration"] = None if duration == NEVER else duration
         if choice := self.cleaned_data["expires_at"]:

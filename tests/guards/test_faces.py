@@ -129,11 +129,11 @@ def test_rotate_a_key(
     assert (shown.status_code, made.status_code, made.json()["id"]) == (200, 201, str(keys[1].pk))
 
 
+@pytest.mark.usefixtures("subscribed")
 @pytest.mark.parametrize("verb", ["end_old_secret", "reset_spend"])
 def test_end_an_old_secret_and_reset_spend(
-    verb: str, faces: tuple[Client, APIClient], spy: Callable[..., Calls], ada: User, ann: User,
-    subscribed: list[Subscription],
-) -> None:  # fmt: skip
+    verb: str, faces: tuple[Client, APIClient], spy: Callable[..., Calls], ada: User, ann: User
+) -> None:
     page, api = faces
     page.force_login(ann)
     api.force_authenticate(ann)
