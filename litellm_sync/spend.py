@@ -32,6 +32,7 @@ INCLUDED: Final = "litemaas_spend_included"
 SHORT: Final = 16
 # What is written down here of LiteLLM's figures: for each secret, and for its key.
 NOTED: Final = ("spend", "spend_passed_on", "last_used_at")
+AT_ONCE: Final = 500
 SHOWN: Final = ("spend", "budget_resets_at", "last_used_at")
 
 
@@ -212,6 +213,18 @@ def note(key: ApiKey, infos: Mapping[str, KeyInfo]) -> None:
         ApiKey.objects.filter(pk=key.pk).update(**{name: getattr(key, name) for name in SHOWN})
 
 
+def save_noted(rows: Sequence[ApiKey] | Sequence[ApiKeySecret], columns: tuple[str, ...]) -> None:
+    """Write many rows' figures down. They are locked in one order, or two who write the same could wait for each
+    other."""
+    for first in range(0, len(rows), AT_ONCE):
+        batch: list[Any] = list(rows[first : first + AT_ONCE])
+        table: Any = type(batch[0])._base_manager
+        with transaction.atomic():
+            ids = [row.pk for row in batch]
+            list(table.filter(pk__in=ids).order_by("pk").select_for_update(no_key=True).values_list("pk"))
+            table.bulk_update(batch, columns)
+
+
 def note_secrets(secrets: Sequence[ApiKeySecret], infos: Mapping[str, KeyInfo]) -> list[ApiKeySecret]:
     """Take over what LiteLLM says of the secrets of one key, the oldest first; returns those for which it was new."""
     now = timezone.now()
@@ -237,7 +250,9 @@ def note_secrets(secrets: Sequence[ApiKeySecret], infos: Mapping[str, KeyInfo]) 
 def note_key(key: ApiKey, secrets: Sequence[ApiKeySecret], infos: Mapping[str, KeyInfo]) -> bool:
     """Add up what ``secrets``, the oldest first, have spent; returns whether anything that the key shows was new."""
     before = [getattr(key, name) for name in SHOWN]
-    key.spend = sum((secret.spend - secret.spend_passed_on for secret in secrets), Decimal(0))
+    # What was carried over counts in the newer one, whatever somebody wrote down of it a moment too late.
+    counting = [secret for secret in secrets if secret.carried_at is None]
+    key.spend = sum((secret.spend - secret.spend_passed_on for secret in counting), Decimal(0))
     newest = infos.get(secrets[-1].digest) if secrets else None
     if newest is not None:
         key.budget_resets_at = newest.budget_reset_at
