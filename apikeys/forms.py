@@ -45,7 +45,8 @@ class RotateForm(forms.Form):
     grace_seconds = forms.TypedChoiceField(label=_("The old secret works"), coerce=int, widget=forms.RadioSelect)
 
     def __init__(self, *args: Any, policy: KeyPolicy, **kwargs: Any) -> None:
-        super().__init__(*args, initial={"grace_seconds": policy.default_grace_seconds}, **kwargs)
+        super().__init__(*args, **kwargs)
+        self.fields["grace_seconds"].initial = policy.default_grace_seconds
         offered = {*GRACES, policy.default_grace_seconds, policy.maximum_grace_seconds}
         choices = [(value, grace(value)) for value in sorted(offered) if value <= policy.maximum_grace_seconds]
         cast("forms.ChoiceField", self.fields["grace_seconds"]).choices = choices

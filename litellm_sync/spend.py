@@ -85,7 +85,8 @@ def beginning(secret: ApiKeySecret, litellm: LiteLLM) -> tuple[dict[str, Any], d
 
     The secret before it says so; one that LiteLLM has lost had spent what our row says, and the one before that too.
     """
-    total, marks = Decimal(0), {}
+    total = Decimal(0)
+    marks: dict[str, Any] = {}
     for older in _uncarried(secret).order_by("-created_at", "-pk"):
         info = litellm.get_key_info(older.digest)
         spend = _exact(older.spend if info is None else _spend_since_reset(info, secret.key))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import requests
+from django.utils import timezone
 
 from accounts.models import User
 from apikeys.models import ApiKey, ApiKeySecret
@@ -55,7 +56,7 @@ def wait_for(is_so: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + PATIENCE
     while not is_so():
         assert time.monotonic() < deadline, what
-        keys.follow_the_clock(keys.timezone.now())
+        keys.follow_the_clock(timezone.now())
         for pk in ApiKeySecret.objects.filter(sync_status=SyncStatus.PENDING).values_list("pk", flat=True):
             push("apikeys.apikeysecret", str(pk), limit=20)
 
