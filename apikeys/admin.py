@@ -176,16 +176,7 @@ class ApiKeyPage(AdminPage):
         secrets = sorted(row.secrets.all(), key=lambda secret: secret.created_at, reverse=True)
         yield Section(
             _("Secrets"),
-            (
-                _("Secret"),
-                _("Digest (LiteLLM's token)"),
-                _("LiteLLM"),
-                _("Reason"),
-                _("Made"),
-                _("Valid until"),
-                _("Last used"),
-                _("Spend carried over"),
-            ),
+            (_("Secret"), _("Digest (LiteLLM's token)"), _("LiteLLM"), _("Reason"), _("Made"), _("Valid until")),
             [
                 [
                     format_html("<code>{}</code>", secret),
@@ -194,8 +185,6 @@ class ApiKeyPage(AdminPage):
                     secret.sync_error,
                     cell("moment", value=secret.created_at),
                     cell("moment", value=secret.valid_until),
-                    cell("moment", value=secret.last_used_at),
-                    cell("moment", value=secret.carried_at),
                 ]
                 for secret in secrets
             ],

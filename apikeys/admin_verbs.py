@@ -1,5 +1,6 @@
 """What administrators do to keys from the admin portal: the verbs with their forms and words."""
 
+from decimal import Decimal
 from typing import Any, Final
 
 from django import forms
@@ -70,7 +71,13 @@ class EditKeyForm(forms.Form):
 
 def as_it_is(key: ApiKey) -> dict[str, Any]:
     """What the form shows of a key."""
-    return {name: getattr(key, name) for name in EDITED} | {"models": key.model_ids, "offered": model_choices(key)}
+    shown = {name: _plain(getattr(key, name)) for name in EDITED}
+    return shown | {"models": key.model_ids, "offered": model_choices(key)}
+
+
+def _plain(value: Any) -> Any:
+    """An amount without the noughts of its column."""
+    return f"{value.normalize():f}" if isinstance(value, Decimal) else value
 
 
 def edit(actor: User, key: ApiKey, **changes: Any) -> Any:

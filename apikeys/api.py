@@ -28,6 +28,7 @@ from apikeys.serializers import (
     RotationSerializer,
     VerdictSerializer,
 )
+from litellm_sync.state import SyncStatus
 from litemaas.foundation.access import access
 
 
@@ -35,6 +36,8 @@ class ApiKeyFilter(django_filters.FilterSet):
     """Status is what the key shows now, expiry included."""
 
     status = django_filters.ChoiceFilter(choices=KeyStatus, method="by_status")
+    sync_status = django_filters.ChoiceFilter(choices=SyncStatus, method="by_sync_status")
+    expires_soon = django_filters.BooleanFilter(method="by_expiry")
     model = django_filters.CharFilter(field_name="links__model")
     # By id alone: whether such a person exists is nobody's business.
     user = django_filters.UUIDFilter(field_name="user_id")
@@ -43,7 +46,7 @@ class ApiKeyFilter(django_filters.FilterSet):
 
     class Meta:
         model = ApiKey
-        fields = ("hygiene", "status", "model", "team", "user")
+        fields = ("hygiene", "status", "sync_status", "expires_soon", "model", "team", "user")
 
     def by_status(self, rows: ApiKeyQuerySet, _name: str, status: str) -> ApiKeyQuerySet:
         """Keys that show this status now."""
@@ -52,6 +55,15 @@ class ApiKeyFilter(django_filters.FilterSet):
     def by_hygiene(self, rows: ApiKeyQuerySet, _name: str, way: str) -> ApiKeyQuerySet:
         """Living keys that somebody should tidy up."""
         return untidy(rows, way)
+
+    def by_sync_status(self, rows: ApiKeyQuerySet, _name: str, status: str) -> ApiKeyQuerySet:
+        """Keys that show this state of synchronisation: the worst of their secrets."""
+        return rows.with_sync_status(status)
+
+    def by_expiry(self, rows: ApiKeyQuerySet, _name: str, wanted: bool) -> ApiKeyQuerySet:  # noqa: FBT001 -- the library's signature
+        """Living keys that expire within a week, or all others."""
+        soon = rows.expiring_soon()
+        return soon if wanted else rows.exclude(pk__in=soon.values("pk"))
 
 
 @access(Permission.APIKEYS_READ)

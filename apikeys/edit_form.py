@@ -18,7 +18,7 @@ from subscriptions.models import Availability, Subscription
 AS_IT_IS: Final = "keep"
 WHAT_IS_TAKEN_OFF: Final = _("What you take off stops working with this key at once. Its own limits go with it.")
 # What the verb takes as it stands in the form; None and empty mean "no limit".
-PLAIN: Final = ("name", "description", "models", "budget_duration", *BOUNDED)
+PLAIN: Final = ("name", "description", "models", "budget_duration", "soft_budget", *BOUNDED)
 PER_MODEL: Final[dict[str, Any]] = {
     "rpm_limit": _("%(model)s: requests per minute"),
     "tpm_limit": _("%(model)s: tokens per minute"),
@@ -30,8 +30,9 @@ class EditForm(KeyFields):
 
     def __init__(self, data: Mapping[str, Any] | None, *, key: ApiKey, policy: KeyPolicy) -> None:
         shown = {name: getattr(key, name) for name in PLAIN if name != "models"}
-        if key.max_budget is not None:
-            shown["max_budget"] = f"{key.max_budget.normalize():f}"
+        for name in ("max_budget", "soft_budget"):
+            if shown[name] is not None:
+                shown[name] = f"{shown[name].normalize():f}"
         super().__init__(data, initial={**shown, "models": key.model_ids, "expires_at": AS_IT_IS})
         self.key = key
         self.fields["models"].help_text = WHAT_IS_TAKEN_OFF

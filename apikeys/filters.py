@@ -22,7 +22,8 @@ SORTS: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "used": (_("Last used"), (F("last_used_at").desc(nulls_last=True), "id")),
 }
 ATTENTION: Final = "attention"
-SHOWN: Final = [("", _("All")), *KeyStatus.choices, (ATTENTION, _("Needs attention"))]
+EXPIRING: Final = "expiring"
+SHOWN: Final = [("", _("All")), *KeyStatus.choices, (EXPIRING, _("Expires soon")), (ATTENTION, _("Needs attention"))]
 
 
 class KeyFilter(forms.Form):
@@ -75,7 +76,7 @@ class KeyFilter(forms.Form):
             named = ("username", "full_name", "email")
             rows = rows.filter(Q(*((f"user__{name}__icontains", person) for name in named), _connector=Q.OR))
         if status := wanted.get("status"):
-            rows = rows.needing_attention() if status == ATTENTION else rows.with_status(status)
+            rows = _with_status(rows, status)
         if sync := wanted.get("sync"):
             rows = rows.with_sync_status(sync)
         if model := wanted.get("model"):
@@ -85,3 +86,9 @@ class KeyFilter(forms.Form):
         if status == ATTENTION and not wanted.get("sort"):
             return gravest_first(rows)
         return rows.order_by(*SORTS[wanted.get("sort") or ""][1])
+
+
+def _with_status(rows: ApiKeyQuerySet, status: str) -> ApiKeyQuerySet:
+    if status == ATTENTION:
+        return rows.needing_attention()
+    return rows.expiring_soon() if status == EXPIRING else rows.with_status(status)

@@ -45,7 +45,8 @@ class RotateForm(forms.Form):
     grace_seconds = forms.TypedChoiceField(label=_("The old secret works"), coerce=int, widget=forms.RadioSelect)
 
     def __init__(self, *args: Any, policy: KeyPolicy, **kwargs: Any) -> None:
-        super().__init__(*args, initial={"grace_seconds": policy.default_grace_seconds}, **kwargs)
+        super().__init__(*args, **kwargs)
+        self.fields["grace_seconds"].initial = policy.default_grace_seconds
         offered = {*GRACES, policy.default_grace_seconds, policy.maximum_grace_seconds}
         choices = [(value, grace(value)) for value in sorted(offered) if value <= policy.maximum_grace_seconds]
         cast("forms.ChoiceField", self.fields["grace_seconds"]).choices = choices
@@ -99,6 +100,13 @@ class KeyFields(forms.Form):
         validators=[validators.validate_budget],
         widget=forms.NumberInput({"min": "0", "step": "any"}),
     )
+    soft_budget = forms.DecimalField(
+        label=_("Warn from, in USD"),
+        required=False,
+        validators=[validators.validate_budget],
+        widget=forms.NumberInput({"min": "0", "step": "any"}),
+        help_text=_("From this spend on the key shows a warning; nothing is refused."),
+    )
     budget_duration = forms.ChoiceField(label=_("Budget starts again"), required=False)
     tpm_limit = forms.IntegerField(
         label=_("Tokens per minute"), required=False, validators=[validators.validate_rate_limit]
@@ -117,7 +125,7 @@ class KeyFields(forms.Form):
         help_text=_("For “On a date”: the key works until the end of this day (UTC)."),
     )
 
-    LIMITS = (BOUNDED[0], "budget_duration", *BOUNDED[1:], "expires_at", "expires_on")
+    LIMITS = (BOUNDED[0], "budget_duration", "soft_budget", *BOUNDED[1:], "expires_at", "expires_on")
 
     def _offer(self, name: str, choices: list[tuple[str, Any]]) -> None:
         cast("forms.ChoiceField", self.fields[name]).choices = choices
@@ -174,7 +182,8 @@ class KeyForm(KeyFields):
 
     def wish(self) -> dict[str, Any]:
         """What the verb takes: only the limits that were filled in."""
-        filled = {name: self.cleaned_data[name] for name in BOUNDED if self.cleaned_data[name] is not None}
+        amounts = ("soft_budget", *BOUNDED)
+        filled = {name: self.cleaned_data[name] for name in amounts if self.cleaned_data[name] is not None}
         if duration := self.cleaned_data["budget_duration"]:
             filled["budget_duration"] = None if duration == NEVER else duration
         if choice := self.cleaned_data["expires_at"]:

@@ -61,6 +61,10 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         rows = self.exclude(Exists(secrets.filter(sync_status__in=worse))) if worse else self
         return rows if status == SyncStatus.SYNCED else rows.filter(Exists(secrets.filter(sync_status=status)))
 
+    def expiring_soon(self) -> Self:
+        """Living keys that will expire within days."""
+        return self.alive().filter(expires_at__lte=timezone.now() + EXPIRES_SOON)
+
     def with_usability(self) -> Self:
         """Each key with ``has_usable_model``: whether it could do anything at all."""
         return self.annotate(has_usable_model=Exists(KeyModel.objects.filter(key=OuterRef("pk")).effective()))

@@ -1,6 +1,7 @@
 """The verbs that give a key another secret: rotate, and end the old one before its grace is over."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -45,7 +46,11 @@ def rotate_api_key(actor: User, *, key_id: UUID | str, grace_seconds: int | None
         _end(_still_valid(key, now), now, now, except_for=present)
         _end([present], now if is_lost else now + grace, now)
         row = add_secret(key, secret)
-        details = {"old": str(present), "new": str(row), "grace_seconds": 0 if is_lost else int(grace.total_seconds())}
+        details: dict[str, Any] = {
+            "old": str(present),
+            "new": str(row),
+            "grace_seconds": 0 if is_lost else int(grace.total_seconds()),
+        }
         audit.record(actor, audit.Action.APIKEY_ROTATED, key, **details)
         state.request_push(row)
     return IssuedKey(reread(key), secret)

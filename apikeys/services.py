@@ -263,6 +263,6 @@ def _as_json(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def push_secrets(key: ApiKey) -> None:
-    """LiteLLM is to follow a change of the key, with each of its secrets."""
-    for secret in key.secrets.all():
+    """LiteLLM is to follow a change of the key, with each of its secrets but those that it has forgotten for good."""
+    for secret in key.secrets.filter(carried_at=None):
         state.request_push(secret)

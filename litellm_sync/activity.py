@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from django.db.models import Max
 
-from apikeys.models import ApiKey, ApiKeySecret
+from apikeys.models import ApiKeySecret
 from litellm_sync import spend
 from litellm_sync.client import Activity, LiteLLM
 from usage import services as usage
@@ -67,7 +67,7 @@ def pull_key_spend(litellm: LiteLLM) -> int:
     for secret in ApiKeySecret.objects.filter(digest__in=found).select_related("key").order_by("created_at", "pk"):
         secrets.setdefault(str(secret.key_id), []).append(secret)
     noted = [secret for together in secrets.values() for secret in spend.note_secrets(together, found)]
-    ApiKeySecret.objects.bulk_update(noted, spend.NOTED, batch_size=500)
+    spend.save_noted(noted, spend.NOTED)
     keys = [together[-1].key for together in secrets.values() if spend.note_key(together[-1].key, together, found)]
-    ApiKey.objects.bulk_update(keys, spend.SHOWN, batch_size=500)
+    spend.save_noted(keys, spend.SHOWN)
     return len(keys)

@@ -32,6 +32,7 @@ INCLUDED: Final = "litemaas_spend_included"
 SHORT: Final = 16
 # What is written down here of LiteLLM's figures: for each secret, and for its key.
 NOTED: Final = ("spend", "spend_passed_on", "last_used_at")
+AT_ONCE: Final = 500
 SHOWN: Final = ("spend", "budget_resets_at", "last_used_at")
 
 
@@ -49,7 +50,7 @@ class Mark:
         if not isinstance(found, Mapping):
             return None
         resets_at = found.get("resets_at")
-        return cls(Decimal(str(found["spend"])), datetime.fromisoformat(resets_at) if resets_at else None)
+        return cls(_exact(Decimal(str(found["spend"]))), datetime.fromisoformat(resets_at) if resets_at else None)
 
     def written(self) -> dict[str, str | None]:
         """As it stands in the metadata."""
@@ -58,7 +59,12 @@ class Mark:
     def counts(self, spend: Decimal, resets_at: datetime | None, now: datetime) -> Decimal:
         """What of an older secret's present spend is included: nothing once LiteLLM has begun its budget again."""
         is_over = self.resets_at is not None and self.resets_at <= now and resets_at != self.resets_at
-        return Decimal(0) if is_over or spend < self.spend else self.spend
+        return Decimal(0) if is_over or _exact(spend) < self.spend else self.spend
+
+
+def _exact(spend: Decimal) -> Decimal:
+    """USD without the noise of LiteLLM's floats, which would look like spend that has become less."""
+    return spend.quantize(MONEY)
 
 
 def _marks(info: KeyInfo) -> dict[str, Any]:
@@ -79,10 +85,11 @@ def beginning(secret: ApiKeySecret, litellm: LiteLLM) -> tuple[dict[str, Any], d
 
     The secret before it says so; one that LiteLLM has lost had spent what our row says, and the one before that too.
     """
-    total, marks = Decimal(0), {}
+    total = Decimal(0)
+    marks: dict[str, Any] = {}
     for older in _uncarried(secret).order_by("-created_at", "-pk"):
         info = litellm.get_key_info(older.digest)
-        spend = older.spend if info is None else _spend_since_reset(info, secret.key)
+        spend = _exact(older.spend if info is None else _spend_since_reset(info, secret.key))
         total += spend - (older.spend_passed_on if marks else Decimal(0))
         marks[older.digest[:SHORT]] = Mark(spend, info.budget_reset_at if info else None).written()
         if info is not None:
@@ -138,6 +145,7 @@ def _carry_over(older: ApiKeySecret, secret: ApiKeySecret, litellm: LiteLLM) -> 
     if final is None:
         log.warning("spend_of_old_secret_unknown", secret=str(older), last_seen=str(older.spend))
     spend, resets_at = (final.spend, final.budget_reset_at) if final else (older.spend, mark.resets_at)
+    spend = _exact(spend)
     _require_reliable(older, (final, found), now)
     rest = spend - mark.counts(spend, resets_at, now)
     if rest > 0:
@@ -145,7 +153,7 @@ def _carry_over(older: ApiKeySecret, secret: ApiKeySecret, litellm: LiteLLM) -> 
         found = _write(secret, found, found.spend + rest, {INCLUDED: marks}, litellm)
     with transaction.atomic():
         rows = ApiKeySecret.objects.filter(pk=older.pk, carried_at=None)
-        if rows.update(carried_at=now, spend=spend.quantize(MONEY), spend_passed_on=spend.quantize(MONEY)):
+        if rows.update(carried_at=now, spend=spend, spend_passed_on=spend):
             state.request_push(older, immediately=False)
     return found
 
@@ -206,6 +214,18 @@ def note(key: ApiKey, infos: Mapping[str, KeyInfo]) -> None:
         ApiKey.objects.filter(pk=key.pk).update(**{name: getattr(key, name) for name in SHOWN})
 
 
+def save_noted(rows: Sequence[ApiKey] | Sequence[ApiKeySecret], columns: tuple[str, ...]) -> None:
+    """Write many rows' figures down. They are locked in one order, or two who write the same could wait for each
+    other."""
+    for first in range(0, len(rows), AT_ONCE):
+        batch: list[Any] = list(rows[first : first + AT_ONCE])
+        table: Any = type(batch[0])._base_manager
+        with transaction.atomic():
+            ids = [row.pk for row in batch]
+            list(table.filter(pk__in=ids).order_by("pk").select_for_update(no_key=True).values_list("pk"))
+            table.bulk_update(batch, columns)
+
+
 def note_secrets(secrets: Sequence[ApiKeySecret], infos: Mapping[str, KeyInfo]) -> list[ApiKeySecret]:
     """Take over what LiteLLM says of the secrets of one key, the oldest first; returns those for which it was new."""
     now = timezone.now()
@@ -214,7 +234,7 @@ def note_secrets(secrets: Sequence[ApiKeySecret], infos: Mapping[str, KeyInfo]) 
         before = [getattr(secret, name) for name in NOTED]
         seen = infos.get(secret.digest)
         if seen is not None:
-            secret.spend = seen.spend.quantize(MONEY)
+            secret.spend = _exact(seen.spend)
             secret.spend_passed_on = min(secret.spend_passed_on, secret.spend)
             secret.last_used_at = seen.last_active or secret.last_used_at
         for newer in secrets[number + 1 :]:
@@ -222,7 +242,7 @@ def note_secrets(secrets: Sequence[ApiKeySecret], infos: Mapping[str, KeyInfo]) 
             if mark is not None and secret.carried_at is None:
                 # Our own figure may be older than the mark: of what we have not seen nothing more is left.
                 included = mark.counts(secret.spend, seen.budget_reset_at, now) if seen else mark.spend
-                secret.spend_passed_on = min(included, secret.spend).quantize(MONEY)
+                secret.spend_passed_on = min(included, secret.spend)
         if before != [getattr(secret, name) for name in NOTED]:
             changed.append(secret)
     return changed
@@ -231,7 +251,9 @@ def note_secrets(secrets: Sequence[ApiKeySecret], infos: Mapping[str, KeyInfo]) 
 def note_key(key: ApiKey, secrets: Sequence[ApiKeySecret], infos: Mapping[str, KeyInfo]) -> bool:
     """Add up what ``secrets``, the oldest first, have spent; returns whether anything that the key shows was new."""
     before = [getattr(key, name) for name in SHOWN]
-    key.spend = sum((secret.spend - secret.spend_passed_on for secret in secrets), Decimal(0))
+    # What was carried over counts in the newer one, whatever somebody wrote down of it a moment too late.
+    counting = [secret for secret in secrets if secret.carried_at is None]
+    key.spend = sum((secret.spend - secret.spend_passed_on for secret in counting), Decimal(0))
     newest = infos.get(secrets[-1].digest) if secrets else None
     if newest is not None:
         key.budget_resets_at = newest.budget_reset_at

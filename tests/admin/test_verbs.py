@@ -1,6 +1,8 @@
 """What can be done from the admin portal is done by the verbs, once, and refused to those who may not."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -247,3 +249,31 @@ def test_trap_44_the_policy_sent_unchanged_changes_nothing(ann: User, browser: B
     send(browser(ann), reverse("admin:apikeys_keypolicy_edit", args=["1"]), policy_form())
     assert KeyPolicy.objects.count() == 0
     assert not AuditEvent.objects.filter(action="key_policy.changed").exists()
+
+
+def test_a_key_is_edited_as_far_as_it_was_touched(key: ApiKey, ann: User, browser: Browser) -> None:
+    shown = {"name": key.name, "models": ["claude-sonnet", "gpt-4o"], "max_budget": "10"}
+    client = browser(ann)
+    assert send(client, page(key, "edit"), shown).status_code == 302
+    assert not AuditEvent.objects.filter(action="apikey.updated").exists(), "an unchanged form changes nothing"
+    typed = shown | {"models": ["gpt-4o"], "max_budget": "2.5", "expires_at": "2099-12-31 18:00"}
+    assert send(client, page(key, "edit"), typed).status_code == 302
+    changed = ApiKey.objects.get()
+    assert (changed.model_ids, changed.max_budget) == (["gpt-4o"], Decimal("2.5"))
+    assert changed.expires_at == datetime(2099, 12, 31, 18, tzinfo=UTC)
+    assert set(AuditEvent.objects.get(action="apikey.updated").details["new"]) == {"models", "max_budget", "expires_at"}
+
+
+def test_the_policy_holds_for_administrators_too(key: ApiKey, ann: User, browser: Browser) -> None:
+    KeyPolicy.objects.create(maximum_max_budget=Decimal(20))
+    typed = {"name": key.name, "models": ["claude-sonnet", "gpt-4o"], "max_budget": "21"}
+    assert send(browser(ann), page(key, "edit"), typed).status_code == 422
+    assert ApiKey.objects.get().max_budget == 10
+
+
+def test_nobody_is_offered_what_does_not_fit_a_key(key: ApiKey, ann: User, browser: Browser) -> None:
+    shown = browser(ann).get(page(key)).content.decode()
+    for verb, is_there in (("edit", True), ("reset-spend", True), ("end-old-secret", False), ("delete", False)):
+        assert (page(key, verb) in shown) is is_there, verb
+    assert browser(ann).post(page(key, "delete")).status_code == 409
+    assert ApiKey.objects.get().deleted_at is None

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 from django import forms
+from django.conf import settings as product
 from django.core import serializers as dumps
 from django.core.exceptions import FieldError, ImproperlyConfigured
 from django.db import connection, models
@@ -355,3 +356,16 @@ def test_a_mask_shows_four_characters_at_most() -> None:
     secret = crypto.new_api_key_secret()
     assert crypto.mask_secret("abcd") == "sk-…abcd"
     assert crypto.mask_secret(secret) == f"sk-…{secret[-4:]}"
+
+
+def test_the_documentation_tells_a_real_secret_from_a_made_up_one() -> None:
+    """Operators copy the pattern and the check from there into their scanners."""
+    text = (product.BASE_DIR / "docs/operators/security.md").read_text()
+    assert f"\n    {crypto.SECRET_PATTERN}\n" in text
+    code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code[0], names)  # noqa: S102 -- our own page
+    secret = crypto.new_api_key_secret()
+    assert names["is_real"](secret)
+    other = "A" if secret[10] != "A" else "B"
+    assert not names["is_real"](f"{secret[:10]}{other}{secret[11:]}")

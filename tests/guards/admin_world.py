@@ -100,15 +100,17 @@ def _row(path: str) -> Any:
     rows = apps.get_model(app, model)._default_manager.order_by("pk")
     fitting: dict[str, dict[str, Any]] = {
         "assign": {"memberships": None},
+        "apikey/delete": {"status": "revoked"},
+        "apikey/edit": {"name": "notebook"},
+        "apikey/end-old-secret": {"name": "rotated"},
+        "apikey/reset-spend": {"name": "notebook"},
+        "apikey/retry": {"name": "notebook"},
+        "apikey/revoke": {"name": "notebook"},
         "approve": {"status": "pending"},
         "block": {"name": "notebook"},
         "confirm": {"report__code": "mass_disappearance"},
-        "delete": {"status": "revoked"},
         "deny": {"status": "pending"},
         "deactivate": {"username": "ada"},
-        "end-old-secret": {"name": "rotated"},
-        "reset-spend": {"name": "notebook"},
-        "edit": {"name": "notebook"},
         "end": {"digest": "ada-elsewhere"},
         "limits": {"username": "ada"},
         "link": {"username": "ada"},
@@ -126,7 +128,7 @@ def _row(path: str) -> Any:
     if model == "drift":
         fitting = DIFFERENT
     verb = rest[1] if len(rest) > 1 and rest[1] else BULK.get(f"{app}/{model}", "")
-    found = rows.filter(**fitting.get(verb, {})).first()
+    found = rows.filter(**fitting.get(f"{model}/{verb}", fitting.get(verb, {}))).first()
     return 1 if model == "keypolicy" else found.pk
 
 

@@ -20,7 +20,7 @@ from accounts.models import BrowserSession, Identity, PersonalToken, ProviderDoc
 from accounts.oidc import discovery_url
 from accounts.personal_tokens import create_personal_token
 from accounts.rbac import SCOPES, Permission, Scope
-from apikeys.models import ApiKey, ApiKeySecret
+from apikeys.models import ApiKey
 from apikeys.services import create_api_key
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.models import Drift, SyncRun
@@ -173,7 +173,8 @@ class World:
             return path.replace("<uuid:pk>", str(found.pk))
         api_key = "/api-keys/" in path
         ending = path.rpartition("/")[2]
-        key = {"unblock": self.blocked, "delete": self.revoked}.get(ending, self.key)
+        rotated = ApiKey.objects.filter(name="rotated").first() or self.key
+        key = {"unblock": self.blocked, "delete": self.revoked, "end-old-secret": rotated}.get(ending, self.key)
         key = self.revoked if method == "DELETE" else key
         wished = {"approve": self.waiting, "deny": self.waiting, "request-review": self.denied, "review": self.denied}
         subscription = wished.get(path.rpartition("/")[2], self.spare)
@@ -263,8 +264,6 @@ def world(people: dict[str, User | None], ada: User, models: list[Any], settings
     ApiKey.objects.filter(pk=blocked.pk).update(status="blocked")
     revoked = create_api_key(ada, name="ended", models=["gpt-4o"]).key
     ApiKey.objects.filter(pk=revoked.pk).update(status="revoked", revoked_at=now)
-    # LiteLLM has the secrets: what it does not have cannot be rotated.
-    ApiKeySecret.objects.update(pending_secret=None, sync_status="synced")
     run = SyncRun.objects.create(kind="models", status="done")
     admin_world.furnish(ada, key)
     session = BrowserSession.objects.create(user=ada, digest=OTHER_SESSION, data="")

@@ -27,6 +27,8 @@ SILENT = {
     "accounts.services.forget_old_failures": "tidies up",
     "accounts.sessions.note_session_use": "when a session was last used",
     "accounts.sessions.note_use": "when a sign-in was last used",
+    "apikeys.services.add_secret": "its callers record",
+    "apikeys.services.push_secrets": "its callers record",
     "litellm_sync.integration.notice": "whether LiteLLM is away; the log says so",
     "litemaas.sign_in.leave_for": "keeps what the provider publishes; coming back is recorded",
     "litemaas.sign_in.prove": "keeps what the provider publishes; its caller records",

@@ -10,11 +10,13 @@ from rest_framework.test import APIClient
 
 import accounts.services
 import apikeys.endings
+import apikeys.rotation
 import apikeys.services
 import subscriptions.services
 from accounts.models import User
-from apikeys.models import ApiKey
+from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.services import create_api_key
+from litemaas.foundation.crypto import secret_digest
 from litemaas.foundation.once import new_ticket
 from subscriptions.models import Model, Subscription
 from subscriptions.services import create_subscription
@@ -109,6 +111,58 @@ def test_revoke_a_key(
     api.post(f"/api/v1/api-keys/{keys[1].pk}/revoke")
     assert heard == [((ada,), {"key_id": key.pk}) for key in keys]
     assert set(ApiKey.objects.values_list("status", flat=True)) == {"revoked"}
+
+
+def test_rotate_a_key(
+    faces: tuple[Client, APIClient], spy: Callable[..., Calls], ada: User, subscribed: list[Subscription]
+) -> None:
+    page, api = faces
+    keys = [create_api_key(ada, name=name, models=["gpt-4o"]).key for name in ("one", "other")]
+    ApiKeySecret.objects.update(pending_secret=None)
+    heard = spy(apikeys.rotation, "rotate_api_key")
+    shown = page.post(f"/api-keys/{keys[0].pk}/rotate", {"grace_seconds": "3600", "ticket": new_ticket(ada.pk)})
+    made = api.post(f"/api/v1/api-keys/{keys[1].pk}/rotate", {"grace_seconds": 3600})
+    assert heard == [((ada,), {"key_id": key.pk, "grace_seconds": 3600}) for key in keys]
+    for answer, secret in ((shown, shown.context["secret"]), (made, made.json()["secret"])):
+        assert answer["Cache-Control"] == "no-store"
+        assert ApiKeySecret.objects.filter(digest=secret_digest(secret)).exists()
+    assert (shown.status_code, made.status_code, made.json()["id"]) == (200, 201, str(keys[1].pk))
+
+
+@pytest.mark.usefixtures("subscribed")
+@pytest.mark.parametrize("verb", ["end_old_secret", "reset_spend"])
+def test_end_an_old_secret_and_reset_spend(
+    verb: str, faces: tuple[Client, APIClient], spy: Callable[..., Calls], ada: User, ann: User
+) -> None:
+    page, api = faces
+    page.force_login(ann)
+    api.force_authenticate(ann)
+    key = create_api_key(ada, name="k", models=["gpt-4o"]).key
+    heard = spy(apikeys.rotation if verb == "end_old_secret" else apikeys.endings, verb)
+    address = verb.replace("_", "-")
+    assert page.post(f"/api-keys/{key.pk}/{address}").status_code == 302
+    assert api.post(f"/api/v1/api-keys/{key.pk}/{address}").json()["id"] == str(key.pk)
+    assert page.post(f"/admin/apikeys/apikey/{key.pk}/reset-spend/").status_code == 302
+    once_more = verb == "reset_spend"
+    assert heard == [((ann,), {"key_id": key.pk})] * (2 + once_more)
+
+
+def test_delete_a_key(
+    faces: tuple[Client, APIClient], spy: Callable[..., Calls], ada: User, ann: User, subscribed: list[Subscription]
+) -> None:
+    page, api = faces
+    keys = [create_api_key(ada, name=name, models=["gpt-4o"]).key for name in ("one", "other", "third")]
+    assert page.post(f"/api-keys/{keys[0].pk}/delete").status_code == 422
+    assert api.delete(f"/api/v1/api-keys/{keys[1].pk}").json()["code"] == "key_not_revoked"
+    for key in keys:
+        apikeys.endings.revoke_api_key(ada, key_id=key.pk)
+    heard = spy(apikeys.endings, "delete_api_key")
+    assert page.post(f"/api-keys/{keys[0].pk}/delete", follow=True).status_code == 200
+    assert [api.delete(f"/api/v1/api-keys/{keys[1].pk}").status_code for _ in range(2)] == [204, 204]
+    page.force_login(ann)
+    assert page.post(f"/admin/apikeys/apikey/{keys[2].pk}/delete/", follow=True).status_code == 200
+    assert [key_id for _actor, key_id in heard] == [{"key_id": keys[n].pk} for n in (0, 1, 1, 2)]
+    assert api.get("/api/v1/api-keys").json()["count"] == 0
 
 
 def test_subscribe(faces: tuple[Client, APIClient], spy: Callable[..., Calls], ada: User, models: list[Model]) -> None:

@@ -87,7 +87,8 @@ def secrets(key: ApiKey) -> list[Secret]:
     now, newer, found = timezone.now(), None, []
     for row in sorted(key.secrets.all(), key=lambda secret: secret.created_at, reverse=True):
         is_used = bool(newer and row.last_used_at and row.last_used_at > newer.created_at)
-        meanwhile = row.spend - row.spend_passed_on if newer and newer.pushed_at else Decimal(0)
+        is_carried = newer is None or newer.pushed_at is None or row.carried_at is not None
+        meanwhile = Decimal(0) if is_carried else row.spend - row.spend_passed_on
         found.append(Secret(row, str(row), _state(row, key, now), is_used, max(meanwhile, Decimal(0))))
         newer = row
     return found

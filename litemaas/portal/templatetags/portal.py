@@ -41,6 +41,7 @@ STATES: Final[dict[str, tuple[str, str, Any]]] = {
     "expires_soon": ("warn", "timer", gettext_lazy("Expires soon")),
     "no_model": ("bad", "circle-slash", gettext_lazy("No usable model")),
     "not_usable": ("warn", "circle-slash", gettext_lazy("Not usable now")),
+    "over_soft_budget": ("warn", "triangle-alert", gettext_lazy("Above its warning")),
     "over_budget": ("bad", "octagon-alert", gettext_lazy("Budget used up")),
     "near_budget": ("warn", "triangle-alert", gettext_lazy("Over 80 % of budget")),
     "pending": ("warn", "clock", gettext_lazy("Pending approval")),
@@ -102,6 +103,8 @@ def _worries(key: ApiKey, now: datetime) -> list[str]:
         found.append("over_budget")
     elif key.max_budget is not None and key.spend >= key.max_budget * NEARLY:
         found.append("near_budget")
+    elif key.soft_budget is not None and key.spend >= key.soft_budget:
+        found.append("over_soft_budget")
     if key.expires_at is not None and key.expires_at <= now + EXPIRES_SOON:
         found.append("expires_soon")
     return found
