@@ -21,9 +21,11 @@ from django.utils import timezone
 from accounts.models import BrowserSession, FailedSignIn, Identity, PersonalToken, RefreshFamily, User
 from accounts.people import deactivate_user
 from accounts.personal_tokens import create_personal_token, revoke_personal_token
+from apikeys.bulk import plan_bulk_change
 from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.policy import update_policy
 from apikeys.services import create_api_key, revoke_api_key
+from apikeys.upkeep import BulkChange
 from litellm_sync import activity, state
 from litellm_sync.catalogue import sync_models
 from litellm_sync.client import LiteLLM
@@ -283,6 +285,7 @@ def _operations(people: People) -> None:
     Membership.objects.create(team=research, user=people["emma"], **refused)
     User.objects.filter(username="emma").update(**refused)
     _leavers(people)
+    _bulk_changes(people["admin"])
     User.objects.filter(username="hiro").update(max_budget=Decimal(50), budget_duration="1mo", spend=Decimal("44.10"))
 
 
@@ -315,12 +318,29 @@ def _leavers(people: People) -> None:
     offboard_user(admin, user_id=User.objects.get(username="tomas").pk, reason="Has left the company.")
 
 
+def _bulk_changes(admin: User) -> None:
+    """One that is planned, one that goes on for ever, and one that stopped with something of everything."""
+    plan_bulk_change(admin, action="revoke", which="no_expiry", reason="Every key needs an end.")
+    going, stopped = (plan_bulk_change(admin, action="block", which="no_expiry") for _turn in range(2))
+    now = timezone.now()
+    outcomes = (("done", ""), ("skipped", "changed_meanwhile"), ("failed", "internal_error"))
+    for pk, (outcome, code) in zip(stopped.rows.values_list("pk", flat=True)[:3], outcomes, strict=True):
+        stopped.rows.filter(pk=pk).update(outcome=outcome, code=code, done_at=now)
+    changes = BulkChange.objects
+    changes.filter(pk=stopped.pk).update(status="stopped", error="permission_denied", started_at=now)
+    # Claimed, so that no worker touches the keys of the scene.
+    changes.filter(pk=going.pk).update(status="running", started_at=now, lease_until=now + timedelta(days=1))
+
+
 # Table and verb of the admin portal -> a row that fits; of other tables any row does.
 FITTING: Final[dict[str, dict[str, Any]]] = {
     "apikeys/apikey/block": {"name": "Spare"},
     "apikeys/apikey/revoke": {"name": "Spare"},
     "apikeys/apikey/unblock": {"status": "blocked"},
     "apikeys/apikey/retry": {"name": "Old dashboard"},
+    "apikeys/bulkchange": {"status": "stopped"},
+    "apikeys/bulkchange/start": {"status": "planned"},
+    "apikeys/bulkchange/stop": {"status": "running"},
     "subscriptions/model/open": {"restricted": True},
     "subscriptions/model/restrict": {"restricted": False},
     "subscriptions/subscription/approve": {"status": "pending"},
