@@ -159,6 +159,7 @@ STATES: Final = (
     State("home-subscribed", "/", "nils", "You can use gpt-4o-mini"),
     State("home-first-call", "/", "ned", "The call to copy"),
     State("home-regular", "/", "alice", "Keys that need attention"),
+    State("home-expiring", "/", "alice", "A key of yours expires soon"),
     State("home-admin", "/", "admin", "Hello, Ann"),
     State("home-readonly", "/", "ro", "Hello, Ro"),
     State("home-away", "/", "alice", "LiteLLM has not answered", weather=Weather.LITELLM_AWAY),

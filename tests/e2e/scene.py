@@ -22,11 +22,13 @@ from django.utils import timezone
 from accounts.models import BrowserSession, FailedSignIn, Identity, PersonalToken, RefreshFamily, User
 from accounts.people import deactivate_user
 from accounts.personal_tokens import create_personal_token, revoke_personal_token
+from apikeys.bulk import plan_bulk_change
 from apikeys.endings import revoke_api_key
 from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.policy import update_policy
 from apikeys.rotation import rotate_api_key
 from apikeys.services import create_api_key
+from apikeys.upkeep import BulkChange
 from litellm_sync import activity, state
 from litellm_sync.catalogue import sync_models
 from litellm_sync.client import LiteLLM
@@ -298,6 +300,7 @@ def _operations(people: People) -> None:
     settled = {"sync_status": "synced", "synced_at": now}
     User.objects.create(username="lena", full_name="Lena Lund", roles=["user"], **settled)
     _leavers(people)
+    _bulk_changes(people["admin"])
     User.objects.filter(username="hiro").update(max_budget=Decimal(50), budget_duration="1mo", spend=Decimal("44.10"))
 
 
@@ -356,6 +359,20 @@ def _leavers(people: People) -> None:
     offboard_user(admin, user_id=User.objects.get(username="tomas").pk, reason="Has left the company.")
 
 
+def _bulk_changes(admin: User) -> None:
+    """One that is planned, one that goes on for ever, and one that stopped with something of everything."""
+    plan_bulk_change(admin, action="revoke", which="no_expiry", reason="Every key needs an end.")
+    going, stopped = (plan_bulk_change(admin, action="block", which="no_expiry") for _turn in range(2))
+    now = timezone.now()
+    outcomes = (("done", ""), ("skipped", "changed_meanwhile"), ("failed", "internal_error"))
+    for pk, (outcome, code) in zip(stopped.rows.values_list("pk", flat=True)[:3], outcomes, strict=True):
+        stopped.rows.filter(pk=pk).update(outcome=outcome, code=code, done_at=now)
+    changes = BulkChange.objects
+    changes.filter(pk=stopped.pk).update(status="stopped", error="permission_denied", started_at=now)
+    # Claimed, so that no worker touches the keys of the scene.
+    changes.filter(pk=going.pk).update(status="running", started_at=now, lease_until=now + timedelta(days=1))
+
+
 # Table and verb of the admin portal -> a row that fits; of other tables any row does.
 FITTING: Final[dict[str, dict[str, Any]]] = {
     "apikeys/apikey/block": {"name": "Spare"},
@@ -366,6 +383,9 @@ FITTING: Final[dict[str, dict[str, Any]]] = {
     "apikeys/apikey/end-old-secret": {"name": "Shop assistant"},
     "apikeys/apikey/reset-spend": {"name": "Spare"},
     "apikeys/apikey/retry": {"name": "Old dashboard"},
+    "apikeys/bulkchange": {"status": "stopped"},
+    "apikeys/bulkchange/start": {"status": "planned"},
+    "apikeys/bulkchange/stop": {"status": "running"},
     "litellm_sync/syncrun/confirm": {"report__code": "mass_disappearance"},
     "subscriptions/model/open": {"restricted": True},
     "subscriptions/model/restrict": {"restricted": False},

@@ -59,9 +59,9 @@ def _measure(options: argparse.Namespace, size: Size, on: Stage) -> int:
     connections = [int(number) for number in options.connections.split()]
     run = measure.Run(on, connections, options.seconds, options.faces.split())
     bare = run.bare()
+    rows = [run.bare_look_up()]
     idle = on.memory("web")
     on.litellm_calls()
-    rows = []
     only = options.only.split("|")
     for question in measure.questions(size):
         if any(words in question.name for words in only):
@@ -82,12 +82,15 @@ def _prepare(on: Stage, size: Size, server: str, loading: Any) -> dict[str, floa
     """Schema, data, static files and web servers; returns how long each took."""
     from django.core.management import call_command  # noqa: PLC0415 -- as above
 
+    from tests.performance import owners  # noqa: PLC0415 -- as above
+
     seconds = {}
     say(f"Size {size.name}: loading {size.users:,} people, {size.audit_rows:,} audit rows, {size.days} days of usage")
     started = time.monotonic()
     call_command("migrate", "--no-input", verbosity=0)
     if not on.holds(size.name):
         loading.load(size, say)
+        owners.give_keys(size)
         loading.settle()
         on.mark.write_text(size.name)
     seconds["load"] = time.monotonic() - started

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from django.contrib.auth.hashers import make_password
 
 from accounts.models import User
-from apikeys.models import ApiKey
+from apikeys.models import ApiKey, ApiKeySecret
 from subscriptions.models import Subscription
-from tests.performance import callbacks, data, load, people, stage, statements, weight
+from tests.performance import bare, callbacks, data, load, people, stage, statements, weight
 from tests.performance.data import Size
 from tests.performance.load import Load, Request
 from tests.performance.questions import Original, Question, questions
@@ -73,9 +73,17 @@ class Run:
 
     def bare(self) -> Row:
         """What the web server does alone."""
-        row = Row("a bare view", "", original=Original())
+        return self._bare("a bare view", "/")
+
+    def bare_look_up(self) -> Row:
+        """What it does with one statement that an index answers."""
+        digest = ApiKeySecret.objects.order_by("pk").values_list("digest", flat=True)[0]
+        return self._bare("a bare look-up of a digest", f"{bare.LOOK_UP}{digest}")
+
+    def _bare(self, name: str, path: str) -> Row:
+        row = Row(name, "", original=Original())
         for connections in self.connections:
-            asked = [Request("/")]
+            asked = [Request(path)]
             row.loads.append(load.run(self.stage.ports["bare"], asked, connections=connections, seconds=self.seconds))
         return row
 
@@ -89,10 +97,12 @@ class Run:
 
     def _through(self, question: Question, face: str, headers: dict[str, str], addresses: Sequence[str]) -> Row:
         row = Row(question.name, face, original=question.original, limit=question.limit)
-        row.status = self._warm(addresses, headers)
+        body = question.body() if question.body else ""
+        headers = headers | ({"Content-Type": "application/json"} if body else {})
+        row.status = self._warm(addresses, headers, body)
         if row.status != OK:
             return row
-        asked = [statements.ask(address, headers) for address in addresses]
+        asked = [statements.ask(address, headers, body) for address in addresses]
         row.statements = sum(len(answered.statements) for answered in asked)
         if narrowed := question.narrowed(face):
             row.narrowed = sum(len(statements.ask(address, headers).statements) for address in narrowed)
@@ -104,19 +114,20 @@ class Run:
         for connections in self.connections:
             parts = []
             for address in addresses:
-                seconds = self._long_enough(address, headers, connections, len(addresses))
-                parts.append(self._load([Request(address, sent)], connections, seconds))
+                request = Request(address, sent, "POST" if body else "GET", body)
+                seconds = self._long_enough(request, headers, connections, len(addresses))
+                parts.append(self._load([request], connections, seconds))
             row.loads.append(together(parts))
         return row
 
-    def _warm(self, addresses: Sequence[str], headers: dict[str, str]) -> int:
+    def _warm(self, addresses: Sequence[str], headers: dict[str, str], body: str) -> int:
         """Ask everything once, as the first answer of a process is slow; the status, the worst of several."""
-        return max(stage.status_of(self.port, address, headers) or 599 for address in addresses)
+        return max(stage.status_of(self.port, address, headers, body) or 599 for address in addresses)
 
-    def _long_enough(self, address: str, headers: dict[str, str], connections: int, parts: int) -> float:
+    def _long_enough(self, request: Request, headers: dict[str, str], connections: int, parts: int) -> float:
         """Seconds in which a slow answer, too, is given to each connection a few times."""
         started = time.monotonic()
-        stage.status_of(self.port, address, headers)
+        stage.status_of(self.port, request.path, headers, request.body)
         return min(LONGEST_SECONDS / parts, max(self.seconds, ROUNDS * connections * (time.monotonic() - started)))
 
     def _load(self, requests: Sequence[Request], connections: int, seconds: float | None = None) -> Load:

@@ -1,11 +1,12 @@
 """What the bench asks, of whom, and what the original answered; benchmark figures of the original are at size L."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
-from tests.performance import data
+from tests.performance import data, owners
 from tests.performance.data import Size
 
 ADMIN: Final = 0
@@ -29,7 +30,8 @@ class Question:
     """One question. ``api`` may be several addresses whose answers together are the original's one.
 
     ``few`` narrows the same addresses down to a row or a day: the number of statements may not differ.
-    ``limit`` is what the product promises for one connection, in milliseconds.
+    ``limit`` is what the product promises for one connection, in milliseconds. With a ``body``, made when it is asked,
+    it is sent by POST; with a cookie that would need a token against forgery, so it is not.
     """
 
     name: str
@@ -40,9 +42,12 @@ class Question:
     few_page: str = ""
     original: Original = Original()
     limit: float | None = None
+    body: Callable[[], str] | None = None
 
     def addresses(self, face: str) -> Sequence[str]:
         """Where to ask through ``api`` or as a ``page``."""
+        if self.body is not None and face == "session":
+            return []
         return ([self.page] if self.page else []) if face == "page" else self.api
 
     def narrowed(self, face: str) -> Sequence[str]:
@@ -53,7 +58,7 @@ class Question:
 
 def questions(size: Size) -> list[Question]:
     """Every reading question."""
-    return [*_overhead(), *_lists(size), *_analytics(size), *_administration(size)]
+    return [*_overhead(), *_keys(size), *_lists(size), *_analytics(size), *_administration(size)]
 
 
 def _overhead() -> list[Question]:
@@ -66,6 +71,20 @@ def _overhead() -> list[Question]:
         Question("liveness", None, api=["/healthz/live"], original=Original(3359, 3661)),
         Question("who am I", SOMEBODY, ["/api/v1/me"]),
     ]
+
+
+def _keys(size: Size) -> list[Question]:
+    """Validation, which ``bare.py`` does in its smallest form, and keys of people who have few or many."""
+    found = [
+        Question("validate a key", ADMIN, ["/api/v1/api-keys/validate"], body=partial(owners.asked, size, SOMEBODY))
+    ]
+    for i, number in {SOMEBODY: size.keys_each, **owners.MANY}.items():
+        key = data.key_id(size, i, 0)
+        if number != size.keys_each:
+            many = ("page_size=1", "q=further+key+0")
+            found.append(Question(f"my keys, {number:,}", i, ["/api/v1/api-keys"], "/api-keys", *many))
+        found.append(Question(f"one of my {number:,} keys", i, [f"/api/v1/api-keys/{key}"], f"/api-keys/{key}"))
+    return found
 
 
 def _lists(size: Size) -> list[Question]:

@@ -30,12 +30,16 @@ def _client() -> Client:
     return Client(raise_request_exception=False)
 
 
-def ask(path: str, headers: Mapping[str, str]) -> Answered:
-    """Ask in this process, through every middleware; nothing is remembered from the question before."""
+def ask(path: str, headers: Mapping[str, str], body: str = "") -> Answered:
+    """Ask in this process, through every middleware; nothing is remembered from the question before.
+
+    With a ``body`` it is sent by POST.
+    """
     client = _client()
     client.cookies.clear()
     with CaptureQueriesContext(connection) as captured:
-        answer: Any = client.get(path, headers={"Host": "127.0.0.1", **headers})
+        sent: Any = {"headers": {"Host": "127.0.0.1", **headers}}
+        answer: Any = client.post(path, body, "application/json", **sent) if body else client.get(path, **sent)
         answer.getvalue()
     return Answered(answer.status_code, [query["sql"] for query in captured.captured_queries])
 

@@ -5,12 +5,16 @@ from decimal import Decimal
 from hashlib import sha256
 
 import pytest
+from django.db import connection
+from psycopg.conninfo import make_conninfo
 
 from accounts.models import AuditEvent, User
 from apikeys.models import ApiKey, ApiKeySecret, KeyModel
 from litellm_sync.state import queue_depth
 from subscriptions.models import Model, Subscription
-from tests.performance import data, loading
+from teams.models import DEFAULT_TEAM_ID
+from teams.services import provision_user
+from tests.performance import bare, data, loading, owners
 from tests.performance.data import SIZES, Size
 from tests.performance.people import headers_of
 from tests.performance.questions import questions
@@ -23,14 +27,15 @@ SMALL = SIZES["S"]
 
 @pytest.fixture
 def small(db: None) -> Size:
-    """Size S, loaded."""
+    """Size S, loaded, with people who have many keys."""
     loading.load(SMALL)
+    owners.give_keys(SMALL)
     return SMALL
 
 
 def test_the_small_size_adds_up(small: Size) -> None:
     counts = [table.objects.count() for table in (User, Model, Subscription, ApiKey, AuditEvent, DailyUsage)]
-    assert counts == [200, 50, 1_200, 600, 20_000, 13_500]
+    assert counts == [200, 50, 1_200, 600 - 2 * 3 + 100 + 2_000, 20_000, 13_500]
     assert queue_depth() == {"pending": 0, "failed": 0}
     admin = User.objects.get(username="user00000")
     question = queries.Question.of(start=data.BASE_DATE - timedelta(days=29), end=data.BASE_DATE)
@@ -79,6 +84,27 @@ def test_most_keys_of_the_largest_size_are_dead(size: str, share: float) -> None
     assert states.count("active") / len(states) == share
 
 
+@pytest.mark.django_db(transaction=True)
+def test_the_bare_view_looks_a_digest_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = {
+        name: connection.get_connection_params().get(name) for name in ("host", "port", "user", "password", "dbname")
+    }
+    monkeypatch.setenv("DATABASE_URL", make_conninfo(**{name: value for name, value in wanted.items() if value}))
+    owner = provision_user(None, username="somebody")
+    key = ApiKey.objects.create(user=owner, team_id=DEFAULT_TEAM_ID, name="k")
+    ApiKeySecret.objects.create(key=key, digest="d" * 64, last4="dddd")
+    statuses: list[str] = []
+    try:
+        for path, body in (("/", bare.BODY), (f"{bare.LOOK_UP}{'d' * 64}", f'{{"key":"{key.pk}"}}'.encode())):
+            assert (
+                b"".join(bare.application({"PATH_INFO": path}, lambda status, _sent: statuses.append(status))) == body
+            )
+    finally:
+        bare._pool().close()
+        bare._pool.cache_clear()
+    assert statuses == ["200 OK"] * 2
+
+
 # The dashboard answers a dozen questions about everything there is.
 MOST = {"admin: dashboard": 17}
 
@@ -89,7 +115,8 @@ def test_no_question_takes_more_statements_for_more_rows(small: Size) -> None:
     for question in questions(small):
         for face, headers in headers_of(question.who).items():
             many, few = question.addresses(face), question.narrowed(face)
-            answers = [ask(address, headers) for address in many]
+            body = question.body() if question.body else ""
+            answers = [ask(address, headers, body) for address in many]
             if not answers:
                 continue
             if any(answer.status != 200 for answer in answers):
