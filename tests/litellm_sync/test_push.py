@@ -342,9 +342,13 @@ def test_a_subscription_fans_out_to_the_keys_that_use_its_model(
     state.request_push(next(s for s in subscribed if s.model_id == "claude-sonnet"), immediately=False)
     work()
     assert secret_of(key).sync_status == SyncStatus.SYNCED
-    push("subscriptions.subscription", str(next(s for s in subscribed if s.model_id == "gpt-4o").pk), limit=5)
+    state.request_push(next(s for s in subscribed if s.model_id == "gpt-4o"), immediately=False)
     assert secret_of(key).sync_status == SyncStatus.PENDING
-    push("subscriptions.subscription", "00000000-0000-4000-8000-000000000000", limit=5)
+
+
+def test_a_job_of_before_about_a_subscription_does_nothing(subscribed: list[Subscription]) -> None:
+    push("subscriptions.subscription", str(subscribed[0].pk), limit=5)
+    assert not ApiKeySecret.objects.exists()
 
 
 def test_a_row_that_is_gone_is_nobodys_business(litellm: Emulator, db: None) -> None:
