@@ -68,7 +68,8 @@ def _late(waiting: list[state.Synced], began: datetime) -> list[dict[str, Any]]:
     """What of it should have been pushed by now: all but what is watched, since the end of the storm or the wish."""
     due = timezone.now() - PUSHED
     rows = [row for row in waiting if row.sync_error != WATCHED and max(began, row.sync_requested_at or began) < due]
-    return [{"kind": state.kind_of(row), "pk": row.pk, **vars(row)} for row in rows]
+    shown = ("pk", "sync_status", "sync_error", "sync_attempts", "sync_next_at", "push_lease_until")
+    return [{"kind": state.kind_of(row), **{name: getattr(row, name) for name in shown}} for row in rows]
 
 
 def nothing_waits() -> None:
