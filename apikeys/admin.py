@@ -19,10 +19,11 @@ from accounts.admin_paging import Between, Choice
 from accounts.admin_parts import Section, Verb
 from accounts.models import User
 from accounts.rbac import Permission
-from apikeys import admin_bulk, admin_policy  # noqa: F401 -- the other pages register themselves
+from apikeys import admin_policy  # noqa: F401 -- the page of the policy registers itself
+from apikeys.admin_bulk import ByHygiene
 from apikeys.admin_verbs import VERBS
 from apikeys.models import ApiKey, KeyStatus
-from apikeys.risks import HYGIENE, RISKS, risk, untidy
+from apikeys.risks import RISKS, risk
 from subscriptions.admin_models import ByModel
 from teams.admin import LIMITS, ByTeam
 
@@ -50,18 +51,6 @@ class ByRisk(Choice):
         rows: Any = queryset
         found: QuerySet[Any] = rows.alive().filter(risk(value))
         return found
-
-
-class ByHygiene(Choice):
-    """Keys that somebody should tidy up."""
-
-    title, parameter_name = _("hygiene"), "hygiene"
-    options = tuple(HYGIENE.items())
-
-    def narrow(self, queryset: QuerySet[Any], value: Any) -> QuerySet[Any]:
-        """Of keys that work."""
-        rows: Any = queryset
-        return untidy(rows, value)
 
 
 class BySecretSync(Choice):

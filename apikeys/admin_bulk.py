@@ -20,7 +20,7 @@ from accounts.models import User
 from accounts.rbac import Permission
 from apikeys import bulk
 from apikeys.policy import LONGEST_REASON
-from apikeys.risks import HYGIENE, hygiene
+from apikeys.risks import HYGIENE, hygiene, untidy
 from apikeys.upkeep import BulkAction, BulkChange, BulkChangeKey, BulkStatus, Outcome
 
 STATUS: Final = {
@@ -46,6 +46,18 @@ REASONS: Final = {
     "permission_denied": _("Whoever started it may not do this any more."),
 }
 ACTIONS: Final = [(BulkAction.BLOCK.value, _("Block them")), (BulkAction.REVOKE.value, _("Revoke them for ever"))]
+
+
+class ByHygiene(Choice):
+    """Keys that somebody should tidy up."""
+
+    title, parameter_name = _("hygiene"), "hygiene"
+    options = tuple(HYGIENE.items())
+
+    def narrow(self, queryset: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        """Of keys that work."""
+        rows: Any = queryset
+        return untidy(rows, value)
 
 
 class PlanForm(forms.Form):

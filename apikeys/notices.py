@@ -21,8 +21,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import User
-from apikeys.models import ApiKey, ApiKeyQuerySet, ExpiryNotice, KeyStatus
-from apikeys.upkeep import MailState
+from apikeys.models import ApiKey, ApiKeyQuerySet, KeyStatus
+from apikeys.upkeep import ExpiryNotice, MailState
 from litemaas.foundation import preferences
 
 log = structlog.get_logger(__name__)

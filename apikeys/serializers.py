@@ -163,7 +163,7 @@ class VerdictSerializer(Reading, serializers.Serializer[Any]):
     """The answer of a validation; of an unknown key there is nothing but that."""
 
     valid = serializers.BooleanField()
-    code = serializers.ChoiceField(choices=Code.choices)
+    code = serializers.ChoiceField(choices=[code.value for code in Code])
     stopped_by = serializers.ChoiceField(choices=["key", "user", "subscription", "member", "team"], allow_null=True)
     api_key = serializers.UUIDField(allow_null=True)
     user = serializers.UUIDField(allow_null=True)

@@ -3,6 +3,7 @@
 The order is that of a call: the key itself, its owner, the model, budgets, the quota of the subscription, the team.
 """
 
+import enum
 import json
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +26,7 @@ from litemaas.foundation import crypto, rate_limits, validators
 from subscriptions.models import Subscription
 
 
-class Code(models.TextChoices):
+class Code(enum.StrEnum):
     """What is said of a key; the first that applies."""
 
     OK = "ok"

@@ -85,7 +85,14 @@ def unblock(actor: User, row: Drift) -> Any:
 
 def known_of(_actor: User, row: Drift) -> Iterable[Text]:
     """What LiteLLM tells of an unknown key, line by line."""
-    return [f"{FACTS[name]}: {_plain(value)}" for name, value in row.details.items() if name in FACTS]
+    return [f"{words}: {value}" for words, value in _told(row)]
+
+
+def _told(row: Drift) -> list[list[Any]]:
+    """What LiteLLM tells of what is unknown here, in the order of the words."""
+    if row.kind != DriftKind.UNKNOWN:
+        return []
+    return [[words, _plain(row.details[name])] for name, words in FACTS.items() if name in row.details]
 
 
 def _plain(value: Any) -> Text:
@@ -169,12 +176,12 @@ class DriftPage(AdminPage):
     title = _("Differences")
     intro = _("What the last comparison found otherwise in LiteLLM. What was made there is never changed by itself.")
     empty = _("Both sides agree.")
-    list_display = ("thing", "about", "state", "differs", "asked", "first_seen", "seen")
+    list_display = ("thing", "about", "state", "differs", "asked", "first_seen")
     list_filter = (ByDriftKind, BySubject, ("first_seen_at", Between))
     search_fields = ("name", "object_id")
     search_help_text = _("Name, or LiteLLM's id")
     ordering = ("-first_seen_at", "id")
-    sortable_by = ("thing", "first_seen", "seen")
+    sortable_by = ("thing", "first_seen")
     facts = (
         (_("Difference"), ("state", "about", "ours", "object", "differs")),
         (_("Found"), ("first_seen", "seen", "asked")),
@@ -214,9 +221,9 @@ class DriftPage(AdminPage):
     def differs(self, row: Drift) -> Any:
         """Which fields, or what else is to be said."""
         if row.details.get("needs_rotation"):
-            return gettext("Its secret is erased, so it needs rotation.")
+            return gettext("needs rotation")
         if row.details.get("was_ours"):
-            return gettext("Made by LiteMaaS; its row is lost.")
+            return gettext("made by LiteMaaS, its row is lost")
         return ", ".join(sorted(str(FACTS.get(name, name)) for name in row.details.get("fields", {})))
 
     @admin.display(description=_("Pushed again"))
@@ -254,9 +261,8 @@ class DriftPage(AdminPage):
                 for name, both in fields.items()
             ]
             yield Section(_("Both sides"), (_("What"), _("Here"), _("In LiteLLM")), rows, "")
-        known = [[FACTS[name], _plain(value)] for name, value in row.details.items() if name in FACTS]
-        if known:
-            yield Section(_("What LiteLLM tells"), (_("What"), _("Value")), known, "")
+        if told := _told(row):
+            yield Section(_("What LiteLLM tells"), (_("What"), _("Value")), told, "")
 
 
 def _plain_or_none(value: Any) -> Any:
@@ -264,5 +270,5 @@ def _plain_or_none(value: Any) -> Any:
 
 
 def _short(object_id: str) -> str:
-    longest = 40
-    return object_id if len(object_id) <= longest else f"{object_id[:20]}…{object_id[-8:]}"
+    longest = 24
+    return object_id if len(object_id) <= longest else f"{object_id[:12]}…{object_id[-6:]}"

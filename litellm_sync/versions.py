@@ -104,6 +104,8 @@ def look(now: datetime) -> None:
         litellm = LiteLLM(LOOK_SECONDS)
         version = sanitize_string(litellm.get_version(), max_length=40)
         enterprise = litellm.has_enterprise((now + timedelta(days=1)).date())
+        if enterprise is None and version == before.version:
+            enterprise = before.enterprise
     except DomainError as error:
         log.info("litellm_version_unknown", code=error.code, **error.details)
         Upstream.objects.filter(id=1).update(version_at=None)

@@ -96,6 +96,8 @@ class LiteLLM(Lists):
             self._transport.call("has_enterprise", "GET", "/global/spend/report", deadline=self._deadline, params=days)
         except UpstreamRejected as error:
             return False if error.details.get("reason") == NEEDS_ENTERPRISE else None
+        except UpstreamUnavailable:
+            return None  # also where a release has no such report any more
         return True
 
     def get_models(self) -> list[Deployment]:

@@ -32,16 +32,20 @@ def consequences(actor: User, run: SyncRun) -> Iterable[Text]:
         more = ngettext("%(names)s and %(more)s more", "%(names)s and %(more)s more", len(names) - NAMES)
         shown = more % {"names": shown, "more": len(names) - NAMES}
     yield words % {"gone": len(names), "available": run.report.get("available", "?"), "names": shown}
-    people = ngettext(
-        "%(number)s person has subscribed to them.", "%(number)s people have subscribed to them.", touched["people"]
-    )
-    yield people % {"number": touched["people"]}
-    keys = ngettext(
-        "%(number)s living key has one of them and loses it; a key without any other model is blocked in LiteLLM.",
-        "%(number)s living keys have one of them and lose it; keys without any other model are blocked in LiteLLM.",
-        touched["keys"],
-    )
-    yield keys % {"number": touched["keys"]}
+    if touched["people"]:
+        people = ngettext(
+            "%(number)s person has subscribed to them.", "%(number)s people have subscribed to them.", touched["people"]
+        )
+        yield people % {"number": touched["people"]}
+    if touched["keys"]:
+        keys = ngettext(
+            "%(number)s living key has one of them and loses it; a key without any other model is blocked in LiteLLM.",
+            "%(number)s living keys have one of them and lose it; keys without any other model are blocked in LiteLLM.",
+            touched["keys"],
+        )
+        yield keys % {"number": touched["keys"]}
+    if not touched["people"] and not touched["keys"]:
+        yield gettext("Nobody has subscribed to them, and no key has one of them.")
 
 
 CONFIRM: Final = Verb(

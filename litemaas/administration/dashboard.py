@@ -1,5 +1,6 @@
 """What the dashboard says: what needs somebody, and the figures. Few statements, and LiteLLM is never asked."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -16,7 +17,7 @@ from litellm_sync.disappearance import refused_models
 from litellm_sync.drift import DriftKind
 from litellm_sync.failures import FAILING, KINDS, failures, shown
 from litellm_sync.health import last_runs
-from litellm_sync.models import Drift, RunKind, Upstream
+from litellm_sync.models import Drift, RunKind, RunStatus, SyncRun, Upstream
 from litellm_sync.reports import told
 from litellm_sync.state import SyncStatus
 from litellm_sync.versions import known_version
@@ -115,9 +116,15 @@ def _drift() -> dict[str, Any]:
 
 def _runs() -> list[dict[str, Any]]:
     """What is fetched all the time: its newest run, and when one last succeeded. The centre shows the others too."""
-    found, kinds = last_runs(), (RunKind.MODELS, RunKind.USAGE)
-    shown = [told(kind, found[kind]) for kind in kinds]
-    return [one | {"refused": refused_models(one["run"]) if one["run"] else []} for one in shown]
+    found = last_runs()
+    return [told(kind, found[kind]) | _ended(found[kind]) for kind in (RunKind.MODELS, RunKind.USAGE)]
+
+
+def _ended(runs: Mapping[str, SyncRun]) -> dict[str, Any]:
+    """Not the run that goes on: what it will find is not known yet."""
+    over = [runs[status] for status in (RunStatus.DONE, RunStatus.FAILED) if status in runs]
+    ended = max(over, key=lambda run: run.created_at, default=None)
+    return {"ended": ended, "refused": refused_models(ended) if ended else []}
 
 
 def _keys() -> dict[str, int]:

@@ -189,3 +189,44 @@ def test_it_costs_few_statements_however_much_there_is(
     with django_assert_max_num_queries(22) as many:
         client.get("/admin/")
     assert len(few) == len(many)
+
+
+# --- The catalogue ---------------------------------------------------------------------------------------------------
+
+
+def test_a_refused_disappearance_is_said_with_the_way_to_decide(ann: User, ro: User, browser: Browser) -> None:
+    names = [f"m{n}" for n in range(7)]
+    report = {"code": "mass_disappearance", "gone": 7, "available": 9, "refused": names}
+    run = SyncRun.objects.create(kind="models", status="failed", report=report, error="7 of 9 are missing.")
+    text = shown(browser, ann)[1]
+    assert "7 models are missing in LiteLLM&#x27;s answer. Nothing was hidden." in text or (
+        "7 models are missing in LiteLLM's answer. Nothing was hidden." in text
+    )
+    assert "m0, m1, m2, m3, m4, …" in text
+    decide = f"/admin/litellm_sync/syncrun/{run.pk}/confirm/"
+    assert decide in text
+    # Nor does it vanish while it is tried again.
+    SyncRun.objects.create(kind="models", status="running")
+    assert decide in shown(browser, ann)[1]
+    # Whoever only reads sees it, and no button.
+    text = shown(browser, ro)[1]
+    assert "m0, m1, m2, m3, m4, …" in text
+    assert decide not in text
+
+
+def test_what_does_not_fit_together_is_said_with_the_first_rows(
+    key: ApiKey, ann: User, models: list[Model], browser: Browser
+) -> None:
+    found = {
+        "unpriced": {"number": 2, "examples": [["gpt-4o", "gpt-4o"]]},
+        "gone": {"number": 0, "examples": []},
+        "idle_keys": {"number": 1, "examples": [[str(key.pk), "notebook"]]},
+    }
+    SyncRun.objects.create(kind="models", status="done", finished_at=timezone.now(), report={"integrity": found})
+    text = shown(browser, ann)[1]
+    assert "Models without a price" in text
+    assert f"/admin/apikeys/apikey/{key.pk}/change/" in text
+    assert "Models that are gone and that people" not in text
+    listed = browser(ann).get("/admin/subscriptions/model/?problem=unpriced").content.decode()
+    assert "gpt-4o" in listed
+    assert browser(ann).get("/admin/subscriptions/model/?problem=gone").status_code == 200

@@ -16,9 +16,10 @@ from accounts import rbac
 from accounts.models import AuditEvent, User
 from apikeys import bulk, services
 from apikeys.bulk import carry_out, plan_bulk_change, resume, start_bulk_change, stop_bulk_change
-from apikeys.models import ApiKey, ApiKeySecret, BulkChange, BulkChangeKey
+from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.risks import HYGIENE, hygiene, untidy
 from apikeys.services import create_api_key
+from apikeys.upkeep import BulkChange, BulkChangeKey
 from litellm_sync import state
 from litellm_sync.emulator.server import Emulator
 from litemaas.foundation.errors import Conflict, Invalid, NotFound, PermissionDenied

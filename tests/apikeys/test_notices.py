@@ -16,9 +16,10 @@ from django.utils import timezone
 
 from accounts.models import User
 from apikeys import notices
-from apikeys.models import ApiKey, ExpiryNotice
+from apikeys.models import ApiKey
 from apikeys.notices import announce, send_due
 from apikeys.services import create_api_key
+from apikeys.upkeep import ExpiryNotice
 from subscriptions.models import Subscription
 from tests.races import at_once
 

@@ -375,6 +375,13 @@ STATES: Final = (
     State("menu-language", "/", "alice", "Deutsch", act=_open("Language")),
     *_admin_states(),
     State(
+        "admin-drift-unknown",
+        "/admin/litellm_sync/drift/<path:object_id>/change/",
+        "admin",
+        "What LiteLLM tells",
+        path="/admin/litellm_sync/drift/{row[litellm_sync/drift/adopt]}/change/",
+    ),
+    State(
         "admin-user-off-boarded",
         "/admin/accounts/user/<path:object_id>/change/",
         "admin",

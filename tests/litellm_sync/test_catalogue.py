@@ -185,6 +185,14 @@ def test_a_sync_asks_litellm_once(litellm: Emulator) -> None:
         assert litellm.calls[before:] == [("GET", "/model/info")]
 
 
+@pytest.mark.usefixtures("real_transactions")
+def test_trap_29_two_first_syncs_at_once_add_each_model_once() -> None:
+    models = [deployment(f"m{number}") for number in range(50)]
+    reports = at_once(2, lambda _turn: sync(*models))
+    assert sorted((len(report.added), report.unchanged) for report in reports) == [(0, 50), (50, 0)]
+    assert Model.objects.count() == 50
+
+
 # --- The report ------------------------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import requests
 
 from accounts.models import AuditEvent, User
 from apikeys.models import ApiKey, ApiKeySecret
@@ -160,7 +161,15 @@ def test_an_adopted_key_is_a_key_like_any_other_and_goes_on_working(
     assert found() == []
 
 
-def test_the_policy_bounds_what_is_adopted(foreign: dict[str, Any], ann: User) -> None:
+def test_trap_45_an_adopted_key_makes_no_further_keys(foreign: dict[str, Any], ann: User, litellm: Emulator) -> None:
+    headers = {"Authorization": f"Bearer {foreign['key']}"}
+    assert requests.post(f"{litellm.url}/key/generate", json={}, headers=headers, timeout=10).ok
+    key = mending.adopt_key(ann, drift_id=unknown().pk, owner="ada")
+    push(KIND, str(key.secrets.get().pk), limit=5)
+    assert requests.post(f"{litellm.url}/key/generate", json={}, headers=headers, timeout=10).status_code == 403
+
+
+def test_trap_05_the_policy_bounds_what_is_adopted(foreign: dict[str, Any], ann: User) -> None:
     update_policy(ann, maximum_max_budget=Decimal(8), maximum_tpm_limit=1000, maximum_expires_days=30)
     key = mending.adopt_key(ann, drift_id=unknown().pk, owner="ada")
     assert (key.max_budget, key.tpm_limit, key.rpm_limit) == (Decimal(8), 1000, 30)

@@ -106,6 +106,19 @@ def test_what_cannot_be_asked_is_asked_soon_again_and_what_was_known_stays(litel
     assert Upstream.objects.get().version == "1.109.1"
 
 
+@pytest.mark.parametrize(("version", "kept"), [("1.109.1", True), ("1.108.0", None)])
+def test_a_licence_that_cannot_be_asked_for_is_remembered_of_the_same_release(
+    litellm: Emulator,
+    version: str,
+    kept: bool | None,  # noqa: FBT001
+) -> None:
+    Upstream.objects.create(id=1, checked_at=NOW, version=version, enterprise=True)
+    litellm.faults.add("500", paths=["/global/spend/report"])
+    versions.look(NOW)
+    upstream = Upstream.objects.get()
+    assert (upstream.version, upstream.enterprise) == ("1.109.1", kept)
+
+
 def test_a_bad_release_is_said_to_administrators(
     ann: User, litellm: Emulator, browser: Callable[[User], Client], api: Callable[[User], APIClient]
 ) -> None:

@@ -112,7 +112,8 @@ def _compare(stage: Stage, number: int) -> int:
         calls = sum(stage.litellm_calls().values())
         memory = f", at most {peak / 1e6:.1f} MB of Python's memory at once (followed, so slower)" if follow else ""
         say(
-            f"{number:,} keys, {OWNERS} people: compared {report['compared']:,} in {seconds:.1f} s, {calls} calls{memory}"
+            f"{number:,} keys, {OWNERS} people: "
+            f"{report['compared']:,} compared in {seconds:.1f} s, {calls} calls{memory}"
         )
     return found
 
@@ -138,7 +139,8 @@ def _revoke(stage: Stage) -> int:
         taken += not (works and refused)
     cuts = quantiles(milliseconds, n=100)
     say(
-        f"{REVOCATIONS} keys revoked: refused after {cuts[49]:.0f} ms (p50), {cuts[98]:.0f} ms (p99), the refused call included"
+        f"{REVOCATIONS} keys revoked: refused after {cuts[49]:.0f} ms (p50), {cuts[98]:.0f} ms (p99), "
+        "the refused call included"
     )
     return taken
 

@@ -133,6 +133,7 @@ def _administration(size: Size) -> list[Question]:
         Question("admin: users", ADMIN, page="/admin/accounts/user/", few_page=f"q={name}"),
         Question("admin: keys", ADMIN, page="/admin/apikeys/apikey/", few_page=f"q={data.key_id(size, SOMEBODY, 0)}"),
         Question("admin: usage", ADMIN, page="/admin/usage/dailyusage/", few_page=one_day),
+        Question("admin: differences", ADMIN, ["/api/v1/integration/drift"], "/admin/litellm_sync/drift/"),
         Question("admin: audit", ADMIN, page="/admin/accounts/auditevent/", few_page=f"q={name}"),
     ]
 
