@@ -27,7 +27,7 @@ PASSING: Final = {
     "not_configured": gettext_lazy("LITELLM_API_URL or LITELLM_API_KEY is not set."),
     "not_litellm": gettext_lazy("Something else than LiteLLM answers: see LITELLM_API_URL."),
     "not_there_after_creation": gettext_lazy("LiteLLM did not keep what it was given."),
-    "offer_may_arrive": gettext_lazy("It is deleted; an earlier offer may still arrive, so it is looked at again."),
+    "offer_may_arrive": gettext_lazy("It is done; an earlier call may still arrive, so it is looked at again."),
     "redirected": gettext_lazy("LiteLLM's address leads elsewhere: see LITELLM_API_URL."),
     "still_there": gettext_lazy("LiteLLM says that it deleted the key, and still has it."),
     "timeout": gettext_lazy("LiteLLM did not answer in time."),

@@ -41,7 +41,7 @@ key_limits = st.fixed_dictionaries(
         "expires_at": st.sampled_from([None, 1, 30]),
     },
 )
-PATHS = (
+PATHS: tuple[list[str], ...] = (
     [],
     ["/key/"],
     ["/key/generate"],

@@ -16,7 +16,12 @@ class Killed(BaseException):
 
 
 class Clock:
-    """The time of the whole product, of its deadlines and of the emulator; it goes on by itself and jumps on demand."""
+    """The time of the whole product, of its deadlines and of the emulator; it goes on by itself and jumps on demand.
+
+    It also stands in the place of the module ``time``.
+    """
+
+    perf_counter, time = staticmethod(time.perf_counter), staticmethod(time.time)
 
     def __init__(self) -> None:
         self.ahead = timedelta()

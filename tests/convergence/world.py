@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import requests
@@ -69,9 +70,11 @@ class World:
         self._patch.setattr(crypto, "new_api_key_secret", self._remembered(crypto.new_api_key_secret))
         self.list_model()
         catalogue.sync_models()
-        self.ann = provision_user(None, username="ann", email="ann@test.example", roles=[Role.ADMIN])
+        # A real LiteLLM remembers those of the last time, and gives nobody an address that somebody has.
+        here = f"{uuid4().hex[:8]}.example"
+        self.ann = provision_user(None, username="ann", email=f"ann@{here}", roles=[Role.ADMIN])
         names = [f"person{number}" for number in range(PEOPLE)]
-        self.people = [provision_user(None, username=name, email=f"{name}@test.example") for name in names]
+        self.people = [provision_user(None, username=name, email=f"{name}@{here}") for name in names]
         for name in TEAMS:
             team = Team.objects.create(name=name)
             state.request_push(team, immediately=False)

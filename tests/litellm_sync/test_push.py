@@ -13,7 +13,7 @@ from accounts.models import User
 from apikeys.endings import revoke_api_key
 from apikeys.models import ApiKey, ApiKeySecret, KeyStatus
 from apikeys.services import create_api_key
-from litellm_sync import ensure, integration, state
+from litellm_sync import ensure, health, integration, state
 from litellm_sync.client import LiteLLM
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.models import Upstream
@@ -342,9 +342,13 @@ def test_a_subscription_fans_out_to_the_keys_that_use_its_model(
     state.request_push(next(s for s in subscribed if s.model_id == "claude-sonnet"), immediately=False)
     work()
     assert secret_of(key).sync_status == SyncStatus.SYNCED
-    push("subscriptions.subscription", str(next(s for s in subscribed if s.model_id == "gpt-4o").pk), limit=5)
+    state.request_push(next(s for s in subscribed if s.model_id == "gpt-4o"), immediately=False)
     assert secret_of(key).sync_status == SyncStatus.PENDING
-    push("subscriptions.subscription", "00000000-0000-4000-8000-000000000000", limit=5)
+
+
+def test_a_job_of_before_about_a_subscription_does_nothing(subscribed: list[Subscription]) -> None:
+    push("subscriptions.subscription", str(subscribed[0].pk), limit=5)
+    assert not ApiKeySecret.objects.exists()
 
 
 def test_a_row_that_is_gone_is_nobodys_business(litellm: Emulator, db: None) -> None:
@@ -435,7 +439,7 @@ def test_an_outage_is_noticed_once_and_its_end_wakes_everything(
     litellm.faults.add("500")
     integration.tick(timezone.now())
     assert Upstream.objects.get().down_since is not None
-    assert integration.litellm_state() == "unreachable"
+    assert health.litellm_state() == "unreachable"
     integration.tick(timezone.now())
     assert secret_of(key).sync_attempts == 12
 
@@ -454,4 +458,4 @@ def test_in_fair_weather_one_unhappy_row_keeps_its_own_back_off(
     ApiKeySecret.objects.update(sync_status=SyncStatus.PENDING, sync_next_at=later)
     integration.tick(timezone.now())
     assert secret_of(key).sync_next_at == later
-    assert integration.litellm_state() == "ok"
+    assert health.litellm_state() == "ok"

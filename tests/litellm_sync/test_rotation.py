@@ -79,6 +79,8 @@ def settle() -> None:
         if not ids:
             return
         waiting.update(push_lease_until=None)
+        # What was sent and not answered can arrive no more.
+        waiting.filter(attempted_at__isnull=False).update(attempted_at=timezone.now() - 2 * keys.OFFER_MAY_ARRIVE)
         for pk in ids:
             push(KIND, str(pk), limit=5)
     pytest.fail(f"still waiting: {list(waiting.values_list('sync_error', flat=True))}")
