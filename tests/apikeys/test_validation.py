@@ -19,8 +19,9 @@ from rest_framework.test import APIClient
 from accounts.models import AuditEvent, Role, User
 from accounts.personal_tokens import create_personal_token
 from apikeys import validation
+from apikeys.endings import block_api_key, revoke_api_key, unblock_api_key
 from apikeys.models import ApiKey, ApiKeySecret, KeyModel
-from apikeys.services import IssuedKey, block_api_key, create_api_key, revoke_api_key, unblock_api_key
+from apikeys.services import IssuedKey, create_api_key
 from apikeys.validation import Code, validate_api_key
 from litellm_sync.emulator.server import Emulator
 from litemaas.foundation import crypto, rate_limits

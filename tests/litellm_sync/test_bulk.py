@@ -10,8 +10,9 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from accounts.models import AuditEvent, Role, User
+from apikeys.endings import revoke_api_key
 from apikeys.models import ApiKey, ApiKeySecret
-from apikeys.services import create_api_key, revoke_api_key
+from apikeys.services import create_api_key
 from litellm_sync import bulk, integration, runs, state
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.models import RunKind, RunStatus, SyncRun

@@ -10,8 +10,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import AuditEvent, Role, User
+from apikeys.endings import revoke_api_key
 from apikeys.models import ApiKeySecret
-from apikeys.services import create_api_key, revoke_api_key
+from apikeys.services import create_api_key
 from litellm_sync import catalogue, disappearance, integration
 from litellm_sync.client.answers import Deployment
 from litellm_sync.emulator.server import Emulator

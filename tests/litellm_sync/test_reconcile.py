@@ -10,9 +10,10 @@ import requests
 from django.utils import timezone
 
 from accounts.models import User
+from apikeys.endings import revoke_api_key
 from apikeys.models import ApiKey, ApiKeySecret, KeyStatus
-from apikeys.services import IssuedKey, create_api_key, revoke_api_key
-from litellm_sync import integration, reconcile, sides, state
+from apikeys.services import IssuedKey, create_api_key
+from litellm_sync import integration, reconcile, sides, state, upstream
 from litellm_sync.drift import Drift, DriftKind, Subject
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.models import RunStatus, SyncRun
@@ -349,7 +350,7 @@ def test_a_comparison_that_breaks_off_keeps_what_it_had_and_the_next_one_finds_t
     assert ("user", "unknown", foreign["user_id"]) in found()
     litellm.faults.clear()
     SyncRun.objects.filter(pk=broken.pk).delete()  # with whatever it had found
-    integration.is_reachable()  # closes the circuit
+    upstream.probe()  # closes the circuit
     run = compare()
     assert (run.status, len(found())) == (RunStatus.DONE, 3)
     secret.refresh_from_db()
