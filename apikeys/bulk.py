@@ -82,7 +82,12 @@ def start_bulk_change(actor: User, *, change_id: UUID | str) -> BulkChange:
             error="",
             lease_until=now,
         ):
-            details = {"what": change.action, "which": change.which, "keys": change.total, "reason": change.reason}
+            details: dict[str, Any] = {
+                "what": change.action,
+                "which": change.which,
+                "keys": change.total,
+                "reason": change.reason,
+            }
             audit.record(actor, audit.Action.APIKEY_BULK_STARTED, change, **details)
             state.job(TASK).defer(change_id=str(change.pk))
     return _now(change, BulkStatus.RUNNING)
