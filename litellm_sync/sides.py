@@ -213,7 +213,7 @@ def _members(teams: list[TeamInfo]) -> list[Finding]:
 
 def _strangers(infos: Mapping[UUID, TeamInfo]) -> list[Finding]:
     there = {(str(team_id), user_id) for team_id, team in infos.items() for user_id in team.members}
-    ids = {found for _team, user_id in there if (found := _uuid(user_id))}
+    ids = {one for _team, user_id in there if (one := _uuid(user_id))}
     here = Membership.objects.filter(team__in=infos.keys(), user__in=ids).values_list("team", "user")
     ours = ApiKey.objects.filter(team__in=infos.keys(), user__in=ids, deleted_at=None)
     living = ours.exclude(status=KeyStatus.REVOKED)
