@@ -270,6 +270,20 @@ def test_an_expired_key_is_no_drift_where_litellm_refuses_it_and_alive_where_it_
     assert found() == []
 
 
+def test_a_replaced_secret_may_stay_as_long_as_litellm_refuses_it_and_a_revoked_one_may_not(
+    issued: IssuedKey, secret: ApiKeySecret, litellm: Emulator
+) -> None:
+    ApiKeySecret.objects.update(valid_until=timezone.now() - timedelta(minutes=1))
+    compare()
+    assert found() == [("key", "alive", secret.digest)]
+    post(litellm, "/key/block", key=secret.digest)
+    compare()
+    assert found() == []
+    ApiKey.objects.update(status=KeyStatus.REVOKED)
+    compare()
+    assert found() == [("key", "different", secret.digest)]
+
+
 def test_what_is_pending_or_was_pushed_since_is_no_drift(
     issued: IssuedKey, secret: ApiKeySecret, litellm: Emulator
 ) -> None:
