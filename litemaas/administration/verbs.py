@@ -14,9 +14,8 @@ from apikeys.models import ApiKey, ApiKeySecret
 from litellm_sync import integration, state
 from litellm_sync.models import SyncRun
 from litellm_sync.state import Synced, SyncStatus
-from litemaas.administration.catalogue import CONFIRM, REFRESH
+from litemaas.administration.catalogue import CONFIRM
 from litemaas.administration.people import OFFBOARD
-from subscriptions.models import Model as CatalogueModel
 from teams.services import provision_user
 
 
@@ -102,8 +101,6 @@ def row_verbs(model: type[Model]) -> tuple[Verb, ...]:
         return (OFFBOARD, RETRY)
     if model is SyncRun:
         return (CONFIRM,)
-    if model is CatalogueModel:
-        return (REFRESH,)
     return (RETRY,) if issubclass(model, Synced) else ()
 
 

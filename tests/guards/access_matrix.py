@@ -161,7 +161,7 @@ ADMIN_TABLES: Final[dict[str, tuple[tuple[str, ...], bool, tuple[str, ...]]]] = 
     "apikeys/keypolicy": (("edit",), False, ()),
     "litellm_sync/syncrun": (("confirm",), False, ("start",)),
     "procrastinate/procrastinatejob": ((), False, ()),
-    "subscriptions/model": (("open", "refresh", "restrict"), True, ()),
+    "subscriptions/model": (("open", "restrict"), True, ()),
     "subscriptions/subscription": (("approve", "deny"), True, ()),
     "teams/membership": (("retry",), True, ()),
     "teams/team": (("retry",), True, ()),
