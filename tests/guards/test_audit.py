@@ -28,6 +28,7 @@ SILENT = {
     "accounts.sessions.note_session_use": "when a session was last used",
     "accounts.sessions.note_use": "when a sign-in was last used",
     "litellm_sync.integration.notice": "whether LiteLLM is away; the log says so",
+    "litellm_sync.integration.perform": "takes a run and ends it; who asked for it is recorded",
     "litemaas.sign_in.leave_for": "keeps what the provider publishes; coming back is recorded",
     "litemaas.sign_in.prove": "keeps what the provider publishes; its caller records",
     "usage.services.rebuild_totals": "sums of LiteLLM's figures",
