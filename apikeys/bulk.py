@@ -222,7 +222,7 @@ def resume() -> int:
     now = timezone.now()
     BulkChange.objects.filter(status=BulkStatus.PLANNED, created_at__lt=now - PLANS_KEPT).delete()
     died = BulkChange.objects.filter(status=BulkStatus.RUNNING, lease_until__lt=now - LOST_AFTER)
-    ids = [{"change_id": str(pk)} for pk in died.values_list("pk", flat=True)]
+    ids: list[Any] = [{"change_id": str(pk)} for pk in died.values_list("pk", flat=True)]
     if ids:
         state.job(TASK).batch_defer(*ids)
     return len(ids)
