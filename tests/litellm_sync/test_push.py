@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import User
 from apikeys.models import ApiKey, ApiKeySecret, KeyStatus
 from apikeys.services import create_api_key, revoke_api_key
-from litellm_sync import ensure, integration, state
+from litellm_sync import ensure, health, integration, state
 from litellm_sync.client import LiteLLM
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.models import Upstream
@@ -434,7 +434,7 @@ def test_an_outage_is_noticed_once_and_its_end_wakes_everything(
     litellm.faults.add("500")
     integration.tick(timezone.now())
     assert Upstream.objects.get().down_since is not None
-    assert integration.litellm_state() == "unreachable"
+    assert health.litellm_state() == "unreachable"
     integration.tick(timezone.now())
     assert secret_of(key).sync_attempts == 12
 
@@ -453,4 +453,4 @@ def test_in_fair_weather_one_unhappy_row_keeps_its_own_back_off(
     ApiKeySecret.objects.update(sync_status=SyncStatus.PENDING, sync_next_at=later)
     integration.tick(timezone.now())
     assert secret_of(key).sync_next_at == later
-    assert integration.litellm_state() == "ok"
+    assert health.litellm_state() == "ok"
