@@ -110,11 +110,11 @@ def test_a_run_whose_worker_died_goes_on_where_it_was(
     assert runs.take_up_silent(now + runs.SILENCE - timedelta(seconds=5)) == []
     assert runs.take_up_silent(now + runs.SILENCE) == [str(run.pk)]
 
-    def living(kind: str, object_id: str, *, limit: float) -> None:
+    def noted(kind: str, object_id: str, *, limit: float) -> None:
         pushed.append(object_id)
         push(kind, object_id, limit=limit)
 
-    monkeypatch.setattr(bulk, "push", living)
+    monkeypatch.setattr(bulk, "push", noted)
     integration.perform(str(run.pk))
     done = SyncRun.objects.get(pk=run.pk)
     assert (done.status, done.done, done.takes) == (RunStatus.DONE, 5, 2)
