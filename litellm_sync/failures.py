@@ -18,7 +18,9 @@ from teams.models import Membership, Team
 
 # What passes by itself, in people's words; the pushes of a row that says this go on.
 PASSING: Final = {
-    "budget_begins_again": gettext_lazy("LiteLLM is about to begin its budget again: spend is carried over after that."),
+    "budget_begins_again": gettext_lazy(
+        "LiteLLM is about to begin its budget again: spend is carried over after that."
+    ),
     "circuit_open": gettext_lazy("LiteLLM was not asked: it had just failed five times in a row."),
     "claim_lost": gettext_lazy("Another process was at it."),
     "deadline": gettext_lazy("LiteLLM did not answer in time."),
