@@ -15,7 +15,7 @@ from accounts.models import AuditEvent, Role, User
 from apikeys.models import ApiKey, ApiKeySecret
 from litellm_sync import integration, state
 from litellm_sync.emulator.server import Emulator
-from litellm_sync.models import SyncRun, SyncSchedule, Upstream
+from litellm_sync.models import RunKind, SyncRun, SyncSchedule, Upstream
 from subscriptions.models import Subscription
 from teams.models import DEFAULT_TEAM_ID, Membership, Team
 from tests.admin.conftest import page, send
@@ -156,7 +156,7 @@ def test_trap_39_failures_are_paged_to_their_end(ann: User, browser: Browser) ->
 
 def test_intervals_are_changed_from_the_page_and_only_those_that_were_touched(ann: User, browser: Browser) -> None:
     client = browser(ann)
-    shown = {"models": "", "usage": "", "teams": "", "users": "", "keys": "", "all": "", "orphans": ""}
+    shown = dict.fromkeys(RunKind.values, "")
     answer = send(client, SCHEDULE, shown | {"models": "900", "all": "86400", "usage": "0"})
     assert (answer.status_code, answer["Location"]) == (302, CENTRE)
     assert dict(SyncSchedule.objects.values_list("kind", "seconds")) == {"models": 900, "all": 86400, "usage": 0}
@@ -173,7 +173,7 @@ def test_two_administrators_do_not_overwrite_each_others_intervals(ann: User, br
     client = browser(ann)
     opened: Any = client.get(SCHEDULE)
     seal = {"as_shown": opened.context["as_shown"]}
-    untouched = dict.fromkeys(("models", "usage", "teams", "users", "keys", "all", "orphans"), "")
+    untouched = dict.fromkeys(RunKind.values, "")
     integration.schedule_auto_sync(ann, kind="usage", seconds=60)
     # What the first did not touch stays as the second left it.
     assert client.post(SCHEDULE, untouched | seal | {"models": "300"}).status_code == 302
