@@ -23,10 +23,9 @@ from unfold.admin import ModelAdmin
 from accounts import admin_shown, rbac
 from accounts.admin_cells import NOTHING, cell, happened, label
 from accounts.admin_paging import LongPaginator
-from accounts.admin_parts import LABELS, ChosenVerb, Section, Text, Verb
+from accounts.admin_parts import LABELS, ChosenVerb, Section, Text, Verb, telling
 from accounts.models import AuditEvent
 from accounts.rbac import Permission
-from litellm_sync.state import SyncStatus
 from litemaas.foundation.errors import Conflict, DomainError, NotFound
 from litemaas.foundation.forms import perform
 
@@ -242,13 +241,9 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
 
     def _groups(self, row: Any) -> list[tuple[Text, list[tuple[str, Any]]]]:
         return [
-            (title, [(self.label_of(name), self._fact(name, row)) for name in names if self.tells(name, row)])
+            (title, [(self.label_of(name), self._fact(name, row)) for name in telling(names, row)])
             for title, names in self.facts
         ]
-
-    def tells(self, name: str, row: Any) -> bool:
-        """Whether a fact says something about the row as it stands: what LiteLLM has does not wait."""
-        return name != "sync_requested_at" or row.sync_status == SyncStatus.PENDING
 
     def label_of(self, name: str) -> Text:
         """What a fact is called."""

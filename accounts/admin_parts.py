@@ -8,6 +8,7 @@ from django import forms
 from django.utils.translation import gettext_lazy
 
 from accounts.rbac import Permission
+from litellm_sync.state import SyncStatus
 
 Text = Any  # str or a lazy translation
 # Columns that many tables share, in words; the others are called as their models or methods say.
@@ -34,6 +35,12 @@ LABELS: Final[dict[str, Text]] = {
     "updated_at": gettext_lazy("Last change"),
     "username": gettext_lazy("User name"),
 }
+
+
+def telling(names: Iterable[str], row: Any) -> list[str]:
+    """The facts that say something about a row as it stands: what LiteLLM has does not wait, whenever it was asked."""
+    waits = getattr(row, "sync_status", None) == SyncStatus.PENDING
+    return [name for name in names if waits or name != "sync_requested_at"]
 
 
 def no_fields(row: Any) -> dict[str, Any]:

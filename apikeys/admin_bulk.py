@@ -168,7 +168,8 @@ class BulkChangePage(AdminPage):
         """With the figures above the list."""
         keys = listing("apikeys_apikey")
         figures = [(HYGIENE[way], number, f"{keys}?hygiene={way}") for way, number in hygiene().items()]
-        return super().changelist_view(request, {"hygiene": figures} | (extra_context or {}))
+        context: dict[str, Any] = {"hygiene": figures}
+        return super().changelist_view(request, context | (extra_context or {}))
 
     def name_of(self, row: Any) -> str:
         """What, to which keys, when."""

@@ -4,7 +4,8 @@ from typing import cast
 
 import django_filters
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import generics, mixins, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -56,6 +57,7 @@ class ApiKeyFilter(django_filters.FilterSet):
         """Living keys that somebody should tidy up."""
         return untidy(rows, way)
 
+    @extend_schema_field(OpenApiTypes.STR)
     def by_sync_status(self, rows: ApiKeyQuerySet, _name: str, status: str) -> ApiKeyQuerySet:
         """Keys that show this state of synchronisation: the worst of their secrets."""
         return rows.with_sync_status(status)

@@ -82,7 +82,12 @@ def start_bulk_change(actor: User, *, change_id: UUID | str) -> BulkChange:
             error="",
             lease_until=now,
         ):
-            details = {"what": change.action, "which": change.which, "keys": change.total, "reason": change.reason}
+            details: dict[str, Any] = {
+                "what": change.action,
+                "which": change.which,
+                "keys": change.total,
+                "reason": change.reason,
+            }
             audit.record(actor, audit.Action.APIKEY_BULK_STARTED, change, **details)
             state.job(TASK).defer(change_id=str(change.pk))
     return _now(change, BulkStatus.RUNNING)
@@ -217,7 +222,7 @@ def resume() -> int:
     now = timezone.now()
     BulkChange.objects.filter(status=BulkStatus.PLANNED, created_at__lt=now - PLANS_KEPT).delete()
     died = BulkChange.objects.filter(status=BulkStatus.RUNNING, lease_until__lt=now - LOST_AFTER)
-    ids = [{"change_id": str(pk)} for pk in died.values_list("pk", flat=True)]
+    ids: list[Any] = [{"change_id": str(pk)} for pk in died.values_list("pk", flat=True)]
     if ids:
         state.job(TASK).batch_defer(*ids)
     return len(ids)

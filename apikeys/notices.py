@@ -67,7 +67,7 @@ def _batches(keys: ApiKeyQuerySet) -> Iterator[list[ApiKey]]:
 
 def _notice(key: ApiKey, days: int, now: datetime) -> ExpiryNotice:
     mail = MailState.WAITING if key.user.email and settings.EMAIL_BACKEND != DUMMY else MailState.NONE
-    return ExpiryNotice(key=key, expires_at=key.expires_at, days=days, mail=mail, next_at=now, created_at=now)
+    return ExpiryNotice(key=key, expires_at=key.expires_at or now, days=days, mail=mail, next_at=now, created_at=now)
 
 
 # --- E-mail ----------------------------------------------------------------------------------------------------------

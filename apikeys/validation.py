@@ -202,9 +202,11 @@ def _askable(model: str | None) -> str:
 
 
 def _found(row: tuple[Any, ...]) -> Found:
-    limits = row[LIMITS_AT]
+    limits: Any = row[LIMITS_AT]
     purses = [Purse(*row[at : at + len(PURSE)]) for at in range(PURSES_AT, len(row) - 1, len(PURSE))]
-    return Found(*row[:LIMITS_AT], json.loads(limits) if isinstance(limits, str) else limits, *purses, row[-1])
+    model_limits = json.loads(limits) if isinstance(limits, str) else limits
+    values: list[Any] = [*row[:LIMITS_AT], model_limits, *purses, row[-1]]
+    return Found(*values)
 
 
 # --- Judging ---------------------------------------------------------------------------------------------------------

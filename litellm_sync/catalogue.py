@@ -237,12 +237,15 @@ def look_at_model(model: Model) -> Answered[dict[str, list[str | None]] | None]:
     return execute_with_fallback(LOOK_SECONDS, ask, dict)
 
 
-def refresh_model(actor: User, *, model: str) -> Report:
-    """Take over what LiteLLM says of one model now. LiteLLM is asked before anything is locked.
+def refresh_model(actor: User | None, *, model: str) -> Report:
+    """Take over what LiteLLM says of one model now; ``actor`` None is whoever is on the server.
+
+    LiteLLM is asked before anything is locked: this waits for it, so no page calls it.
 
     Raises NotFound, Conflict (model_not_listed, model_unfit), UpstreamUnavailable.
     """
-    rbac.require(actor, rbac.Permission.INTEGRATION_SYNC)
+    if actor is not None:
+        rbac.require(actor, rbac.Permission.INTEGRATION_SYNC)
     if not Model.objects.filter(pk=model).exists():
         raise NotFound
     wanted = merge_deployments(LiteLLM(LOOK_SECONDS).get_model_info(model))
@@ -251,7 +254,8 @@ def refresh_model(actor: User, *, model: str) -> Report:
     if flaw := _flaw(model, wanted[model]):
         raise Conflict(_("What LiteLLM says of it does not fit: %(flaw)s") % {"flaw": flaw}, code="model_unfit")
     with transaction.atomic():
-        rbac.require_still(actor, rbac.Permission.INTEGRATION_SYNC)
+        if actor is not None:
+            rbac.require_still(actor, rbac.Permission.INTEGRATION_SYNC)
         advisory_lock("litellm_sync.catalogue")
         row = Model.objects.select_for_update(no_key=True).get(pk=model)
         report = generate_sync_report({model: row}, wanted, {})

@@ -18,6 +18,7 @@ from teams.models import Membership, Team
 
 # What passes by itself, in people's words; the pushes of a row that says this go on.
 PASSING: Final = {
+    "budget_begins_again": gettext_lazy("LiteLLM is about to begin its budget again: spend is carried over after that."),
     "circuit_open": gettext_lazy("LiteLLM was not asked: it had just failed five times in a row."),
     "claim_lost": gettext_lazy("Another process was at it."),
     "deadline": gettext_lazy("LiteLLM did not answer in time."),
@@ -29,6 +30,8 @@ PASSING: Final = {
     "not_there_after_creation": gettext_lazy("LiteLLM did not keep what it was given."),
     "offer_may_arrive": gettext_lazy("It is done; an earlier call may still arrive, so it is looked at again."),
     "redirected": gettext_lazy("LiteLLM's address leads elsewhere: see LITELLM_API_URL."),
+    "spend_not_carried_over": gettext_lazy("Its last spend has still to be carried over to the new secret."),
+    "spend_not_settled": gettext_lazy("LiteLLM may still write down what the old secret spent."),
     "still_there": gettext_lazy("LiteLLM says that it deleted the key, and still has it."),
     "timeout": gettext_lazy("LiteLLM did not answer in time."),
     "unauthorized": gettext_lazy("LiteLLM does not accept our master key: see LITELLM_API_KEY."),
@@ -39,7 +42,7 @@ PASSING: Final = {
 LASTING: Final = {
     "internal_error": gettext_lazy("A fault of ours. The log has it."),
     "needs_rotation": gettext_lazy(
-        "LiteLLM has lost this key, and its secret is erased here: its owner needs another key."
+        "LiteLLM has lost this key, and its secret is erased here: its owner has to rotate it."
     ),
     "secret_unreadable": gettext_lazy(
         "None of ENCRYPTION_KEYS opens its secret: put the key back that it was written with, or revoke it."

@@ -48,7 +48,7 @@ log = structlog.get_logger(__name__)
 # What everything is, in this order: no key before its owner, no owner before the teams.
 FULL_SYNC: Final = (RunKind.MODELS, RunKind.TEAMS, RunKind.USERS, RunKind.KEYS, RunKind.USAGE)
 # What the audit log says about the integration: categories of actions.
-AUDITED: Final = ("models", "push", "sync")
+AUDITED: Final = ("drift", "models", "push", "sync")
 LATENCIES_KEPT: Final = 30
 # Tables that are LiteLLM's -> what fetches them; everything else that both sides have is ours.
 THEIRS: Final = {"subscriptions.model": RunKind.MODELS, "usage.dailyusage": RunKind.USAGE}

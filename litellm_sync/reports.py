@@ -84,12 +84,12 @@ FACTS: Final = {
     "role": _("Role"),
     "rpm_limit": _("Requests per minute"),
     "spend": _("Spend"),
-    "status": _("Status"),
     "team": _("Team"),
     "team_id": _("Team"),
     "tpm_limit": _("Tokens per minute"),
     "user": _("User"),
     "user_id": _("Owner"),
+    "works": _("Works"),
 }
 
 

@@ -213,7 +213,7 @@ def _members(teams: list[TeamInfo]) -> list[Finding]:
 
 def _strangers(infos: Mapping[UUID, TeamInfo]) -> list[Finding]:
     there = {(str(team_id), user_id) for team_id, team in infos.items() for user_id in team.members}
-    ids = {found for _team, user_id in there if (found := _uuid(user_id))}
+    ids = {one for _team, user_id in there if (one := _uuid(user_id))}
     here = Membership.objects.filter(team__in=infos.keys(), user__in=ids).values_list("team", "user")
     ours = ApiKey.objects.filter(team__in=infos.keys(), user__in=ids, deleted_at=None)
     living = ours.exclude(status=KeyStatus.REVOKED)
@@ -294,20 +294,26 @@ class Keys(Side):
 
 def _judge_key(secret: ApiKeySecret, info: KeyInfo | None, models: list[str]) -> Finding | None:
     now = timezone.now()
-    is_resting, is_alive = keys.is_resting(secret, now), keys.is_alive(secret, now)
+    is_alive = keys.is_alive(secret, now)
     if info is None:
         return _about(secret, DriftKind.MISSING, {}) if is_alive else None
     works = not is_refused(info, now)
     if not is_alive:
         if works:
-            return _about(secret, DriftKind.ALIVE, {"status": [secret.key.status_at(now).value, "active"]})
-        return None if is_resting else _about(secret, DriftKind.DIFFERENT, {"key": ["absent", "blocked or expired"]})
+            return _about(secret, DriftKind.ALIVE, {"works": [False, True]})
+        return None if _may_stay(secret) else _about(secret, DriftKind.DIFFERENT, {"key": ["absent", "refused"]})
     changes = keys.differences_of(secret, models, info)
     if secret.key.max_budget is None and info.max_budget is None:
         changes.pop(NOTHING_LIMITED, None)
     if changes.get("blocked") and works:
         return _about(secret, DriftKind.ALIVE, {"blocked": [True, False]})
     return _about(secret, DriftKind.DIFFERENT, _key_fields(secret, changes, info)) if changes else None
+
+
+def _may_stay(secret: ApiKeySecret) -> bool:
+    """Whether LiteLLM may have a secret that must not work, as long as it refuses it: an expired key may come back, and
+    one that a newer secret has replaced is deleted by its push when nothing is left to be carried over."""
+    return secret.key.deleted_at is None and secret.key.status != KeyStatus.REVOKED
 
 
 def _key_fields(secret: ApiKeySecret, changes: dict[str, Any], info: KeyInfo) -> dict[str, list[Any]]:

@@ -95,7 +95,7 @@ class JobPage(AdminPage):
     @admin.display(description=_("Status"))
     def state(self, row: Any) -> SafeString:
         """Where it stands."""
-        return label(*STATUS.get(row.status, ("quiet", "circle-help", row.status)))
+        return label(*STATUS.get(row.status, ("quiet", "circle-question-mark", row.status)))
 
     @admin.display(description=_("Arguments"))
     def arguments(self, row: Any) -> SafeString:

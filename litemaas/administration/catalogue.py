@@ -1,4 +1,4 @@
-"""What can be done about the catalogue from its pages: agree to what disappears, and ask LiteLLM about one model."""
+"""What can be done about the catalogue from the page of a run: agree to what disappears."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -9,11 +9,8 @@ from django.utils.translation import gettext_lazy as _
 from accounts.admin_parts import Text, Verb
 from accounts.models import User
 from accounts.rbac import Permission
-from litellm_sync import catalogue, disappearance
-from litellm_sync.client.fallback import LITELLM
+from litellm_sync import disappearance
 from litellm_sync.models import SyncRun
-from litellm_sync.reports import FIELDS
-from subscriptions.models import Model
 
 NAMES: Final = 50
 
@@ -63,42 +60,4 @@ CONFIRM: Final = Verb(
     fits=disappearance.is_confirmable,
     preview=consequences,
     danger=True,
-)
-
-
-def refresh(actor: User, model: Model) -> Any:
-    """Take over what LiteLLM says of one model."""
-    return catalogue.refresh_model(actor, model=model.pk)
-
-
-def as_litellm_says(actor: User, model: Model) -> Iterable[Text]:
-    """What is different in LiteLLM at this moment."""
-    answer = catalogue.look_at_model(model)
-    if answer.source != LITELLM:
-        yield gettext("LiteLLM does not answer (%(reason)s). What stands here is the last that it said.") % {
-            "reason": answer.reason
-        }
-    elif answer.value is None:
-        yield gettext("LiteLLM does not list this model now. The next synchronisation of all models will hide it.")
-    elif not answer.value:
-        yield gettext("LiteLLM says the same as what stands here.")
-    else:
-        for name, (old, new) in answer.value.items():
-            words = gettext("%(what)s: here %(old)s; in LiteLLM %(new)s")
-            yield words % {"what": FIELDS.get(name, name), "old": _shown(old), "new": _shown(new)}
-
-
-def _shown(value: str | None) -> str:
-    return gettext("nothing") if value in (None, "", "[]") else str(value)
-
-
-REFRESH: Final = Verb(
-    "refresh",
-    _("Refresh from LiteLLM"),
-    "sync",
-    Permission.INTEGRATION_SYNC,
-    refresh,
-    _("What LiteLLM says of this model is taken over at once, without a synchronisation of all models."),
-    _("“%(name)s” is as LiteLLM says."),
-    preview=as_litellm_says,
 )

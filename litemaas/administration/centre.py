@@ -29,6 +29,7 @@ OF_NOTE: Final = Q(parent=None) & (Q(requested_by__isnull=False) | ~Q(kind__in=F
 EXPLAINED: Final = {
     RunKind.MODELS: gettext_lazy("The catalogue becomes what LiteLLM lists."),
     RunKind.USAGE: gettext_lazy("What was used and spent is fetched."),
+    RunKind.RECONCILE: gettext_lazy("Both sides are compared; what differs is listed, and mended as the settings say."),
     RunKind.TEAMS: gettext_lazy("Every team is compared and mended in LiteLLM."),
     RunKind.USERS: gettext_lazy("Everybody with their memberships, the default team first."),
     RunKind.KEYS: gettext_lazy("Every key that is to exist in LiteLLM."),

@@ -17,9 +17,8 @@ from litellm_sync import integration, state
 from litellm_sync.default_team import assign_user_to_default_team, migrate_orphaned_users_to_default_team, orphans
 from litellm_sync.models import RunKind, SyncRun
 from litellm_sync.state import Synced, SyncStatus
-from litemaas.administration.catalogue import CONFIRM, REFRESH
+from litemaas.administration.catalogue import CONFIRM
 from litemaas.administration.people import OFFBOARD
-from subscriptions.models import Model as CatalogueModel
 from teams.models import DEFAULT_TEAM_ID, Team
 from teams.services import provision_user
 
@@ -158,8 +157,6 @@ def row_verbs(model: type[Model]) -> tuple[Verb, ...]:
         return (OFFBOARD, RETRY, ASSIGN)
     if model is SyncRun:
         return (CONFIRM,)
-    if model is CatalogueModel:
-        return (REFRESH,)
     if model is Team:
         return (RETRY, MIGRATE)
     return (RETRY,) if issubclass(model, Synced) else ()

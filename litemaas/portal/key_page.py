@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.core.paginator import Paginator
+from django.db.models import F
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -38,7 +39,7 @@ def api_key(request: SignedInRequest, key_id: UUID) -> HttpResponse:
         "page": Paginator(happened, HISTORY_ROWS).get_page(request.GET.get("page")),
         "base_url": base_url(),
         "ends_soon": expires_within_notice(key, timezone.now()),
-        "notices": key.expiry_notices.filter(expires_at=key.expires_at),
+        "notices": key.expiry_notices.filter(expires_at=F("key__expires_at")),
     }
     return render(request, "apikeys/detail.html", context | _usage(request.user, key) | _may(request.user, key))
 

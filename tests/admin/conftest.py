@@ -18,7 +18,7 @@ from accounts.personal_tokens import create_personal_token
 from apikeys.bulk import plan_bulk_change
 from apikeys.models import ApiKey
 from apikeys.services import IssuedKey, create_api_key
-from litellm_sync.models import SyncRun
+from litellm_sync.models import Drift, SyncRun
 from subscriptions.models import Model, Subscription
 from usage.services import Fact, replace_day
 
@@ -50,6 +50,12 @@ def filled(key: ApiKey, ada: User, ann: User) -> ApiKey:
         done=3,
         total=3,
         report={"added": ["gpt-4o"], "changed": {"gpt-4o": {"mode": ["chat", "embedding"]}}, "unchanged": 1},
+    )
+    compared = SyncRun.objects.create(kind="reconcile", status="done", report={"compared": 3, "unknown": 1})
+    told = {"alias": "langfuse", "models": ["gpt-4o"], "blocked": False}
+    now = timezone.now()
+    Drift.objects.create(
+        run=compared, what="key", kind="unknown", object_id="0" * 64, name="langfuse", details=told, seen_at=now
     )
     FailedSignIn.objects.create(account="ada", address="10.0.0.1")
     RefreshFamily.objects.create(user=ada, current="x", expires_at=timezone.now() + timedelta(days=1))

@@ -1,4 +1,4 @@
-"""The admin portal's ways to the catalogue: what disappears is agreed to, one model is asked about."""
+"""The admin portal's way to the catalogue: what disappears is agreed to."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,8 +8,6 @@ from django.test import Client
 
 from accounts.models import AuditEvent, User
 from apikeys.models import ApiKey
-from litellm_sync import catalogue
-from litellm_sync.emulator.server import Emulator
 from litellm_sync.models import SyncRun
 from subscriptions.models import Model
 from tests.admin.conftest import page
@@ -72,30 +70,3 @@ def test_reports_of_before_are_still_shown(ann: User, browser: Browser) -> None:
     run = SyncRun.objects.create(kind="models", status="done", report={"skipped": {"odd two": "mode: too long"}})
     text = browser(ann).get(page(run)).content.decode()
     assert ("odd two" in text, "mode: too long" in text) == (True, True)
-
-
-def test_a_model_is_compared_and_refreshed_from_its_page(ann: User, litellm: Emulator, browser: Browser) -> None:
-    catalogue.sync_models()
-    model = Model.objects.get(pk="gpt-4o")
-    same = browser(ann).get(page(model, "refresh")).content.decode()
-    assert "LiteLLM says the same as what stands here." in same
-    Model.objects.filter(pk="gpt-4o").update(description="")
-    text = browser(ann).get(page(model, "refresh")).content.decode()
-    assert "Description: here nothing; in LiteLLM Large multimodal model" in text
-    assert browser(ann).post(page(model, "refresh")).status_code == 302
-    assert Model.objects.get(pk="gpt-4o").description == "Large multimodal model"
-
-
-def test_a_comparison_without_litellm_says_so(ann: User, models: list[Model], browser: Browser) -> None:
-    text = browser(ann).get(page(models[0], "refresh")).content.decode()
-    assert "LiteLLM does not answer (not_configured)" in text
-    assert browser(ann).post(page(models[0], "refresh"), HTTP_REFERER="").status_code in {302, 503}
-
-
-def test_a_model_that_litellm_does_not_list_says_so(ann: User, litellm: Emulator, browser: Browser) -> None:
-    model = Model.objects.create(id="nowhere", provider="x", mode="chat")
-    text = browser(ann).get(page(model, "refresh")).content.decode()
-    assert "LiteLLM does not list this model now." in text
-    refused = browser(ann).post(page(model, "refresh"))
-    assert refused.status_code == 422
-    assert "LiteLLM does not list this model now." in refused.content.decode()

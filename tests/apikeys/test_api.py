@@ -31,6 +31,7 @@ FIELDS = {
     *("id", "name", "description", "masked", "models", "user", "team", "status", "sync_status", "max_budget"),
     *("budget_duration", "budget_resets_at", "soft_budget", "spend", "tpm_limit", "rpm_limit", "token"),
     *("max_parallel_requests", "model_limits", "expires_at", "last_used_at", "old_secret_valid_until", "created_at"),
+    "stopped_at",
 }
 POLICY_FIELDS = {
     *("default_max_budget", "default_budget_duration", "default_tpm_limit", "default_rpm_limit"),
@@ -74,6 +75,7 @@ def test_a_new_key_is_flat_with_its_secret(api: Api, ada: User, subscribed: list
         "max_parallel_requests": None,
         "model_limits": {"gpt-4o": {"rpm_limit": 5}},
         "last_used_at": None,
+        "stopped_at": None,
         "token": None,
     }
     shown = api(ada).get(f"{KEYS}/{key.pk}").json()

@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 
 from accounts import rbac
 from accounts.models import AuditEvent, User
-from apikeys import bulk, services
+from apikeys import bulk, endings
 from apikeys.bulk import carry_out, plan_bulk_change, resume, start_bulk_change, stop_bulk_change
 from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.risks import HYGIENE, hygiene, untidy
@@ -206,7 +206,7 @@ def test_starting_twice_is_starting_once(keys: list[ApiKey], ann: User) -> None:
 def test_a_key_that_does_not_fit_any_more_is_left_alone(keys: list[ApiKey], ann: User, ada: User) -> None:
     change = started(ann)
     ApiKey.objects.filter(pk=keys[1].pk).update(last_used_at=NOW)
-    services.revoke_api_key(ada, key_id=keys[2].pk)
+    endings.revoke_api_key(ada, key_id=keys[2].pk)
     ApiKey.objects.filter(pk=keys[3].pk).update(status="revoked", deleted_at=NOW)
     carry_out(str(change.pk))
     assert change.rows.outcomes() == {"done": 2, "skipped": 3}
@@ -241,7 +241,7 @@ def be_deactivated(ann: User) -> None:
 def test_it_stops_where_whoever_started_it_may_not_any_more(
     keys: list[ApiKey], ann: User, monkeypatch: pytest.MonkeyPatch, lose: Callable[[User], None], code: str
 ) -> None:
-    change, revoke = started(ann), services.revoke_api_key
+    change, revoke = started(ann), endings.revoke_api_key
 
     def revoke_and_lose(actor: User, **key: Any) -> Any:
         revoked = revoke(actor, **key)
@@ -249,7 +249,7 @@ def test_it_stops_where_whoever_started_it_may_not_any_more(
             lose(ann)
         return revoked
 
-    monkeypatch.setattr(services, "revoke_api_key", revoke_and_lose)
+    monkeypatch.setattr(endings, "revoke_api_key", revoke_and_lose)
     carry_out(str(change.pk))
     assert statuses().count("revoked") == 2
     assert (fresh(change).status, fresh(change).error) == ("stopped", code)
@@ -282,7 +282,7 @@ def test_it_can_be_stopped_and_gone_on_with_by_another_administrator(
 
 
 def test_one_refusal_does_not_touch_the_others(keys: list[ApiKey], ann: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    change, revoke = started(ann), services.revoke_api_key
+    change, revoke = started(ann), endings.revoke_api_key
     errors = {keys[1].pk: Conflict("no", code="key_revoked"), keys[2].pk: ZeroDivisionError("a bug")}
 
     def revoke_most(actor: User, **key: Any) -> Any:
@@ -291,7 +291,7 @@ def test_one_refusal_does_not_touch_the_others(keys: list[ApiKey], ann: User, mo
             raise error
         return revoked
 
-    monkeypatch.setattr(services, "revoke_api_key", revoke_most)
+    monkeypatch.setattr(endings, "revoke_api_key", revoke_most)
     carry_out(str(change.pk))
     assert set(change.rows.filter(outcome="failed").values_list("key", "code")) == {
         (keys[1].pk, "key_revoked"),
@@ -303,17 +303,17 @@ def test_one_refusal_does_not_touch_the_others(keys: list[ApiKey], ann: User, mo
 
 
 def test_trap_50_it_goes_on_where_a_worker_died(keys: list[ApiKey], ann: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    change, revoke = started(ann), services.revoke_api_key
+    change, revoke = started(ann), endings.revoke_api_key
 
     def revoke_two(actor: User, **key: Any) -> Any:
         if statuses().count("revoked") == 2:
             raise OperationalError("the database is away")
         return revoke(actor, **key)
 
-    monkeypatch.setattr(services, "revoke_api_key", revoke_two)
+    monkeypatch.setattr(endings, "revoke_api_key", revoke_two)
     with pytest.raises(OperationalError):
         carry_out(str(change.pk))
-    monkeypatch.setattr(services, "revoke_api_key", revoke)
+    monkeypatch.setattr(endings, "revoke_api_key", revoke)
     carry_out(str(change.pk))  # a second job, while the first might live
     assert (statuses().count("revoked"), resume()) == (2, 0)
     BulkChange.objects.update(lease_until=timezone.now() - timedelta(minutes=2))

@@ -12,7 +12,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from accounts.models import User
 from apikeys import notices
@@ -146,7 +146,12 @@ def test_it_is_in_the_persons_language(key: ApiKey, ada: User, monkeypatch: pyte
     ends_in(days=2)
     User.objects.filter(pk=ada.pk).update(language="de")
     spoken: list[str] = []
-    monkeypatch.setattr(notices, "_", lambda text: spoken.append(notices.translation.get_language() or "") or text)
+
+    def speak(text: str) -> str:
+        spoken.append(translation.get_language() or "")
+        return text
+
+    monkeypatch.setattr(notices, "_", speak)
     told()
     assert set(spoken) == {"de"}
 
@@ -272,7 +277,12 @@ def test_trap_51_nobody_holds_a_connection_while_the_mail_server_thinks(
 ) -> None:
     ends_in(days=2)
     held: list[Any] = []
-    monkeypatch.setattr(EmailBackend, "send_messages", lambda *_all: held.append(connection.connection) or 1)
+
+    def send(*_all: Any) -> int:
+        held.append(connection.connection)
+        return 1
+
+    monkeypatch.setattr(EmailBackend, "send_messages", send)
     told()
     assert held == [None]
     assert ExpiryNotice.objects.get().mail == "sent"

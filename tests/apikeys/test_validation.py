@@ -10,7 +10,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.conf import settings as configured
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -19,8 +18,9 @@ from rest_framework.test import APIClient
 from accounts.models import AuditEvent, Role, User
 from accounts.personal_tokens import create_personal_token
 from apikeys import validation
+from apikeys.endings import block_api_key, revoke_api_key, unblock_api_key
 from apikeys.models import ApiKey, ApiKeySecret, KeyModel
-from apikeys.services import IssuedKey, block_api_key, create_api_key, revoke_api_key, unblock_api_key
+from apikeys.services import IssuedKey, create_api_key
 from apikeys.validation import Code, validate_api_key
 from litellm_sync.emulator.server import Emulator
 from litemaas.foundation import crypto, rate_limits
@@ -456,6 +456,6 @@ def test_limits_hold_when_many_ask_at_once(gateway: User, issued: IssuedKey, set
 
 def test_the_shipped_limits_are_above_any_honest_gateway() -> None:
     for name in ("validations", "validations_key", "validations_team"):
-        count = configured.RATE_LIMITS[name].count
+        count = rate_limits.limit(name).count
         assert count is not None
         assert count >= 10_000

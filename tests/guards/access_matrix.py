@@ -193,7 +193,7 @@ ADMIN_TABLES: Final[dict[str, tuple[tuple[str, ...], bool, tuple[str, ...]]]] = 
     "litellm_sync/drift": (("adopt", "block", "mend", "unblock"), True, ("mend-all",)),
     "litellm_sync/syncrun": (("confirm",), False, ("start",)),
     "procrastinate/procrastinatejob": ((), False, ()),
-    "subscriptions/model": (("open", "refresh", "restrict"), True, ()),
+    "subscriptions/model": (("open", "restrict"), True, ()),
     "subscriptions/subscription": (("approve", "deny"), True, ()),
     "teams/membership": (("retry",), True, ()),
     "teams/team": (("migrate", "retry"), True, ()),

@@ -30,6 +30,7 @@ SILENT = {
     "apikeys.services.add_secret": "its callers record",
     "apikeys.services.push_secrets": "its callers record",
     "litellm_sync.integration.notice": "whether LiteLLM is away; the log says so",
+    "litellm_sync.integration.perform": "takes a run and ends it; who asked for it is recorded",
     "litemaas.sign_in.leave_for": "keeps what the provider publishes; coming back is recorded",
     "litemaas.sign_in.prove": "keeps what the provider publishes; its caller records",
     "usage.services.rebuild_totals": "sums of LiteLLM's figures",

@@ -10,8 +10,9 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from accounts.models import AuditEvent, Role, User
+from apikeys.endings import revoke_api_key
 from apikeys.models import ApiKey, ApiKeySecret
-from apikeys.services import create_api_key, revoke_api_key
+from apikeys.services import create_api_key
 from litellm_sync import bulk, integration, runs, state
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.models import RunKind, RunStatus, SyncRun
@@ -108,7 +109,12 @@ def test_a_run_whose_worker_died_goes_on_where_it_was(
     now = timezone.now()
     assert runs.take_up_silent(now + runs.SILENCE - timedelta(seconds=5)) == []
     assert runs.take_up_silent(now + runs.SILENCE) == [str(run.pk)]
-    monkeypatch.setattr(bulk, "push", lambda kind, pk, *, limit: (pushed.append(pk), push(kind, pk, limit=limit)))
+
+    def noted(kind: str, object_id: str, *, limit: float) -> None:
+        pushed.append(object_id)
+        push(kind, object_id, limit=limit)
+
+    monkeypatch.setattr(bulk, "push", noted)
     integration.perform(str(run.pk))
     done = SyncRun.objects.get(pk=run.pk)
     assert (done.status, done.done, done.takes) == (RunStatus.DONE, 5, 2)

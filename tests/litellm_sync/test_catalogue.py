@@ -2,16 +2,19 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from io import StringIO
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import AuditEvent, Role, User
+from apikeys.endings import revoke_api_key
 from apikeys.models import ApiKeySecret
-from apikeys.services import create_api_key, revoke_api_key
+from apikeys.services import create_api_key
 from litellm_sync import catalogue, disappearance, integration
 from litellm_sync.client.answers import Deployment
 from litellm_sync.emulator.server import Emulator
@@ -377,6 +380,30 @@ def test_a_look_says_when_litellm_is_away_or_does_not_list_it(ann: User, litellm
     with pytest.raises(UpstreamUnavailable):
         catalogue.refresh_model(ann, model="nowhere")
     assert Model.objects.get().is_available
+
+
+def told(*words: str) -> str:
+    """What the command says."""
+    out = StringIO()
+    call_command("sync", "models", *words, stdout=out)
+    return out.getvalue()
+
+
+def test_the_command_compares_and_refreshes_one_model(litellm: Emulator) -> None:
+    catalogue.sync_models()
+    assert told("--only", "gpt-4o", "--dry-run") == "the same: gpt-4o\n"
+    Model.objects.filter(pk="gpt-4o").update(description="ours")
+    assert told("--only", "gpt-4o", "--dry-run") == "description: ours here, Large multimodal model in LiteLLM\n"
+    assert Model.objects.get(pk="gpt-4o").description == "ours"
+    assert "changed: {'gpt-4o'" in told("--only", "gpt-4o")
+    assert Model.objects.get(pk="gpt-4o").description == "Large multimodal model"
+    Model.objects.create(id="nowhere", provider="x", mode="chat")
+    assert "does not list it" in told("--only", "nowhere", "--dry-run")
+    litellm.faults.add("500")
+    assert told("--only", "gpt-4o", "--dry-run").startswith("LiteLLM does not answer: http_500")
+    for words in (["--only", "gpt-4o"], ["--only", "absent", "--dry-run"], ["--dry-run"]):
+        with pytest.raises(CommandError):
+            told(*words)
 
 
 def test_only_administrators_refresh_a_model(ann: User, ro: User, ada: User, litellm: Emulator) -> None:

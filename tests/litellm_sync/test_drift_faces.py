@@ -10,8 +10,9 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.models import User
+from apikeys.endings import revoke_api_key
 from apikeys.models import ApiKeySecret
-from apikeys.services import IssuedKey, create_api_key, revoke_api_key
+from apikeys.services import IssuedKey, create_api_key
 from litellm_sync import integration, proof
 from litellm_sync.drift import Drift, DriftKind
 from litellm_sync.emulator.server import Emulator

@@ -93,9 +93,9 @@ def test_last_runs_are_told_with_their_outcome() -> None:
 
 def test_the_newest_comparison_is_shown_as_drift() -> None:
     run = SyncRun.objects.create(
-        kind=health.COMPARING, status="done", report={"missing": 2}, finished_at=timezone.now()
+        kind=RunKind.RECONCILE, status="done", report={"missing": 2}, finished_at=timezone.now()
     )
-    SyncRun.objects.create(kind=health.COMPARING, status="failed")
+    SyncRun.objects.create(kind=RunKind.RECONCILE, status="failed")
     found = integration.get_integration_health()["drift"]
     assert (found["run"], found["report"]) == (str(run.pk), {"missing": 2})
 
@@ -328,7 +328,7 @@ def test_the_figures_of_the_default_team_are_those_of_its_rows(ada: User, secret
     stats = default_team.get_default_team_stats()
     assert (stats.members, stats.listed, stats.waiting, stats.cap) == (2, 1, 1, 2)
     assert (stats.keys, stats.orphans) == (1, 1)
-    assert (stats.spend, stats.max_budget, stats.budget_left) == (Decimal("12.5"), 10_000, Decimal("9987.5"))
+    assert (stats.spend, stats.max_budget, stats.budget_left) == (Decimal("12.5"), Decimal(10_000), Decimal("9987.5"))
     Team.objects.update(spend=20_000)
     assert default_team.get_default_team_stats().budget_left == 0
     Team.objects.update(max_budget=None)

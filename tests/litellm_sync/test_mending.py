@@ -11,7 +11,7 @@ from accounts.models import AuditEvent, User
 from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.policy import update_policy
 from apikeys.services import IssuedKey, create_api_key
-from litellm_sync import integration, mending
+from litellm_sync import mending, upstream
 from litellm_sync.drift import Drift
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.push import push
@@ -257,7 +257,7 @@ def test_blocking_in_bad_weather_says_so_and_can_be_repeated(
         mending.block_key(ann, drift_id=unknown().pk)
     assert unknown().details["blocked"] is False
     litellm.faults.clear()
-    integration.is_reachable()
+    upstream.probe()
     mending.block_key(ann, drift_id=unknown().pk)
     assert (unknown().details["blocked"], chat(litellm, foreign["key"])) == (True, 401)
 

@@ -10,10 +10,11 @@ import structlog
 from django.utils import timezone
 
 from accounts.models import User
+from apikeys.endings import block_api_key, revoke_api_key, unblock_api_key
 from apikeys.models import ApiKey, ApiKeySecret, KeyStatus
-from apikeys.services import IssuedKey, block_api_key, create_api_key, revoke_api_key, unblock_api_key, update_api_key
+from apikeys.services import IssuedKey, create_api_key, update_api_key
 from apikeys.stopped import Proof
-from litellm_sync import integration, proof
+from litellm_sync import proof, upstream
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.push import push
 from litellm_sync.state import SyncStatus
@@ -201,7 +202,7 @@ def test_bad_weather_proves_nothing(issued: IssuedKey, ann: User, litellm: Emula
     assert look() == {}
     assert row().proof is Proof.STOPPED
     litellm.faults.clear()
-    integration.is_reachable()
+    upstream.probe()
     assert look() == {"proven": 1}
 
 

@@ -10,9 +10,10 @@ import requests
 from django.utils import timezone
 
 from accounts.models import User
+from apikeys.endings import revoke_api_key
 from apikeys.models import ApiKey, ApiKeySecret, KeyStatus
-from apikeys.services import IssuedKey, create_api_key, revoke_api_key
-from litellm_sync import integration, reconcile, sides, state
+from apikeys.services import IssuedKey, create_api_key
+from litellm_sync import integration, reconcile, sides, state, upstream
 from litellm_sync.drift import Drift, DriftKind, Subject
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.models import RunStatus, SyncRun
@@ -259,14 +260,30 @@ def test_a_key_that_must_be_blocked_and_works_is_alive(
 
 
 def test_an_expired_key_is_no_drift_where_litellm_refuses_it_and_alive_where_it_does_not(
-    issued: IssuedKey, secret: ApiKeySecret, litellm: Emulator
+    issued: IssuedKey, secret: ApiKeySecret, litellm: Emulator, settings: Any
 ) -> None:
+    settings.RECONCILE_MENDS = []  # a row that is being pushed is no drift
     ApiKey.objects.update(expires_at=timezone.now() - timedelta(minutes=1))
     compare()
     assert found() == [("key", "alive", secret.digest)]
     post(litellm, "/key/block", key=secret.digest)
     compare()
     assert found() == []
+
+
+def test_a_replaced_secret_may_stay_as_long_as_litellm_refuses_it_and_a_revoked_one_may_not(
+    issued: IssuedKey, secret: ApiKeySecret, litellm: Emulator, settings: Any
+) -> None:
+    settings.RECONCILE_MENDS = []  # a row that is being pushed is no drift
+    ApiKeySecret.objects.update(valid_until=timezone.now() - timedelta(minutes=1))
+    compare()
+    assert found() == [("key", "alive", secret.digest)]
+    post(litellm, "/key/block", key=secret.digest)
+    compare()
+    assert found() == []
+    ApiKey.objects.update(status=KeyStatus.REVOKED)
+    compare()
+    assert found() == [("key", "different", secret.digest)]
 
 
 def test_what_is_pending_or_was_pushed_since_is_no_drift(
@@ -349,7 +366,7 @@ def test_a_comparison_that_breaks_off_keeps_what_it_had_and_the_next_one_finds_t
     assert ("user", "unknown", foreign["user_id"]) in found()
     litellm.faults.clear()
     SyncRun.objects.filter(pk=broken.pk).delete()  # with whatever it had found
-    integration.is_reachable()  # closes the circuit
+    upstream.probe()  # closes the circuit
     run = compare()
     assert (run.status, len(found())) == (RunStatus.DONE, 3)
     secret.refresh_from_db()

@@ -66,7 +66,7 @@ def test_releases_are_judged(version: str, code: str) -> None:
 
 @pytest.mark.usefixtures("release")
 def test_the_release_is_looked_up_and_kept(request: pytest.FixtureRequest) -> None:
-    integration.notice(reachable=True, now=NOW)
+    integration.notice(latency=5, now=NOW)
     versions.look(NOW)
     upstream = Upstream.objects.get()
     assert (upstream.version, upstream.enterprise, upstream.version_at) == (
@@ -79,16 +79,16 @@ def test_the_release_is_looked_up_and_kept(request: pytest.FixtureRequest) -> No
 def test_litellm_is_asked_rarely_and_again_at_the_end_of_an_outage(litellm: Emulator) -> None:
     versions.look(NOW)
     assert litellm.calls == []  # nobody has seen LiteLLM yet
-    integration.notice(reachable=True, now=NOW)
+    integration.notice(latency=5, now=NOW)
     versions.look(NOW)
     asked = len(litellm.calls)
     assert asked > 0
     versions.look(NOW + timedelta(minutes=4))
     assert len(litellm.calls) == asked
-    integration.notice(reachable=False, now=NOW)
+    integration.notice(latency=None, now=NOW)
     versions.look(NOW + timedelta(hours=1))
     assert len(litellm.calls) == asked
-    integration.notice(reachable=True, now=NOW)
+    integration.notice(latency=5, now=NOW)
     versions.look(NOW + timedelta(seconds=1))
     assert len(litellm.calls) == 2 * asked
     versions.look(NOW + timedelta(minutes=6))
@@ -158,6 +158,6 @@ def test_trap_25_what_needs_a_licence_is_refused_for_good_and_says_so(release: E
 
 def test_trap_25_the_licence_is_detected_and_said(release: Emulator, ann: User, browser: Any) -> None:
     assert LiteLLM(5.0).has_enterprise(NOW.date()) is False
-    integration.notice(reachable=True, now=NOW)
+    integration.notice(latency=5, now=NOW)
     versions.look(NOW)
     assert "Without an Enterprise licence" in browser(ann).get("/admin/").content.decode()

@@ -131,26 +131,34 @@ def _wishes(stage: Stage) -> None:
     """What somebody waits for a new key, for another secret of it, and for a key while LiteLLM hangs."""
     from accounts.models import User  # noqa: PLC0415 -- as above
     from apikeys.rotation import rotate_api_key  # noqa: PLC0415 -- as above
-    from apikeys.services import create_api_key  # noqa: PLC0415 -- as above
+    from apikeys.services import IssuedKey, create_api_key  # noqa: PLC0415 -- as above
 
     people = list(User.objects.order_by("pk")[:WISHES])
-    issued = []
-    _tell(
-        "a new key",
-        [_timed(lambda who=who: issued.append(create_api_key(who, name="n", models=[MODEL]))) for who in people],
-    )
-    _tell("another secret", [_timed(lambda one=one: rotate_api_key(one.key.user, key_id=one.key.pk)) for one in issued])
+    issued: list[IssuedKey] = []
+
+    def create(who: User) -> None:
+        issued.append(create_api_key(who, name="notebook", models=[MODEL]))
+
+    def rotate(one: IssuedKey) -> None:
+        rotate_api_key(one.key.user, key_id=one.key.pk)
+
+    _tell("a new key", _timed(create, people))
+    _tell("another secret", _timed(rotate, list(issued)))
     faults = f"{stage.supervisor.environment['LITELLM_API_URL']}/emulator/faults"
     requests.post(faults, json={"mode": "slow", "seconds": HANGS_SECONDS}, timeout=10).raise_for_status()
-    waited = [_timed(lambda who=who: create_api_key(who, name="h", models=[MODEL])) for who in people[:HANGING]]
+    waited = _timed(create, people[:HANGING])
     requests.delete(faults, timeout=10).raise_for_status()
     say(f"a new key while LiteLLM hangs for {HANGS_SECONDS} s: {', '.join(f'{one / 1000:.1f} s' for one in waited)}")
 
 
-def _timed(wish: Callable[[], Any]) -> float:
-    began = time.monotonic()
-    wish()
-    return (time.monotonic() - began) * 1000
+def _timed(wish: Callable[[Any], None], of: list[Any]) -> list[float]:
+    """Milliseconds of each wish."""
+    milliseconds = []
+    for one in of:
+        began = time.monotonic()
+        wish(one)
+        milliseconds.append((time.monotonic() - began) * 1000)
+    return milliseconds
 
 
 def _tell(name: str, milliseconds: list[float]) -> None:

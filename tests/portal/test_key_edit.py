@@ -298,7 +298,7 @@ def test_reasons_of_a_failed_push_are_for_administrators(
     pages = {who.username: body(browser(who).get(url)) for who in (ada, ro, ann)}
     assert {name: "needs_rotation" in page for name, page in pages.items()} == {"ada": False, "ro": True, "ann": True}
     assert {name: "/retry" in page for name, page in pages.items()} == {"ada": False, "ro": False, "ann": True}
-    assert "Revoke it and make a new one." in pages["ada"]  # what only the owner can do is told to the owner
+    assert "Rotating it gives it a new one." in pages["ada"]  # what only the owner can do is told to the owner
     ApiKeySecret.objects.update(sync_error="team_not_found")
     assert "An administrator can see why." in body(browser(ada).get(url))
     browser(ann).post(address(key, "retry"))
