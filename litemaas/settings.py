@@ -170,25 +170,13 @@ ROOT_URLCONF = "litemaas.urls"
 WSGI_APPLICATION = "litemaas.wsgi.application"
 APPEND_SLASH = False
 
+LOADERS = [f"django.template.loaders.{name}.Loader" for name in ("filesystem", "app_directories")]
 TEMPLATES: list[dict[str, Any]] = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [BASE_DIR / "templates"],
         "OPTIONS": {
-            "loaders": [
-                (
-                    "template_partials.loader.Loader",
-                    [
-                        (
-                            "django.template.loaders.cached.Loader",
-                            [
-                                "django.template.loaders.filesystem.Loader",
-                                "django.template.loaders.app_directories.Loader",
-                            ],
-                        )
-                    ],
-                )
-            ],
+            "loaders": [("template_partials.loader.Loader", [("django.template.loaders.cached.Loader", LOADERS)])],
             "builtins": [
                 "template_partials.templatetags.partials",
                 "litemaas.portal.templatetags.portal",
@@ -242,13 +230,13 @@ STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(DATA_DIR / "static")))
 # After collectstatic: names with a digest, cached for ever. Else served from where the apps keep them.
 COMPRESS_STATIC: bool = env.bool("COMPRESS_STATIC", default=False)
-STATIC_STORAGES = {
-    True: "whitenoise.storage.CompressedManifestStaticFilesStorage",
-    False: "django.contrib.staticfiles.storage.StaticFilesStorage",
-}
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": STATIC_STORAGES[COMPRESS_STATIC]},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if COMPRESS_STATIC
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
 }
 WHITENOISE_USE_FINDERS = not COMPRESS_STATIC
 

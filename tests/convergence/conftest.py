@@ -30,7 +30,7 @@ COMMON: dict[str, Any] = {
 # The same sequences in each run, shown as they are: to look for shorter ones takes many times as long.
 STEADY: dict[str, Any] = {"derandomize": True, "database": None, "phases": [Phase.generate], **COMMON}
 profiles.register_profile("ci", max_examples=12, stateful_step_count=30, **STEADY)
-profiles.register_profile("real", max_examples=5, stateful_step_count=20, **STEADY)
+profiles.register_profile("real", max_examples=3, stateful_step_count=20, **STEADY)
 profiles.register_profile(
     "soak", max_examples=24, stateful_step_count=40, database=None, phases=[Phase.generate], **COMMON
 )
