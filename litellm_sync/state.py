@@ -74,6 +74,12 @@ class Synced(models.Model):
             models.Index(
                 fields=["sync_next_at"], condition=Q(sync_status=SyncStatus.PENDING), name="%(app_label)s_%(class)s_due"
             ),
+            # What is not settled is counted and listed all the time, in tables of hundreds of thousands of settled rows.
+            models.Index(
+                fields=["sync_status", "sync_requested_at"],
+                condition=~Q(sync_status=SyncStatus.SYNCED),
+                name="%(app_label)s_%(class)s_open",
+            ),
         )
 
     @classmethod
