@@ -8,9 +8,10 @@ from typing import Any, Final
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Window
+from django.db.models import Count, F, Min, Window
 from django.db.models.functions import RowNumber
 
+from litellm_sync import proof
 from litellm_sync.measures import queue
 from litellm_sync.models import Alert, RunStatus, SyncRun, Upstream
 from litellm_sync.versions import judge
@@ -68,6 +69,7 @@ def _end(alert: Alert, now: datetime) -> None:
 
 def _troubles(now: datetime) -> Iterator[Trouble]:
     yield from _waiting_pushes(now)
+    yield from _late_proofs(now)
     yield from _upstream(now)
     yield from _failing_runs(now)
 
@@ -78,6 +80,12 @@ def _waiting_pushes(now: datetime) -> Iterator[Trouble]:
         if row["since"] and now - row["since"] >= patience:
             facts = {"waiting": row["pending"], "oldest_since": row["since"]}
             yield Trouble("push_waits_too_long", kind, facts)
+
+
+def _late_proofs(now: datetime) -> Iterator[Trouble]:
+    late = proof.overdue(now).aggregate(late=Count("pk"), oldest_since=Min("stopped_at"))
+    if late["late"]:
+        yield Trouble("proofs_overdue", facts=late)
 
 
 def _upstream(now: datetime) -> Iterator[Trouble]:
