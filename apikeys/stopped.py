@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Final
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, F, Q, When
 from django.utils import timezone
 
 from litellm_sync.state import Synced, SyncStatus
@@ -16,8 +16,8 @@ class Proof(enum.StrEnum):
     """What is known of a secret that must not work."""
 
     NEVER_THERE = "never_there"  # LiteLLM never had it
-    WAITING = "waiting"  # LiteLLM has not been seen to refuse it
-    STOPPED = "stopped"  # it was, and the calls of the last moments have still to be looked at
+    WAITING = "waiting"  # LiteLLM has not confirmed that it refuses it
+    STOPPED = "stopped"  # it has; it will be read back, and the calls of the last moments have still to be looked at
     PROVEN = "proven"
     WORKS = "works"  # a call got through, or LiteLLM still takes it: an alarm
 
@@ -27,12 +27,19 @@ COLUMNS: Final = (
     *("stopped_at", "proven_at", "worked_at", "pushed_at", "attempted_at", "valid_until"),
     "sync_status",
 )
+# Before LiteLLM's key is changed: what was seen of its end holds no longer. An alarm that was not over stays one.
+UNSEEN: Final = {
+    "stopped_at": None,
+    "proven_at": None,
+    "worked_at": Case(When(proven_at=None, then=F("worked_at")), default=None),
+}
 
 
 class Stoppable(Synced):
     """The proof on the row of a secret; a push that lets the secret work again empties it.
 
-    ``stopped_at``: LiteLLM was read back and refused it then. ``proven_at``: and no call got through after that.
+    ``stopped_at``: since then LiteLLM refuses it, as its answer to the block or the deletion said, or a look.
+    ``proven_at``: read back later, LiteLLM refused it, and no call had got through since it stopped.
     ``worked_at``: when one was seen that did, or when LiteLLM was found to take it although it had been told.
     ``proof_due_at``: when to look again; empty where nobody has looked yet, or where nothing is left to prove.
     """

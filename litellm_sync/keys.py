@@ -5,15 +5,19 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
 from apikeys.models import ApiKey, ApiKeySecret, KeyModel, KeyStatus
+from apikeys.stopped import UNSEEN
 from litellm_sync import spend, state
 from litellm_sync.client import KeyInfo, LiteLLM
 from litellm_sync.ensure import differences, ensure_team_exists_in_litellm, ensure_user_exists_in_litellm, limits_of
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
+
+log = structlog.get_logger(__name__)
 
 # LiteLLM reckons expiry from the moment at which it hears of it.
 EXPIRY_TOLERANCE = timedelta(seconds=5)
@@ -21,6 +25,8 @@ EXPIRY_TOLERANCE = timedelta(seconds=5)
 # then a dead key is looked at again and again.
 OFFER_MAY_ARRIVE = timedelta(seconds=90)
 LOOK_AGAIN = timedelta(seconds=5)
+# A block that hangs leaves a deletion its share of the immediate try.
+BLOCK_SECONDS = 2.0
 # What keys are for: they call models and never manage anything; key_type "llm_api" shows as this in both versions.
 LLM_ROUTES = ("llm_api_routes",)
 PER_MODEL = {"rpm_limit": "model_rpm_limit", "tpm_limit": "model_tpm_limit"}
@@ -138,6 +144,7 @@ def _retire(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
         _close_absent(secret)
         return None
     if not found.blocked:
+        _unsee(secret)
         litellm.block_key(secret.digest)
     if secret.pending_secret is not None:
         _forget_secret(secret)
@@ -175,15 +182,36 @@ def must_be_blocked(key: ApiKey, models: list[str]) -> bool:
 
 
 def _delete(secret: ApiKeySecret, litellm: LiteLLM) -> None:
-    """Delete. LiteLLM names what it deleted; where it did not, or an offer that was cut off may be carried out after
-    the deletion, a look must prove it, again and again."""
+    """Block and delete: where LiteLLM cannot delete, a dead key is left. LiteLLM names what it deleted; where it did
+    not, or an offer that was cut off may be carried out after the deletion, a look must prove it, again and again."""
+    if _block(secret, litellm) and not secret.sync_attempts:  # a later try finds it blocked by the first
+        _unsee(secret)
     is_named = litellm.delete_key(secret.digest)
+    if is_named:
+        _unsee(secret)
     is_proved = is_named and secret.attempted_at is None
     if not is_proved and litellm.get_key_info(secret.digest) is not None:
         raise UpstreamUnavailable(reason="still_there")
     _await_lost_offer(secret)
     if secret.pending_secret is not None:
         ApiKeySecret.objects.filter(pk=secret.pk).update(pending_secret=None)
+
+
+def _block(secret: ApiKeySecret, litellm: LiteLLM) -> bool:
+    """Whether LiteLLM blocked it. That it did not, also because it has no such key, is no reason not to delete."""
+    try:
+        litellm.with_limit(BLOCK_SECONDS).block_key(secret.digest)
+    except (UpstreamRejected, UpstreamUnavailable) as error:
+        log.info("not_blocked_before_deletion", **error.details)
+        return False
+    return True
+
+
+def _unsee(secret: ApiKeySecret) -> None:
+    """LiteLLM's key is changed: its end has to be proved anew."""
+    if secret.stopped_at is not None or secret.proven_at is not None:
+        secret.stopped_at = secret.proven_at = None
+        state.claimed(secret).update(**UNSEEN)
 
 
 @contextmanager
@@ -194,6 +222,7 @@ def _until_answered(secret: ApiKeySecret) -> Iterator[None]:
     """
     if not state.claimed(secret).update(attempted_at=timezone.now()):
         raise UpstreamUnavailable(reason="claim_lost")
+    _unsee(secret)
     try:
         yield
     except UpstreamRejected:

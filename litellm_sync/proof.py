@@ -1,6 +1,7 @@
 """Proving that LiteLLM refuses what must not work: by reading back, and by seeing that no call got through after it."""
 
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
@@ -8,33 +9,47 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from apikeys.models import ApiKeySecret, KeyStatus
-from litellm_sync import state
+from litellm_sync import spend, state
 from litellm_sync.client import KeyInfo, LiteLLM
+from litellm_sync.client.transport import NEEDS_ENTERPRISE
 from litellm_sync.state import SyncStatus
+from litellm_sync.upstream import probe
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
 
 log = structlog.get_logger(__name__)
 
 # One worker of LiteLLM may know a key for a minute after another has deleted it, and writes its log up to 21 s late.
+CACHED: Final = timedelta(seconds=60)
 LATE: Final = timedelta(seconds=90)
+# A proof that is as late as this is something to be told of.
+OVERDUE: Final = timedelta(minutes=15)
 # LiteLLM's clock may run ahead of ours.
 SKEW: Final = timedelta(seconds=5)
 SOON: Final = timedelta(seconds=10)
 CALL_SECONDS: Final = 5.0
 AT_ONCE: Final = 50
+# So many looks of a round may fail, each after CALL_SECONDS at the latest.
+FAILING_AT_ONCE: Final = 5
 NOTED_AT_ONCE: Final = 500
 NOTHING: Final = {"stopped_at": None, "proven_at": None, "worked_at": None, "proof_due_at": None}
+
+
+def late() -> timedelta:
+    """How long after a stop a call may still get through or be written down; LiteLLM may be set to write seldom."""
+    return max(LATE, spend.settling() + CACHED)
 
 
 def begun(secret: ApiKeySecret) -> dict[str, Any]:
     """The columns with which a push settles: LiteLLM was told just now, so the proof begins or has no object any more.
 
-    An alarm stays until the end is proved.
+    What was seen of the end before stays where nothing had to be changed in LiteLLM; an alarm until it is proved.
     """
     now = timezone.now()
     if not secret.must_not_work_at(now):
         return dict(NOTHING)
-    return {"stopped_at": now, "proven_at": None, "proof_due_at": now + LATE}
+    if secret.stopped_at is not None:
+        return {}
+    return {"stopped_at": now, "proven_at": None, "proof_due_at": now + late()}
 
 
 def ended(now: datetime) -> Q:
@@ -49,35 +64,71 @@ def alarms() -> QuerySet[ApiKeySecret]:
     return ApiKeySecret.objects.filter(worked_at__isnull=False, proven_at=None)
 
 
-def note_ended(now: datetime) -> int:
-    """Put what has ended and nobody has looked at on the list of the next look; returns how many.
+def overdue(now: datetime) -> QuerySet[ApiKeySecret]:
+    """Secrets that LiteLLM was told to refuse so long ago that the proof ought to be there, whatever it waits for."""
+    waiting = ApiKeySecret.objects.filter(proof_due_at__isnull=False, proven_at=None)
+    patience = OVERDUE + late()
+    return waiting.filter(Q(proof_due_at__lte=now - OVERDUE) | Q(stopped_at__lte=now - patience))
 
-    Of what is revoked or blocked a push says so itself; an expiry only passes.
+
+def note_waiting(now: datetime) -> int:
+    """Put what has ended and LiteLLM does not agree with on the list of the next look; returns how many."""
+    return _note(_unnoticed(now).exclude(sync_status=SyncStatus.SYNCED), now)
+
+
+def note_ended(now: datetime) -> int:
+    """Put whatever has ended and nobody has looked at on the list of the next look; returns how many.
+
+    This reads all keys. A push says so itself of what is revoked, blocked or expired: here is what came otherwise.
     """
-    nobody_looked = ApiKeySecret.objects.filter(ended(now), proven_at=None, proof_due_at=None)
-    ids = list(nobody_looked.order_by("pk").values_list("pk", flat=True)[:NOTED_AT_ONCE])
+    return _note(_unnoticed(now), now)
+
+
+def _unnoticed(now: datetime) -> QuerySet[ApiKeySecret]:
+    return ApiKeySecret.objects.filter(ended(now), proven_at=None, proof_due_at=None)
+
+
+def _note(rows: QuerySet[ApiKeySecret], now: datetime) -> int:
+    ids = list(rows.order_by("pk").values_list("pk", flat=True)[:NOTED_AT_ONCE])
     return ApiKeySecret.objects.filter(pk__in=ids, proof_due_at=None).update(proof_due_at=now)
 
 
 def prove_due(now: datetime) -> dict[str, int]:
     """Look after those secrets whose time has come, the longest due first and at most AT_ONCE; counts by outcome.
 
-    LiteLLM being away ends the round: the others are as due in the next one.
+    A look that fails is put off, so that the others have their turn. LiteLLM being away ends the round: all are as due
+    in the next one.
     """
     due = ApiKeySecret.objects.filter(proof_due_at__lte=now).order_by("proof_due_at", "pk")
     counts: dict[str, int] = {}
     for pk in list(due.values_list("pk", flat=True)[:AT_ONCE]):
-        try:
-            outcome = prove(pk, now)
-        except UpstreamUnavailable as error:
-            log.info("proof_postponed", **error.details)
+        outcome = _prove_or_put_off(pk, now)
+        if outcome == "away":
             break
         counts[outcome] = counts.get(outcome, 0) + 1
+        if counts.get("put_off") == FAILING_AT_ONCE:
+            break
     return counts
 
 
+def _prove_or_put_off(pk: Any, now: datetime) -> str:
+    try:
+        return prove(pk, now)
+    except (UpstreamRejected, UpstreamUnavailable) as error:
+        log.warning("proof_put_off", secret_id=pk, **error.details)
+        if probe() is None:
+            return "away"
+    except Exception:  # a bug of ours with one row must not keep the others from being proved
+        log.exception("proof_broke", secret_id=pk)
+    ApiKeySecret.objects.filter(pk=pk, proof_due_at__lte=now).update(proof_due_at=now + late())
+    return "put_off"
+
+
 def prove(pk: Any, now: datetime) -> str:
-    """Look at one secret and write what was seen; returns its name. Raises UpstreamUnavailable."""
+    """Look at one secret and write what was seen; returns its name. Raises UpstreamUnavailable and UpstreamRejected.
+
+    A push has its time first. One that waits for longer is not waited for: LiteLLM may take the secret all the while.
+    """
     secret = ApiKeySecret.objects.select_related("key__user", "key__team").filter(pk=pk).first()
     if secret is None:
         return "gone"
@@ -85,19 +136,19 @@ def prove(pk: Any, now: datetime) -> str:
         return _write(secret, "not_ended", proof_due_at=None)
     if secret.was_never_there:
         return _write(secret, "proven", stopped_at=now, proven_at=now, proof_due_at=None)
-    if secret.sync_status == SyncStatus.PENDING:
+    if secret.sync_status == SyncStatus.PENDING and now < (secret.sync_requested_at or now) + LATE:
         return _write(secret, "pending", proof_due_at=now + SOON)
     return _look(secret, now)
 
 
 def _look(secret: ApiKeySecret, now: datetime) -> str:
-    """Ask LiteLLM about a secret that must not work and that it was told about."""
+    """Ask LiteLLM about a secret that must not work and that it was told about, or should have been."""
     if not is_refused(LiteLLM(CALL_SECONDS).get_key_info(secret.digest), now):
         return _alarm(secret, "taken", now, worked_at=now, stopped_at=None)
     if secret.stopped_at is None:
-        return _write(secret, "stopped", stopped_at=now, proof_due_at=now + LATE)
-    if now < secret.stopped_at + LATE:
-        return _write(secret, "early", proof_due_at=secret.stopped_at + LATE)
+        return _write(secret, "stopped", stopped_at=now, proof_due_at=now + late())
+    if now < secret.stopped_at + late():
+        return _write(secret, "early", proof_due_at=secret.stopped_at + late())
     worked_at = _last_success(secret)
     if worked_at is not None and worked_at > secret.stopped_at + SKEW:
         return _alarm(secret, "used", now, worked_at=worked_at, stopped_at=now)
@@ -110,19 +161,32 @@ def is_refused(found: KeyInfo | None, now: datetime) -> bool:
 
 
 def _last_success(secret: ApiKeySecret) -> datetime | None:
-    """The newest successful call since the stop; None also where LiteLLM does not let its log be read."""
+    """The newest successful call since the stop; None also where LiteLLM does not let its log be read.
+
+    Whatever else keeps it from being read is a failed look, and proves nothing.
+    """
     try:
         return LiteLLM(CALL_SECONDS).get_last_success(secret.digest, secret.stopped_at or secret.created_at)
-    except UpstreamRejected as error:
+    except (UpstreamRejected, UpstreamUnavailable) as error:
+        if not _is_closed(error):
+            raise
         log.warning("spend_log_unreadable", **error.details)
         return None
+
+
+def _is_closed(error: UpstreamRejected | UpstreamUnavailable) -> bool:
+    """Whether the log is closed to us: by the licence, or by its route, for the credential has just read the key."""
+    if isinstance(error, UpstreamUnavailable):
+        return error.details.get("reason") == "unauthorized"
+    return error.details.get("reason") == NEEDS_ENTERPRISE or error.details.get("http_status") == HTTPStatus.NOT_FOUND
 
 
 def _alarm(secret: ApiKeySecret, how: str, now: datetime, **seen: datetime | None) -> str:
     """It works although it must not: whoever watches the log is told, LiteLLM is told again, and it is looked again."""
     log.error("key_still_works", key_id=str(secret.key_id), secret_id=secret.pk, how=how, **_as_text(seen))
-    outcome = _write(secret, "works", proof_due_at=now + LATE, **seen)
-    state.request_pushes(ApiKeySecret, [secret.pk])
+    outcome = _write(secret, "works", proof_due_at=now + late(), **seen)
+    if secret.sync_status != SyncStatus.PENDING:  # else LiteLLM is being told, and why it does not hear is kept
+        state.request_pushes(ApiKeySecret, [secret.pk])
     return outcome
 
 

@@ -65,7 +65,9 @@ def sync_keys(run: Run) -> dict[str, Any]:
 
 def secrets_to_push() -> QuerySet[ApiKeySecret]:
     """What has ended and is settled is left out: it grows for ever, and comparing both sides finds what lives there."""
-    living = Q(key__deleted_at=None) & ~Q(key__status=KeyStatus.REVOKED) & ~Q(valid_until__lte=timezone.now())
+    now = timezone.now()
+    living = Q(key__deleted_at=None) & ~Q(key__status=KeyStatus.REVOKED)
+    living &= ~Q(valid_until__lte=now) & ~Q(key__expires_at__lte=now)
     return ApiKeySecret.objects.filter(living | ~Q(sync_status=SyncStatus.SYNCED))
 
 

@@ -75,8 +75,18 @@ def prove(timestamp: int, **_later: Any) -> None:
     """Every ten seconds: whether LiteLLM refuses what must not work."""
     try:
         now = timezone.now()
-        proof.note_ended(now)
+        proof.note_waiting(now)
         proof.prove_due(now)
+    finally:
+        give_connection_back()
+
+
+@app.periodic(cron="*/15 * * * *")
+@app.task(name="litellm_sync.note_ended", queueing_lock="litellm_sync.note_ended")
+def note_ended(timestamp: int, **_later: Any) -> None:
+    """Every quarter of an hour: which ends nobody has looked at."""
+    try:
+        proof.note_ended(timezone.now())
     finally:
         give_connection_back()
 

@@ -14,10 +14,14 @@ from apikeys.endings import block_api_key, revoke_api_key, unblock_api_key
 from apikeys.models import ApiKey, ApiKeySecret, KeyStatus
 from apikeys.services import IssuedKey, create_api_key, update_api_key
 from apikeys.stopped import Proof
-from litellm_sync import proof, upstream
+from litellm_sync import proof, state, upstream
+from litellm_sync.client import LiteLLM
+from litellm_sync.client.transport import NEEDS_ENTERPRISE
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.push import push
 from litellm_sync.state import SyncStatus
+from litellm_sync.steps import secrets_to_push
+from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
 from subscriptions.models import Subscription
 
 pytestmark = pytest.mark.django_db
@@ -78,8 +82,6 @@ def block(ann: User, key: ApiKey) -> None:
 
 def rotate_away(ann: User, key: ApiKey) -> None:
     """As the end of a grace does it."""
-    from litellm_sync import state  # noqa: PLC0415 -- beside the one line that needs it
-
     ApiKeySecret.objects.update(valid_until=timezone.now() - timedelta(seconds=1))
     state.request_pushes(ApiKeySecret, [key.secrets.get().pk])
 
@@ -199,26 +201,98 @@ def test_bad_weather_proves_nothing(issued: IssuedKey, ann: User, litellm: Emula
     pushed()
     backdate()
     litellm.faults.add(mode, paths=[path])
-    assert look() == {}
+    assert look() == {"put_off": 1}
     assert row().proof is Proof.STOPPED
+    litellm.faults.clear()
+    upstream.probe()
+    assert look() == {}
+    assert look(LATER) == {"proven": 1}
+
+
+def test_a_litellm_that_is_away_ends_the_round_and_puts_nothing_off(
+    issued: IssuedKey, ann: User, litellm: Emulator
+) -> None:
+    revoke(ann, issued.key)
+    pushed()
+    backdate()
+    due_at = row().proof_due_at
+    litellm.faults.add("down")
+    assert look() == {}
+    assert row().proof_due_at == due_at
     litellm.faults.clear()
     upstream.probe()
     assert look() == {"proven": 1}
 
 
-def test_a_log_that_may_not_be_read_leaves_the_reading_back(
-    issued: IssuedKey, ann: User, litellm: Emulator, monkeypatch: pytest.MonkeyPatch
+ANSWERS = {
+    "broken": (UpstreamUnavailable(reason="http_500"), "put_off"),
+    "bug": (KeyError("data"), "put_off"),
+    "licence": (UpstreamRejected(http_status=500, reason=NEEDS_ENTERPRISE), "proven"),
+    "no such route": (UpstreamRejected(http_status=404), "proven"),
+    "not understood": (UpstreamRejected(http_status=400), "put_off"),
+    "route closed": (UpstreamUnavailable(reason="unauthorized"), "proven"),
+}
+
+
+@pytest.mark.parametrize("answer", sorted(ANSWERS))
+def test_only_a_log_that_is_closed_leaves_the_reading_back(
+    issued: IssuedKey, ann: User, litellm: Emulator, monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
-    from litemaas.foundation.errors import UpstreamRejected  # noqa: PLC0415 -- as above
+    error, outcome = ANSWERS[answer]
 
     def refused(*_arguments: Any) -> None:
-        raise UpstreamRejected(http_status=400)
+        raise error
 
     monkeypatch.setattr("litellm_sync.client.LiteLLM.get_last_success", refused)
     revoke(ann, issued.key)
     pushed()
     backdate()
-    assert look() == {"proven": 1}
+    assert look() == {outcome: 1}
+    assert (row().proven_at is not None) is (outcome == "proven")
+
+
+def test_one_look_that_fails_does_not_keep_the_others_from_being_proved(
+    issued: IssuedKey, ada: User, ann: User, litellm: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = create_api_key(ada, name="other", models=["gpt-4o"]).key
+    for key in (issued.key, other):
+        revoke(ann, key)
+        push(KIND, str(key.secrets.get().pk), limit=5)
+    first = issued.key.secrets.get()
+    ApiKeySecret.objects.filter(pk=first.pk).update(proof_due_at=timezone.now() - timedelta(days=1))
+    ask = LiteLLM.get_last_success
+
+    def unreadable(client: LiteLLM, token: str, since: datetime) -> datetime | None:
+        if token == first.digest:
+            raise UpstreamUnavailable(reason="timeout")
+        return ask(client, token, since)
+
+    monkeypatch.setattr(LiteLLM, "get_last_success", unreadable)
+    assert look(LATER) == {"put_off": 1, "proven": 1}
+    first.refresh_from_db()
+    assert first.proof_due_at is not None
+    assert first.proof_due_at > timezone.now()
+    # It is looked at again and again, and told of as long as it is not proved.
+    later = timezone.now() + 2 * proof.OVERDUE
+    assert list(proof.overdue(later)) == [first]
+    assert proof.prove_due(later) == {"put_off": 1}
+    assert list(proof.overdue(later)) == [first]
+    monkeypatch.undo()
+    assert proof.prove_due(later + LATER) == {"proven": 1}
+    assert list(proof.overdue(later)) == []
+
+
+def test_a_round_ends_after_some_looks_that_fail(
+    ada: User, ann: User, subscribed: list[Subscription], litellm: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        key = create_api_key(ada, name=f"k{number}", models=["gpt-4o"]).key
+        push(KIND, str(key.secrets.get().pk), limit=5)
+        revoke(ann, key)
+        push(KIND, str(key.secrets.get().pk), limit=5)
+    monkeypatch.setattr(proof, "FAILING_AT_ONCE", 2)
+    litellm.faults.add("500", paths=["/spend/logs"])
+    assert [look(LATER), look(LATER), look(LATER)] == [{"put_off": 2}, {"put_off": 1}, {}]
 
 
 def test_what_was_seen_is_not_written_over_a_newer_wish(
@@ -246,6 +320,128 @@ def test_a_push_that_waits_is_waited_for(issued: IssuedKey, ann: User, litellm: 
     assert pushed().proof is Proof.WAITING
     assert look() == {"pending": 1}
     assert look() == {}
+
+
+# --- A push that waits for long --------------------------------------------------------------------------------------
+
+
+def wait_long() -> None:
+    """As if the push had been asked for so long ago."""
+    ApiKeySecret.objects.update(sync_requested_at=timezone.now() - LATER, proof_due_at=None)
+
+
+@pytest.mark.parametrize("path", ["/key/block", "/key/delete"])
+def test_a_block_or_a_deletion_that_fails_leaves_a_dead_key(
+    issued: IssuedKey, ann: User, litellm: Emulator, path: str
+) -> None:
+    litellm.faults.add("500", paths=[path])
+    revoke(ann, issued.key)
+    told = pushed()
+    assert chat(litellm, issued.secret) == 401
+    assert told.sync_status == (SyncStatus.SYNCED if path == "/key/block" else SyncStatus.PENDING)
+
+
+def test_a_key_that_works_while_its_push_waits_is_an_alarm(issued: IssuedKey, ann: User, litellm: Emulator) -> None:
+    litellm.faults.add("500", paths=["/key/block", "/key/delete"])
+    revoke(ann, issued.key)
+    assert pushed().sync_status == SyncStatus.PENDING
+    wait_long()
+    generation = row().sync_generation
+    assert proof.note_waiting(timezone.now()) == 1
+    with structlog.testing.capture_logs() as logs:
+        assert proof.prove_due(timezone.now()) == {"works": 1}
+    assert [entry["how"] for entry in logs if entry["event"] == "key_still_works"] == ["taken"]
+    assert (row().proof, list(proof.alarms())) == (Proof.WORKS, [row()])
+    assert (row().sync_generation, row().sync_error) == (generation, "http_500")
+    litellm.faults.clear()
+    upstream.probe()
+    assert pushed().sync_status == SyncStatus.SYNCED
+    assert look(LATER) == {"proven": 1}
+    assert list(proof.alarms()) == []
+
+
+def test_what_litellm_cannot_delete_is_proved_to_be_blocked_however_often_it_is_tried(
+    issued: IssuedKey, ann: User, litellm: Emulator
+) -> None:
+    litellm.faults.add("500", paths=["/key/delete"])
+    revoke(ann, issued.key)
+    pushed()
+    wait_long()
+    assert look() == {"stopped": 1}
+    assert (pushed().sync_attempts, list(proof.alarms())) == (2, [])
+    assert look(LATER) == {"proven": 1}
+    proven_at = row().proven_at
+    assert (pushed().proven_at, row().proof) == (proven_at, Proof.WAITING)
+    litellm.faults.clear()
+    upstream.probe()
+    told = pushed()
+    assert (told.sync_status, told.proof) == (SyncStatus.SYNCED, Proof.STOPPED)
+
+
+# --- Pushed again ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", sorted(ENDINGS))
+def test_a_push_that_changes_nothing_keeps_the_proof(
+    issued: IssuedKey, ann: User, litellm: Emulator, ending: str
+) -> None:
+    ENDINGS[ending](ann, issued.key)
+    pushed()
+    if ending == "rotate":  # its spend has settled, and nobody follows it
+        ApiKeySecret.objects.update(blocked_at=timezone.now() - timedelta(hours=1))
+        state.request_pushes(ApiKeySecret, [row().pk])
+        pushed()
+    assert look(LATER) == {"proven": 1}
+    before = row()
+    state.request_pushes(ApiKeySecret, [before.pk])
+    again = pushed()
+    assert again.sync_status == SyncStatus.SYNCED
+    assert (again.stopped_at, again.proven_at) == (before.stopped_at, before.proven_at)
+    assert (again.proof, again.proof_due_at) == (Proof.PROVEN, None)
+
+
+@pytest.mark.parametrize("changed", ["block", "expire"])
+def test_a_push_that_finds_it_working_begins_the_proof_anew(
+    issued: IssuedKey, ann: User, litellm: Emulator, changed: str
+) -> None:
+    if changed == "block":
+        block(ann, issued.key)
+    else:
+        ApiKey.objects.update(expires_at=timezone.now() - timedelta(seconds=2))
+        state.request_pushes(ApiKeySecret, [row().pk])
+    pushed()
+    assert look(LATER) == {"proven": 1}
+    ApiKeySecret.objects.update(worked_at=timezone.now())  # of an alarm that is over
+    before = row()
+    litellm.state.keys.update(before.digest, {"blocked": False})
+    state.request_pushes(ApiKeySecret, [before.pk])
+    again = pushed()
+    assert again.stopped_at is not None
+    assert before.stopped_at is not None
+    assert again.stopped_at > before.stopped_at
+    assert (again.proof, again.proven_at, list(proof.alarms())) == (Proof.STOPPED, None, [])
+
+
+def test_what_has_expired_and_is_settled_is_no_work_for_a_run_of_all_keys(
+    issued: IssuedKey, ann: User, litellm: Emulator
+) -> None:
+    assert list(secrets_to_push()) == [row()]
+    ApiKey.objects.update(expires_at=timezone.now() - timedelta(seconds=2))
+    assert list(secrets_to_push()) == []
+    state.request_pushes(ApiKeySecret, [row().pk])
+    assert list(secrets_to_push()) == [row()]
+
+
+def test_a_log_that_is_written_seldom_is_waited_for(
+    issued: IssuedKey, ann: User, litellm: Emulator, settings: Any
+) -> None:
+    settings.LITELLM_SPEND_SETTLES_SECONDS = 600
+    revoke(ann, issued.key)
+    pushed()
+    assert look(LATER) == {}
+    ApiKeySecret.objects.update(proof_due_at=timezone.now())
+    assert look(timedelta(seconds=650)) == {"early": 1}
+    assert look(timedelta(seconds=665)) == {"proven": 1}
 
 
 def test_a_round_is_bounded_and_takes_the_longest_due_first(
