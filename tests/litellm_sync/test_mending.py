@@ -11,7 +11,8 @@ from accounts.models import AuditEvent, User
 from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.policy import update_policy
 from apikeys.services import IssuedKey, create_api_key
-from litellm_sync import mending, upstream
+from litellm_sync import mending, sides, upstream
+from litellm_sync.client import LiteLLM
 from litellm_sync.drift import Drift
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.push import push
@@ -220,16 +221,18 @@ def test_what_was_deleted_or_adopted_meanwhile_is_said(
 ) -> None:
     drift = unknown()
     mending.adopt_key(ann, drift_id=drift.pk, owner="ada")
-    drift.save(force_insert=True)  # as another administrator's page still has it
-    with pytest.raises(Conflict) as caught:
-        mending.adopt_key(ann, drift_id=drift.pk, owner="ada")
-    assert caught.value.code == "key_known"
+    for verb, typed in (("adopt_key", {"owner": "ada"}), ("block_key", {}), ("unblock_key", {})):
+        drift.save(force_insert=True)  # as another administrator's page still has it
+        with pytest.raises(Conflict) as caught:
+            getattr(mending, verb)(ann, drift_id=drift.pk, **typed)
+        assert (caught.value.code, Drift.objects.count()) == ("key_known", 0)
+    drift.save(force_insert=True)
+    ApiKeySecret.objects.filter(digest=foreign["token"]).update(digest="0" * 64)
     post(litellm, "/key/delete", keys=[foreign["token"]])
     with pytest.raises(Conflict) as caught:
         mending.adopt_key(ann, drift_id=drift.pk, owner="ada")
     assert caught.value.code == "drift_gone"
     assert not Drift.objects.exists()
-    assert ApiKeySecret.objects.filter(digest=foreign["token"]).count() == 1
 
 
 # --- Blocking --------------------------------------------------------------------------------------------------------
@@ -245,6 +248,41 @@ def test_an_unknown_key_is_blocked_and_unblocked_once(foreign: dict[str, Any], a
     assert chat(litellm, foreign["key"]) == 200
     events = AuditEvent.objects.filter(category="drift").order_by("at").values_list("action", "details__token")
     assert list(events) == [("drift.blocked", foreign["token"]), ("drift.unblocked", foreign["token"])]
+
+
+def test_a_key_that_is_ours_by_now_is_not_unblocked_by_a_finding_of_before(
+    foreign: dict[str, Any], ann: User, litellm: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody adopts it, blocked as it is, while somebody else's wish to unblock it is on its way."""
+    post(litellm, "/key/block", key=foreign["token"])
+    drift, adopted, unblock = unknown(), [], LiteLLM.unblock_key
+
+    def overtaken(self: LiteLLM, token: str) -> None:
+        adopted.append(mending.adopt_key(ann, drift_id=drift.pk, owner="ada").secrets.get())
+        push(KIND, str(adopted[0].pk), limit=5)
+        unblock(self, token)
+
+    monkeypatch.setattr(LiteLLM, "unblock_key", overtaken)
+    with pytest.raises(NotFound):
+        mending.unblock_key(ann, drift_id=drift.pk)
+    push(KIND, str(adopted[0].pk), limit=5)
+    assert chat(litellm, foreign["key"]) == 401
+
+
+def test_a_key_that_is_adopted_during_a_comparison_is_not_found_again(
+    foreign: dict[str, Any], issued: IssuedKey, ann: User, litellm: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the list and the end of a page lie minutes of single looks."""
+    post(litellm, "/key/update", key=issued.key.secrets.get().digest, max_budget=50)
+    drift, find = unknown(), sides.Keys.find
+
+    def slow(self: Any, asked: Any, object_id: str) -> Any:
+        mending.adopt_key(ann, drift_id=drift.pk, owner="ada")
+        return find(self, asked, object_id)
+
+    monkeypatch.setattr(sides.Keys, "find", slow)
+    compare()
+    assert [kind for _what, kind, _id in found()] == ["different"]
 
 
 @pytest.mark.parametrize("mode", ["500", "cut", "down", "garbage"])
