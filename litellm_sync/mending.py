@@ -15,6 +15,7 @@ from litellm_sync import ensure, reconcile, state
 from litellm_sync.client import KeyInfo, LiteLLM
 from litellm_sync.default_team import ensure_default_team_exists
 from litellm_sync.drift import Drift, DriftKind, Subject
+from litellm_sync.keys import PER_MODEL
 from litellm_sync.sides import own_id
 from litemaas.foundation.errors import Conflict, Invalid, NotFound, UpstreamUnavailable
 
@@ -105,7 +106,7 @@ def adopt_key(actor: User, *, drift_id: UUID | str, owner: str) -> ApiKey:
     """Make an unknown key one of ``owner`` (a user name): from then on it is ours like any other.
 
     LiteLLM is looked at first, and the owner comes to exist there. Raises NotFound, Conflict (drift_gone, key_known,
-    key_expired), Invalid (unknown_owner, model_not_subscribed), QuotaExceeded, UpstreamUnavailable.
+    key_expired, key_unfit), Invalid (unknown_owner, model_not_subscribed), QuotaExceeded, UpstreamUnavailable.
     """
     rbac.require(actor, rbac.Permission.DRIFT_ADOPT)
     drift = _unknown_key(drift_id)
@@ -152,7 +153,8 @@ def _set_blocked(
     if _look(litellm, drift).blocked != blocked:
         # The wish is on record before LiteLLM hears of it: what was done is never without a trace.
         with transaction.atomic():
-            audit.record(rbac.require_still(actor, rbac.Permission.DRIFT_BLOCK), action, drift, **_told(drift))
+            rbac.require_still(actor, rbac.Permission.DRIFT_BLOCK)
+            audit.record(actor, action, drift, token=drift.object_id, alias=drift.name)
         tell(litellm, drift.object_id)
         # Adopted at this very moment: then the key's own state counts, and not what was just sent.
         state.request_pushes(
@@ -162,10 +164,6 @@ def _set_blocked(
             raise UpstreamUnavailable(reason="not_as_sent")
     Drift.objects.filter(pk=drift.pk).update(details=drift.details | {"blocked": blocked})
     return _unknown_key(drift_id)
-
-
-def _told(drift: Drift) -> dict[str, str]:
-    return {"token": drift.object_id, "alias": drift.name}
 
 
 def _unknown_key(drift_id: UUID | str) -> Drift:
@@ -203,4 +201,16 @@ def _as_found(info: KeyInfo) -> FoundKey:
         max_parallel_requests=info.max_parallel_requests,
         expires_at=info.expires,
         blocked=info.blocked,
+        model_limits=_model_limits(info),
     )
+
+
+def _model_limits(info: KeyInfo) -> dict[str, dict[str, int]]:
+    """Limits of single models, which LiteLLM keeps among the metadata: model -> our names -> figures."""
+    limits: dict[str, dict[str, int]] = {}
+    for ours, theirs in PER_MODEL.items():
+        figures = info.metadata.get(theirs)
+        for model, value in figures.items() if isinstance(figures, dict) else ():
+            if value is not None:
+                limits.setdefault(model, {})[ours] = value
+    return limits
