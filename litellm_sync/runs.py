@@ -16,7 +16,7 @@ from litellm_sync.models import UNFINISHED, RunKind, RunStatus, SyncRun
 log = structlog.get_logger(__name__)
 
 RUN_TASK: Final = "litellm_sync.run"
-# Longer than anything that a run waits for without a word: the keys' spend may take LiteLLM two minutes.
+# Longer than anything that a run waits for without a word: a day's activity may take LiteLLM a minute.
 SILENCE: Final = timedelta(minutes=3)
 BEAT_SECONDS: Final = 5.0
 # A run that kills its workers must not go on for ever.
