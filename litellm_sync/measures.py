@@ -1,7 +1,7 @@
 """What is measured of the synchronisation: each push and run where they happen, and what waits, from the tables."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -44,13 +44,17 @@ def measured_push(row: state.Synced) -> Iterator[None]:
 
 
 @contextmanager
-def measured_run(kind: str, run_id: Any) -> Iterator[None]:
-    """Around one synchronisation: its time and whether it was done; each of its calls names the run."""
+def measured_run(kind: str, run_id: Any, goes_on: Mapping[type[Exception], str]) -> Iterator[None]:
+    """Around one synchronisation: its time and outcome (done, failed, or the word in ``goes_on`` of an exception that
+    is no failure); each of its calls names the run."""
     outcome, started = "failed", time.perf_counter()
     with structlog.contextvars.bound_contextvars(run=f"{kind}/{run_id}"):
         try:
             yield
             outcome = "done"
+        except Exception as error:
+            outcome = goes_on.get(type(error), outcome)
+            raise
         finally:
             runs.labels(kind, outcome).observe(time.perf_counter() - started)
 

@@ -16,10 +16,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from accounts.models import User
 from apikeys.models import ApiKeySecret
 from apikeys.services import create_api_key
-from litellm_sync import alerts, integration, measures
+from litellm_sync import alerts, integration, measures, runs
 from litellm_sync.client import LiteLLM, transport
 from litellm_sync.emulator.server import Emulator
-from litellm_sync.models import SyncRun, Upstream
+from litellm_sync.models import RunKind, SyncRun, Upstream
 from litellm_sync.push import push
 from litemaas.foundation import logs
 from litemaas.foundation.errors import UpstreamUnavailable
@@ -80,6 +80,21 @@ def test_every_run_is_measured(ann: User, litellm: Emulator, work: Callable[[], 
         work()
     after = [number("litemaas_run_seconds_count", kind="models", outcome=outcome) for outcome in ("done", "failed")]
     assert after == [before[0] + 1, before[1] + 1]
+
+
+@pytest.mark.parametrize(("error", "outcome"), [(runs.Interrupted, "interrupted"), (runs.RunLost, "lost")])
+def test_a_run_that_goes_on_has_not_failed(
+    error: type[Exception], outcome: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(_run: runs.Run) -> dict[str, Any]:
+        raise error
+
+    monkeypatch.setattr(integration, "RUNS", {**integration.RUNS, RunKind.MODELS: stop})
+    outcomes = ("failed", outcome)
+    before = [number("litemaas_run_seconds_count", kind="models", outcome=one) for one in outcomes]
+    integration.perform(str(integration.request_sync(None, what="models").pk))
+    after = [number("litemaas_run_seconds_count", kind="models", outcome=one) for one in outcomes]
+    assert after == [before[0], before[1] + 1]
 
 
 def test_each_call_of_a_push_names_the_row_and_of_a_run_the_run(
