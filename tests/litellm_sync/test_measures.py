@@ -19,7 +19,7 @@ from apikeys.services import create_api_key
 from litellm_sync import alerts, integration, measures, runs
 from litellm_sync.client import LiteLLM, transport
 from litellm_sync.emulator.server import Emulator
-from litellm_sync.models import RunKind, SyncRun, Upstream
+from litellm_sync.models import Drift, RunKind, SyncRun, Upstream
 from litellm_sync.push import push
 from litemaas.foundation import logs
 from litemaas.foundation.errors import UpstreamUnavailable
@@ -150,6 +150,8 @@ def test_metrics_tell_what_waits(browser: Any, settings: Any, ada: User) -> None
     Upstream.objects.create(id=1, down_since=now - timedelta(minutes=5), checked_at=now, version="1.82.7")
     SyncRun.objects.create(kind="models", status="done", finished_at=now)
     SyncRun.objects.create(kind="usage", status="failed", finished_at=now)
+    run = SyncRun.objects.create(kind="reconcile", status="failed")
+    Drift.objects.create(run=run, what="key", kind="alive", object_id="x", row_id="1", name="k", seen_at=now)
     alerts.watch(now)
     found = scraped(browser, settings)
     assert found["litemaas_push_queue", ("accounts.user", "pending")] == 1
@@ -163,6 +165,8 @@ def test_metrics_tell_what_waits(browser: Any, settings: Any, ada: User) -> None
     assert found["litemaas_run_last_success_timestamp_seconds", ("models",)] == pytest.approx(now.timestamp(), abs=1)
     assert ("litemaas_run_last_success_timestamp_seconds", ("usage",)) not in found
     assert found["litemaas_alert_active", ("push_waits_too_long",)] == 1
+    assert found["litemaas_alert_active", ("key_still_works",)] == found["litemaas_drift", ("alive",)] == 1
+    assert found["litemaas_drift", ("missing",)] == 0
     assert found["litemaas_jobs_waiting", ("litellm_sync.push",)] >= 1
     assert any(name.startswith("django_http") for name, _labels in found)
 
@@ -175,7 +179,7 @@ def test_metrics_cost_as_many_statements_whatever_there_is(ada: User) -> None:
         costs.append(len(statements))
         Membership.objects.update(sync_status="failed")
         SyncRun.objects.create(kind="models", status="done", finished_at=timezone.now())
-    assert costs == [5, 5]
+    assert costs == [6, 6]
 
 
 def test_without_a_database_the_processes_tell_what_they_count(
