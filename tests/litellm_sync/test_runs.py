@@ -101,7 +101,9 @@ def test_due_runs_are_queued_by_their_interval_and_failed_ones_soon_again(litell
     SyncRun.objects.update(status=RunStatus.FAILED)
     assert integration.request_due_syncs(now) == []
     assert integration.request_due_syncs(now + timedelta(minutes=1)) == ["models", "usage"]
-    assert integration.request_due_syncs(now + timedelta(hours=2)) == []  # one of each kind goes on
+    later = now + timedelta(hours=2)
+    assert integration.request_due_syncs(later) == ["reconcile"]
+    assert integration.request_due_syncs(later) == []  # one of each kind goes on
 
 
 def test_usage_of_calls_arrives_with_owner_key_and_spend(issued: IssuedKey, litellm: Emulator) -> None:
