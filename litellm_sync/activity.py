@@ -37,9 +37,10 @@ def get_usage_from_litellm(litellm: LiteLLM, day: date) -> list[Activity]:
 
 
 def pull_usage(progress: Callable[[int, int], None] | None = None) -> dict[str, int]:
-    """Fetch and replace the days that may have changed, then the spend of the keys. Returns counts.
+    """Fetch the spend of the keys, then replace the days that may have changed. Returns counts.
 
-    Each day is kept as soon as it is there, so that a pull that fails half-way goes on from where it was.
+    The keys come first: their spend stops people and says which keys are in use, also while a day cannot be had. Each
+    day is kept as soon as it is there, so that a pull that fails half-way goes on from where it was.
     """
     days = days_to_pull(datetime.now(UTC).date())
     litellm = LiteLLM(DAY_SECONDS)
@@ -49,11 +50,12 @@ def pull_usage(progress: Callable[[int, int], None] | None = None) -> dict[str, 
         if progress is not None:
             progress(done, len(days))
 
+    keys = pull_key_spend(litellm, moved)
     for done, day in enumerate(days, start=1):  # noqa: B007 -- moved() tells it
         found = get_usage_from_litellm(litellm.with_limit(DAY_SECONDS), day)
         rows += usage.replace_day(day, (_fact(row) for row in found))
         moved()
-    return {"days": len(days), "rows": rows, "keys": pull_key_spend(litellm, moved)}
+    return {"days": len(days), "rows": rows, "keys": keys}
 
 
 def _fact(row: Activity) -> usage.Fact:

@@ -18,7 +18,7 @@ from litellm_sync import activity, integration, state
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.models import RunStatus, SyncRun
 from litellm_sync.push import push
-from litemaas.foundation.errors import Conflict, Invalid, PermissionDenied
+from litemaas.foundation.errors import Conflict, Invalid, PermissionDenied, UpstreamUnavailable
 from subscriptions.models import Subscription
 from usage.models import DailyUsage, UsageDay
 
@@ -137,6 +137,16 @@ def test_days_are_fetched_again_until_they_are_settled(issued: IssuedKey, litell
     today = datetime.now(UTC).date()
     UsageDay.objects.filter(date__gt=today - timedelta(days=10)).delete()
     assert activity.pull_usage()["days"] == 11
+
+
+def test_the_spend_of_keys_arrives_while_the_days_cannot_be_had(issued: IssuedKey, litellm: Emulator) -> None:
+    chat(issued, litellm)
+    litellm.faults.add("500", paths=["/user/daily/activity"])
+    with pytest.raises(UpstreamUnavailable):
+        activity.pull_usage()
+    key = ApiKey.objects.get()
+    assert key.spend > 0
+    assert key.last_used_at is not None
 
 
 def test_usage_of_keys_that_are_not_ours_is_counted_and_belongs_to_nobody(litellm: Emulator, ann: User) -> None:
