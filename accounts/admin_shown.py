@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from django import forms
@@ -47,6 +48,8 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _differs(field: forms.Field, value: Any, shown: Any) -> bool:
-    """Several choices have no order."""
+    """Several choices have no order, and the page shows moments to the second."""
     before: Any = field.to_python(shown)
+    if isinstance(value, datetime) and isinstance(before, datetime):
+        return value.replace(microsecond=0) != before.replace(microsecond=0)
     return sorted(value) != sorted(before) if isinstance(value, list) else bool(value != before)

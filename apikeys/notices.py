@@ -4,7 +4,6 @@ Nobody is told of a key that does not work anyway (revoked, blocked, its owner d
 before the key was made. The mail server is asked without a transaction and without a connection to the database.
 """
 
-import smtplib
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -45,15 +44,18 @@ def announce(now: datetime) -> int:
         span = timedelta(days=days)
         keys = _due(days, span).filter(expires_at__gt=now + earlier, expires_at__lte=now + span)
         for batch in _batches(keys):
-            ExpiryNotice.objects.bulk_create((_notice(key, days, now) for key in batch), ignore_conflicts=True)
+            fresh = [_notice(key, days, now) for key in batch]
+            ExpiryNotice.objects.bulk_create(fresh, ignore_conflicts=True)
+            _take_up_again(fresh, now)
             seen += len(batch)
         earlier = span
     return seen
 
 
 def _due(days: int, span: timedelta) -> ApiKeyQuerySet:
-    """Working keys of which nobody has been told for as many days."""
+    """Working keys of which nobody has been told for as many days; what was dropped while a key was blocked was not."""
     told = ExpiryNotice.objects.filter(key=OuterRef("pk"), expires_at=OuterRef("expires_at"), days=days)
+    told = told.exclude(mail=MailState.DROPPED)
     working = ApiKey.objects.filter(deleted_at=None, status=KeyStatus.ACTIVE, user__is_active=True)
     rows = working.filter(~Exists(told), created_at__lt=F("expires_at") - span)
     return rows.select_related("user").only("expires_at", "user__email")
@@ -68,6 +70,14 @@ def _batches(keys: ApiKeyQuerySet) -> Iterator[list[ApiKey]]:
 def _notice(key: ApiKey, days: int, now: datetime) -> ExpiryNotice:
     mail = MailState.WAITING if key.user.email and settings.EMAIL_BACKEND != DUMMY else MailState.NONE
     return ExpiryNotice(key=key, expires_at=key.expires_at or now, days=days, mail=mail, next_at=now, created_at=now)
+
+
+def _take_up_again(fresh: list[ExpiryNotice], now: datetime) -> None:
+    """Rows that were dropped are the same notices once more; what somebody has sent meanwhile stays as it is."""
+    for mail in (MailState.WAITING, MailState.NONE):
+        keys = [notice.key_id for notice in fresh if notice.mail == mail]
+        dropped = ExpiryNotice.objects.filter(key__in=keys, days=fresh[0].days, mail=MailState.DROPPED)
+        dropped.filter(expires_at=F("key__expires_at")).update(mail=mail, next_at=now, attempts=0, error="")
 
 
 # --- E-mail ----------------------------------------------------------------------------------------------------------
@@ -85,13 +95,14 @@ def _tell(user_id: UUID, now: datetime) -> bool:
     notices = _claimed(user_id, now)
     if not notices:
         return False
-    user = notices[0].key.user
-    message = _message(user, notices)
-    _let_go()
-    error = ""
+    user, error = notices[0].key.user, ""
+    # A key may wait with several numbers of days, after a mail server was away for long: it is told of once.
+    once = list({notice.key_id: notice for notice in notices}.values())
     try:
+        message = _message(user, once)
+        _let_go()
         message.send()
-    except (smtplib.SMTPException, OSError, ValueError) as failed:  # ValueError: an address that cannot be written
+    except Exception as failed:  # noqa: BLE001 -- whatever one person's mail meets, the others get theirs
         # Its words may hold anything, the mail server's password too.
         error = type(failed).__name__
         log.warning("expiry_notice_not_sent", user=str(user.pk), error=error, notices=len(notices))
@@ -100,16 +111,26 @@ def _tell(user_id: UUID, now: datetime) -> bool:
 
 
 def _claimed(user_id: UUID, now: datetime) -> list[ExpiryNotice]:
-    """What the person is to be told, for the next minutes by nobody else; what nobody needs any more is dropped."""
-    due = Q(mail=MailState.WAITING, next_at__lte=now, key__user=user_id)
+    """What the person is to be told, for the next minutes by nobody else; what nobody needs any more is dropped.
+
+    What waits to be tried again goes with what has become due: one mail says it all.
+    """
+    waiting = Q(mail=MailState.WAITING, key__user=user_id)
     with transaction.atomic():
-        rows = ExpiryNotice.objects.filter(due).select_for_update(skip_locked=True, of=("self",))
+        rows = ExpiryNotice.objects.filter(waiting).select_for_update(skip_locked=True, of=("self",))
         found = list(rows.select_related("key__user").prefetch_related("key__secrets").order_by("expires_at", "pk"))
+        if any(_is_claimed(notice, now) for notice in found) or all(notice.next_at > now for notice in found):
+            return []
         needed = [notice for notice in found if _is_needed(notice, now)]
         dropped = {notice.pk for notice in found} - {notice.pk for notice in needed}
         _change(dropped, mail=MailState.DROPPED)
-        _change({notice.pk for notice in needed}, next_at=now + CLAIM, attempts=F("attempts") + 1)
+        _change({notice.pk for notice in needed}, next_at=now + CLAIM, attempts=F("attempts") + 1, error="")
     return needed
+
+
+def _is_claimed(notice: ExpiryNotice, now: datetime) -> bool:
+    """Whether somebody is sending it at this moment: what only waits for its next try has the error of the last."""
+    return notice.next_at > now and notice.attempts > 0 and not notice.error
 
 
 def _is_needed(notice: ExpiryNotice, now: datetime) -> bool:
@@ -123,7 +144,7 @@ def _settle(notices: list[ExpiryNotice], now: datetime, error: str) -> None:
     if not error:
         _change(ids, mail=MailState.SENT, sent_at=timezone.now(), error="")
         return
-    waits = min(FIRST_BACK_OFF * 2 ** min(notices[0].attempts, 10), LONGEST_BACK_OFF)
+    waits = min(FIRST_BACK_OFF * 2 ** min(max(notice.attempts for notice in notices), 10), LONGEST_BACK_OFF)
     _change(ids, next_at=now + waits, error=error[:100])
 
 

@@ -151,11 +151,17 @@ def check_changes(
 def _moved_expiry(policy: KeyPolicy, wanted: datetime | None, key: ApiKey, now: datetime) -> datetime | None:
     """The days that a key may live are counted from its creation: editing it again and again adds none. Ending a key
     sooner than it would have ended is allowed even where that is still too late for a policy that came after it."""
+    wanted = to_the_second(wanted)
     _require_future(wanted, now)
     is_sooner = wanted is not None and (key.expires_at is None or wanted < key.expires_at)
     if not is_sooner:
         _require_within(policy, wanted, key.created_at)
     return wanted
+
+
+def to_the_second(moment: datetime | None) -> datetime | None:
+    """An expiry as it is stored and compared: forms show seconds, and one that is sent back unchanged is the same."""
+    return moment and moment.replace(microsecond=0)
 
 
 def _bounded(policy: KeyPolicy, limits: Mapping[str, Any], name: str) -> Any:
@@ -217,13 +223,14 @@ def _model_limits(policy: KeyPolicy, wanted: Mapping[str, Mapping[str, int]], mo
 
 
 def _expiry(policy: KeyPolicy, limits: KeyLimits, now: datetime) -> datetime | None:
-    longest = None if policy.maximum_expires_days is None else now + timedelta(days=policy.maximum_expires_days)
     if "expires_at" not in limits:
-        default = policy.default_expires_days
-        return longest if default is None else now + timedelta(days=default)
-    _require_future(limits["expires_at"], now)
-    _require_within(policy, limits["expires_at"], now)
-    return limits["expires_at"]
+        default, longest = policy.default_expires_days, policy.maximum_expires_days
+        days = longest if default is None else default
+        return None if days is None else to_the_second(now + timedelta(days=days))
+    wanted = to_the_second(limits["expires_at"])
+    _require_future(wanted, now)
+    _require_within(policy, wanted, now)
+    return wanted
 
 
 def _require_future(expires_at: datetime | None, now: datetime) -> None:

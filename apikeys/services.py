@@ -22,6 +22,7 @@ from apikeys.policy import (
     check_changes,
     check_name,
     get_policy,
+    to_the_second,
 )
 from litellm_sync import state
 from litemaas.foundation import crypto
@@ -200,6 +201,8 @@ def _differing(key: ApiKey, changes: Mapping[str, Any]) -> dict[str, Any]:
         wanted["model_limits"] = {model: dict(figures) for model, figures in (wanted["model_limits"] or {}).items()}
     if "models" in wanted:
         wanted["models"] = sorted(set(wanted["models"]))
+    if "expires_at" in wanted and to_the_second(wanted["expires_at"]) == to_the_second(key.expires_at):
+        del wanted["expires_at"]
     return {name: value for name, value in wanted.items() if value != _present(key, name)}
 
 

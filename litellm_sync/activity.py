@@ -1,18 +1,19 @@
 """Bringing LiteLLM's activity and spend here: the figures that people see are always read from our tables."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
-from django.db.models import Max
+from django.db.models import Exists, Max, OuterRef
 
 from apikeys.models import ApiKeySecret
 from litellm_sync import spend
-from litellm_sync.client import Activity, LiteLLM
+from litellm_sync.client import Activity, KeyInfo, LiteLLM
 from usage import services as usage
 from usage.models import UsageDay
 
-DAY_SECONDS, KEYS_SECONDS = 60.0, 120.0
+DAY_SECONDS, PAGE_SECONDS = 60.0, 30.0
 # LiteLLM writes late: days younger than this are fetched again with each pull.
 UNSETTLED_DAYS = 3
 FIRST_PULL_DAYS = 30
@@ -36,19 +37,25 @@ def get_usage_from_litellm(litellm: LiteLLM, day: date) -> list[Activity]:
 
 
 def pull_usage(progress: Callable[[int, int], None] | None = None) -> dict[str, int]:
-    """Fetch and replace the days that may have changed, then the spend of the keys. Returns counts.
+    """Fetch the spend of the keys, then replace the days that may have changed. Returns counts.
 
-    Each day is kept as soon as it is there, so that a pull that fails half-way goes on from where it was.
+    The keys come first: their spend stops people and says which keys are in use, also while a day cannot be had. Each
+    day is kept as soon as it is there, so that a pull that fails half-way goes on from where it was.
     """
     days = days_to_pull(datetime.now(UTC).date())
     litellm = LiteLLM(DAY_SECONDS)
-    rows = 0
-    for number, day in enumerate(days, start=1):
+    rows = done = 0
+
+    def moved() -> None:
+        if progress is not None:
+            progress(done, len(days))
+
+    keys = pull_key_spend(litellm, moved)
+    for done, day in enumerate(days, start=1):  # noqa: B007 -- moved() tells it
         found = get_usage_from_litellm(litellm.with_limit(DAY_SECONDS), day)
         rows += usage.replace_day(day, (_fact(row) for row in found))
-        if progress is not None:
-            progress(number, len(days))
-    return {"days": len(days), "rows": rows, "keys": pull_key_spend(litellm.with_limit(KEYS_SECONDS))}
+        moved()
+    return {"days": len(days), "rows": rows, "keys": keys}
 
 
 def _fact(row: Activity) -> usage.Fact:
@@ -57,17 +64,42 @@ def _fact(row: Activity) -> usage.Fact:
     return usage.Fact(**figures)
 
 
-def pull_key_spend(litellm: LiteLLM) -> int:
-    """Copy spend, the next reset and the last use of every key that is ours. Returns how many keys changed.
+def pull_key_spend(litellm: LiteLLM, beat: Callable[[], None] | None = None) -> int:
+    """Copy spend, the next reset and the last use of every key that is ours, page by page. Returns how many keys
+    changed; ``beat`` is called after each page.
 
-    A key has spent what its secrets have together; what passed from one to the next counts once.
+    A key has spent what its secrets have together; what passed from one to the next counts once. Secrets that count
+    together may stand on different pages: they are looked at when all pages are there.
     """
-    found = {info.token: info for info in litellm.get_keys()}
-    secrets: dict[str, list[ApiKeySecret]] = {}
-    for secret in ApiKeySecret.objects.filter(digest__in=found).select_related("key").order_by("created_at", "pk"):
-        secrets.setdefault(str(secret.key_id), []).append(secret)
-    noted = [secret for together in secrets.values() for secret in spend.note_secrets(together, found)]
+    changed, number, is_last = 0, 1, False
+    together: dict[str, KeyInfo] = {}
+    while not is_last:
+        page = litellm.with_limit(PAGE_SECONDS).get_key_page(number)
+        found = {info.token: info for info in page.rows}
+        for digest in _counting_with_others(found):
+            together[digest] = found.pop(digest)
+        changed += _note(found)
+        number, is_last = number + 1, page.is_last
+        if beat is not None:
+            beat()
+    return changed + _note(together)
+
+
+def _counting_with_others(digests: Collection[str]) -> list[str]:
+    counting = ApiKeySecret.objects.filter(carried_at=None)
+    others = counting.filter(key=OuterRef("key")).exclude(pk=OuterRef("pk"))
+    rows = ApiKeySecret.objects.filter(Exists(others), digest__in=digests)
+    return list(rows.values_list("digest", flat=True))
+
+
+def _note(found: Mapping[str, KeyInfo]) -> int:
+    """Write down what LiteLLM says of these secrets; returns how many keys changed."""
+    keys = ApiKeySecret.objects.filter(digest__in=found).values("key")
+    secrets: dict[Any, list[ApiKeySecret]] = {}
+    for secret in ApiKeySecret.objects.filter(key__in=keys).select_related("key").order_by("created_at", "pk"):
+        secrets.setdefault(secret.key_id, []).append(secret)
+    noted = [secret for mine in secrets.values() for secret in spend.note_secrets(mine, found)]
     spend.save_noted(noted, spend.NOTED)
-    keys = [together[-1].key for together in secrets.values() if spend.note_key(together[-1].key, together, found)]
-    spend.save_noted(keys, spend.SHOWN)
-    return len(keys)
+    changed = [mine[-1].key for mine in secrets.values() if spend.note_key(mine[-1].key, mine, found)]
+    spend.save_noted(changed, spend.SHOWN)
+    return len(changed)

@@ -8,10 +8,12 @@ from typing import Any, Final
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, F, Min, Window
-from django.db.models.functions import RowNumber
+from django.db.models import CharField, Count, F, Min, QuerySet, Value, Window
+from django.db.models.functions import Cast, RowNumber
 
-from litellm_sync import proof
+from litellm_sync import proof, state
+from litellm_sync.drift import Drift, DriftKind
+from litellm_sync.failures import FAILING
 from litellm_sync.measures import queue
 from litellm_sync.models import Alert, RunStatus, SyncRun, Upstream
 from litellm_sync.versions import judge
@@ -21,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 # So many runs of a kind have to fail one after the other; a failed one is tried again within seconds.
 FAILURES_IN_A_ROW: Final = 3
+# What is told of one by one is told of the oldest only: the next ones follow as these end.
+ONE_BY_ONE: Final = 20
 # A kind that has not run for as long is not failing but switched off.
 RECENTLY: Final = timedelta(days=1)
 
@@ -68,6 +72,7 @@ def _end(alert: Alert, now: datetime) -> None:
 
 
 def _troubles(now: datetime) -> Iterator[Trouble]:
+    yield from _working_keys()
     yield from _waiting_pushes(now)
     yield from _late_proofs(now)
     yield from _upstream(now)
@@ -75,9 +80,15 @@ def _troubles(now: datetime) -> Iterator[Trouble]:
 
 
 def _waiting_pushes(now: datetime) -> Iterator[Trouble]:
-    patience = timedelta(seconds=settings.PUSH_ALERT_SECONDS)
-    for kind, row in queue(waiting_only=True).items():
-        if row["since"] and now - row["since"] >= patience:
+    """What is tried in vain is told of one by one: it may wait for ever, and must hide nothing that waits later."""
+    before = now - timedelta(seconds=settings.PUSH_ALERT_SECONDS)
+    alone: dict[str, list[str]] = {}
+    for kind, row_id, since, error, attempts in _in_vain(before):
+        alone.setdefault(kind, []).append(row_id)
+        facts = {"waiting_since": since, "error": error, "attempts": attempts}
+        yield Trouble("push_is_in_vain", f"{kind}/{row_id}", facts)
+    for kind, row in queue(waiting_only=True, without=alone).items():
+        if row["since"] and row["since"] <= before:
             facts = {"waiting": row["pending"], "oldest_since": row["since"]}
             yield Trouble("push_waits_too_long", kind, facts)
 
@@ -86,6 +97,29 @@ def _late_proofs(now: datetime) -> Iterator[Trouble]:
     late = proof.overdue(now).aggregate(late=Count("pk"), oldest_since=Min("stopped_at"))
     if late["late"]:
         yield Trouble("proofs_overdue", facts=late)
+
+
+def _in_vain(before: datetime) -> QuerySet[Any, Any]:
+    """Table, id, since when, error and attempts of the first rows that wait and need somebody; one statement."""
+    parts = [
+        table._base_manager.filter(FAILING, sync_status=state.SyncStatus.PENDING, sync_requested_at__lte=before)
+        .order_by()
+        .annotate(table=Value(state.kind_of(table)), row=Cast("pk", CharField()))
+        .values_list("table", "row", "sync_requested_at", "sync_error", "sync_attempts")
+        for table in state.synced_models()
+    ]
+    rows: QuerySet[Any, Any] = parts[0].union(*parts[1:], all=True)
+    return rows.order_by("sync_requested_at", "row")[:ONE_BY_ONE]
+
+
+def _working_keys() -> Iterator[Trouble]:
+    """Secrets that must not work and do, as a proof or the last comparison saw it."""
+    for secret in proof.alarms().order_by("worked_at", "pk")[:ONE_BY_ONE]:
+        facts = {"key_id": str(secret.key_id), "worked_at": secret.worked_at}
+        yield Trouble("key_still_works", str(secret.pk), facts)
+    for found in Drift.objects.filter(kind=DriftKind.ALIVE).order_by("first_seen_at", "pk")[:ONE_BY_ONE]:
+        facts = {"key_id": found.details.get("key"), "seen_at": found.seen_at}
+        yield Trouble("key_still_works", found.row_id, facts)
 
 
 def _upstream(now: datetime) -> Iterator[Trouble]:

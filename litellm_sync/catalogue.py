@@ -100,7 +100,7 @@ def sync_models(litellm: LiteLLM | None = None, *, confirmed: bool = False, show
         report = generate_sync_report(known, wanted, flaws)
         if not confirmed and not set(report.hidden) <= set(shown):
             available = sum(model.is_available for model in known.values())
-            _refuse_mass_disappearance(report.hidden, available, empty=not wanted)
+            _refuse_mass_disappearance(report.hidden, available, empty=not listed)
         _carry_out(report, known, wanted)
         if report.says_something:
             audit.record(None, audit.Action.MODELS_SYNCED, **report.as_json())
@@ -166,7 +166,9 @@ def generate_sync_report(
     A model that is back may have changed meanwhile: it is among ``restored`` and, with what is new, among ``changed``.
     """
     report = Report(added=sorted(wanted.keys() - known.keys()))
-    report.hidden = sorted(model.pk for model in known.values() if model.is_available and model.pk not in wanted)
+    # What LiteLLM lists works there, also where what it says of it does not fit here: it stays as it is.
+    listed = wanted.keys() | flaws.keys()
+    report.hidden = sorted(model.pk for model in known.values() if model.is_available and model.pk not in listed)
     report.skipped = {sanitize_string(name, max_length=255): flaws[name] for name in sorted(flaws)}
     for name in sorted(wanted.keys() & known.keys()):
         changes = _differences(known[name], wanted[name])

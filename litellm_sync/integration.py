@@ -49,6 +49,8 @@ log = structlog.get_logger(__name__)
 FULL_SYNC: Final = (RunKind.MODELS, RunKind.TEAMS, RunKind.USERS, RunKind.KEYS, RunKind.USAGE)
 # What the audit log says about the integration: categories of actions.
 AUDITED: Final = ("drift", "models", "push", "sync")
+# How a run ends here that goes on elsewhere or later, as the metrics call it.
+GOES_ON: Final = {Interrupted: "interrupted", RunLost: "lost"}
 LATENCIES_KEPT: Final = 30
 # Tables that are LiteLLM's -> what fetches them; everything else that both sides have is ours.
 THEIRS: Final = {"subscriptions.model": RunKind.MODELS, "usage.dailyusage": RunKind.USAGE}
@@ -88,7 +90,7 @@ def perform(run_id: str) -> None:
 def _carry_out(run: Run) -> None:
     about = {"kind": run.row.kind, "run_id": str(run.row.pk)}
     try:
-        with measured_run(run.row.kind, run.row.pk):
+        with measured_run(run.row.kind, run.row.pk, GOES_ON):
             report = RUNS[run.kind](run)
     except RunLost:
         log.warning("run_lost", **about)

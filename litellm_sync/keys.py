@@ -29,6 +29,13 @@ LOOK_AGAIN = timedelta(seconds=5)
 BLOCK_SECONDS = 2.0
 # What keys are for: they call models and never manage anything; key_type "llm_api" shows as this in both versions.
 LLM_ROUTES = ("llm_api_routes",)
+# With these among its metadata LiteLLM lets a key do more than its limits say; no key of ours has any.
+LOOSENING = frozenset(
+    {
+        "allowed_passthrough_routes", "disable_global_guardrails", "litellm_disabled_callbacks", "permissions",
+        "rpm_limit_type", "temp_budget_expiry", "temp_budget_increase", "throttle_on_budget_exceeded", "tpm_limit_type",
+    }
+)  # fmt: skip
 PER_MODEL = {"rpm_limit": "model_rpm_limit", "tpm_limit": "model_tpm_limit"}
 
 
@@ -346,8 +353,9 @@ def _changes(secret: ApiKeySecret, models: list[str], found: KeyInfo) -> dict[st
         changes["duration"] = _duration(ends_at) if ends_at else "-1"
     ours = _per_model(key, models)
     theirs = {name: found.metadata[name] for name in PER_MODEL.values() if found.metadata.get(name)}
-    if ours != theirs:
-        kept = {name: value for name, value in found.metadata.items() if name not in PER_MODEL.values()}
+    if ours != theirs or not LOOSENING.isdisjoint(found.metadata):
+        left_out = LOOSENING.union(PER_MODEL.values())
+        kept = {name: value for name, value in found.metadata.items() if name not in left_out}
         changes["metadata"] = kept | ours
     return changes
 

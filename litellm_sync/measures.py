@@ -1,9 +1,10 @@
 """What is measured of the synchronisation: each push and run where they happen, and what waits, from the tables."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -15,6 +16,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from litellm_sync import state
+from litellm_sync.drift import Drift, DriftKind
 from litellm_sync.models import Alert, RunStatus, SyncRun, Upstream
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
 
@@ -44,27 +46,38 @@ def measured_push(row: state.Synced) -> Iterator[None]:
 
 
 @contextmanager
-def measured_run(kind: str, run_id: Any) -> Iterator[None]:
-    """Around one synchronisation: its time and whether it was done; each of its calls names the run."""
+def measured_run(kind: str, run_id: Any, goes_on: Mapping[type[Exception], str]) -> Iterator[None]:
+    """Around one synchronisation: its time and outcome (done, failed, or the word in ``goes_on`` of an exception that
+    is no failure); each of its calls names the run."""
     outcome, started = "failed", time.perf_counter()
     with structlog.contextvars.bound_contextvars(run=f"{kind}/{run_id}"):
         try:
             yield
             outcome = "done"
+        except Exception as error:
+            outcome = goes_on.get(type(error), outcome)
+            raise
         finally:
             runs.labels(kind, outcome).observe(time.perf_counter() - started)
 
 
-def queue(*, waiting_only: bool = False) -> dict[str, dict[str, Any]]:
-    """Table -> how many of its rows wait or failed, and since when the oldest waits; one statement."""
-    parts = [_queue_of(table) for table in state.synced_models()]
+def queue(
+    *, waiting_only: bool = False, without: Mapping[str, Collection[str]] = MappingProxyType({})
+) -> dict[str, dict[str, Any]]:
+    """Table -> how many of its rows wait or failed, and since when the oldest waits; one statement.
+
+    ``without`` are ids of rows that do not count, by their table.
+    """
+    parts = [_queue_of(table, without.get(state.kind_of(table), ())) for table in state.synced_models()]
     rows: Any = parts[0].union(*parts[1:], all=True)
     return {row["table"]: row for row in rows if row["pending"] or not waiting_only}
 
 
-def _queue_of(table: type[state.Synced]) -> QuerySet[Any, dict[str, Any]]:
+def _queue_of(table: type[state.Synced], without: Collection[str]) -> QuerySet[Any, dict[str, Any]]:
     waits = Q(sync_status=state.SyncStatus.PENDING)
     rows: Any = table._base_manager.exclude(sync_status=state.SyncStatus.SYNCED).order_by()
+    if without:
+        rows = rows.exclude(pk__in=without)
     named = rows.annotate(table=Value(state.kind_of(table))).values("table")
     found: QuerySet[Any, dict[str, Any]] = named.annotate(
         pending=Count("pk", filter=waits),
@@ -75,7 +88,7 @@ def _queue_of(table: type[state.Synced]) -> QuerySet[Any, dict[str, Any]]:
 
 
 class StateOfSync(Collector):
-    """What stands in the tables, the same whichever process is asked; five statements."""
+    """What stands in the tables, the same whichever process is asked; six statements."""
 
     def collect(self) -> Iterator[Metric]:
         """Queue, outage, alerts, jobs and runs as they are now."""
@@ -83,6 +96,7 @@ class StateOfSync(Collector):
         yield from _queued(now)
         yield from _outage(now)
         yield _gauge("litemaas_alert_active", "What is alerted of now", ("name",), _active_alerts())
+        yield _gauge("litemaas_drift", "What the last comparisons found different", ("kind",), _drift())
         yield _gauge("litemaas_jobs_waiting", "Jobs that no worker has begun", ("task",), _waiting_jobs())
         yield _gauge(
             "litemaas_run_last_success_timestamp_seconds",
@@ -129,6 +143,11 @@ def _outage(now: datetime) -> Iterator[Metric]:
 def _active_alerts() -> Samples:
     counted = Alert.objects.order_by().values_list("name").annotate(number=Count("pk"))
     return [((name,), float(number)) for name, number in counted]
+
+
+def _drift() -> Samples:
+    counted = dict(Drift.objects.order_by().values_list("kind").annotate(number=Count("pk")))
+    return [((kind,), float(counted.get(kind, 0))) for kind in DriftKind.values]
 
 
 def _waiting_jobs() -> Samples:

@@ -10,11 +10,13 @@ from django.utils.translation import gettext as _
 from accounts import audit, rbac
 from accounts.models import User
 from apikeys.adoption import FoundKey, adopt_api_key
-from apikeys.models import ApiKey
-from litellm_sync import ensure, reconcile
+from apikeys.models import ApiKey, ApiKeySecret
+from litellm_sync import ensure, reconcile, state
 from litellm_sync.client import KeyInfo, LiteLLM
 from litellm_sync.default_team import ensure_default_team_exists
 from litellm_sync.drift import Drift, DriftKind, Subject
+from litellm_sync.keys import PER_MODEL
+from litellm_sync.sides import own_id
 from litemaas.foundation.errors import Conflict, Invalid, NotFound, UpstreamUnavailable
 
 LITELLM_SECONDS: Final = 10.0
@@ -75,10 +77,8 @@ def _person_of(drift: Drift) -> User | None:
     """The person of ours who is a stranger in a team."""
     if drift.what != Subject.MEMBERSHIP or drift.row_id:
         return None
-    try:
-        return User.objects.filter(pk=UUID(drift.details["user"])).first()
-    except ValueError:
-        return None
+    user_id = own_id(drift.details["user"])
+    return None if user_id is None else User.objects.filter(pk=user_id).first()
 
 
 def _push(drift: Drift) -> None:
@@ -106,7 +106,7 @@ def adopt_key(actor: User, *, drift_id: UUID | str, owner: str) -> ApiKey:
     """Make an unknown key one of ``owner`` (a user name): from then on it is ours like any other.
 
     LiteLLM is looked at first, and the owner comes to exist there. Raises NotFound, Conflict (drift_gone, key_known,
-    key_expired), Invalid (unknown_owner, model_not_subscribed), QuotaExceeded, UpstreamUnavailable.
+    key_expired, key_unfit), Invalid (unknown_owner, model_not_subscribed), QuotaExceeded, UpstreamUnavailable.
     """
     rbac.require(actor, rbac.Permission.DRIFT_ADOPT)
     drift = _unknown_key(drift_id)
@@ -124,12 +124,18 @@ def adopt_key(actor: User, *, drift_id: UUID | str, owner: str) -> ApiKey:
 
 
 def block_key(actor: User, *, drift_id: UUID | str) -> Drift:
-    """Have LiteLLM refuse an unknown key; again changes nothing. Raises NotFound, Conflict (drift_gone)."""
+    """Have LiteLLM refuse an unknown key; again changes nothing.
+
+    Raises NotFound, Conflict (drift_gone, key_known).
+    """
     return _set_blocked(actor, drift_id, LiteLLM.block_key, audit.Action.DRIFT_BLOCKED, blocked=True)
 
 
 def unblock_key(actor: User, *, drift_id: UUID | str) -> Drift:
-    """Have LiteLLM take an unknown key again; again changes nothing. Raises NotFound, Conflict (drift_gone)."""
+    """Have LiteLLM take an unknown key again; again changes nothing.
+
+    Raises NotFound, Conflict (drift_gone, key_known).
+    """
     return _set_blocked(actor, drift_id, LiteLLM.unblock_key, audit.Action.DRIFT_UNBLOCKED, blocked=False)
 
 
@@ -145,19 +151,29 @@ def _set_blocked(
     drift = _unknown_key(drift_id)
     litellm = LiteLLM(LITELLM_SECONDS)
     if _look(litellm, drift).blocked != blocked:
+        # The wish is on record before LiteLLM hears of it: what was done is never without a trace.
+        with transaction.atomic():
+            rbac.require_still(actor, rbac.Permission.DRIFT_BLOCK)
+            audit.record(actor, action, drift, token=drift.object_id, alias=drift.name)
         tell(litellm, drift.object_id)
+        # Adopted at this very moment: then the key's own state counts, and not what was just sent.
+        state.request_pushes(
+            ApiKeySecret, ApiKeySecret.objects.filter(digest=drift.object_id).values_list("pk", flat=True)
+        )
         if _look(litellm, drift).blocked != blocked:
             raise UpstreamUnavailable(reason="not_as_sent")
-        with transaction.atomic():
-            audit.record(actor, action, drift, token=drift.object_id, alias=drift.name)
     Drift.objects.filter(pk=drift.pk).update(details=drift.details | {"blocked": blocked})
     return _unknown_key(drift_id)
 
 
 def _unknown_key(drift_id: UUID | str) -> Drift:
+    """The finding, unless the key has become ours meanwhile: of one of ours its row alone says what it may do."""
     drift = Drift.objects.filter(pk=drift_id).first()
     if drift is None or not is_unknown_key(drift):
         raise NotFound
+    if ApiKeySecret.objects.filter(digest=drift.object_id).exists():
+        Drift.objects.filter(pk=drift.pk).delete()
+        raise Conflict(_("This key is known here already."), code="key_known")
     return drift
 
 
@@ -185,4 +201,16 @@ def _as_found(info: KeyInfo) -> FoundKey:
         max_parallel_requests=info.max_parallel_requests,
         expires_at=info.expires,
         blocked=info.blocked,
+        model_limits=_model_limits(info),
     )
+
+
+def _model_limits(info: KeyInfo) -> dict[str, dict[str, int]]:
+    """Limits of single models, which LiteLLM keeps among the metadata: model -> our names -> figures."""
+    limits: dict[str, dict[str, int]] = {}
+    for ours, theirs in PER_MODEL.items():
+        figures = info.metadata.get(theirs)
+        for model, value in figures.items() if isinstance(figures, dict) else ():
+            if value is not None:
+                limits.setdefault(model, {})[ours] = value
+    return limits

@@ -4,20 +4,24 @@ Nothing foreign is touched, and nothing is mended here by another way than a pus
 read, so what differs is looked at again, alone, before it counts.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
+from math import floor
 from typing import Any, Final
 
 import structlog
 from django.conf import settings
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.utils import timezone
 
+from apikeys.models import ApiKeySecret
+from apikeys.rotation import NEEDS_ROTATION
 from litellm_sync import state
 from litellm_sync.client import LiteLLM
 from litellm_sync.drift import Drift, DriftKind, Subject
-from litellm_sync.models import RunStatus, SyncRun
-from litellm_sync.sides import THEIR_OWN, Finding, Keys, Side, Teams, Users, is_settled
+from litellm_sync.runs import Run
+from litellm_sync.sides import THEIR_OWN, Finding, Keys, Side, Teams, Users, is_settled, waits_long
+from litellm_sync.state import SyncStatus
 from teams.models import Membership
 
 log = structlog.get_logger(__name__)
@@ -29,57 +33,68 @@ TABLES: Final[dict[Subject, type[state.Synced]]] = {side.what: side.table for si
 CALL_SECONDS: Final = 10.0
 CHUNK: Final = 200
 NAME: Final = 255
+# When LiteLLM lacks more of the keys that it must have, it has lost its data, and they may come back with a backup.
+LOST_SHARE: Final = 0.2
 
-Progress = Callable[[int, int], bool]
 
-
-def reconcile(run: SyncRun, progress: Progress) -> dict[str, Any]:
+def reconcile(run: Run) -> dict[str, Any]:
     """Compare users, teams, memberships and keys, store what differs, mend what the settings say. Returns counts.
 
-    ``progress`` is told how many things were compared of how many, and says whether the run is still wanted: one that
-    was declared dead stops, and forgets nothing that its successor finds. Raises UpstreamUnavailable; what was found
-    by then stays, and the next run goes over everything again.
+    Whoever takes the run up goes on at the page where it stopped. Raises RunLost, and UpstreamUnavailable; what was
+    found by then stays, nothing is forgotten, and the next run goes over everything again.
     """
-    return Reconcile(run, LiteLLM(CALL_SECONDS), progress).carry_out()
+    return Reconcile(run, LiteLLM(CALL_SECONDS)).carry_out()
 
 
 class Reconcile:
     """One comparison."""
 
-    def __init__(self, run: SyncRun, litellm: LiteLLM, progress: Progress) -> None:
+    def __init__(self, run: Run, litellm: LiteLLM) -> None:
         self._run = run
         self._litellm = litellm
-        self._progress = progress
-        self._began = run.started_at or timezone.now()
-        self._counts = {kind.value: 0 for kind in DriftKind} | {"compared": 0, "mended": 0}
+        self._began = run.row.started_at or timezone.now()
+        self._compared: int = run.cursor.get("compared", 0)
+        self._mended: int = run.cursor.get("mended", 0)
 
     def carry_out(self) -> dict[str, Any]:
-        """All three lists; what was found before and is not found any more is forgotten at the end."""
+        """All three lists; what was judged again and is not found any more is forgotten at the end."""
         ahead = [side.expected().count() for side in SIDES]
-        for place, side in enumerate(SIDES):
-            if not self._compare(side, ahead=sum(ahead[place + 1 :])):
-                return self._counts
-        if SyncRun.objects.filter(pk=self._run.pk, status=RunStatus.RUNNING).exists():
-            gone, _tables = Drift.objects.exclude(run=self._run).delete()
-            self._counts["settled"] = gone
-        return self._counts
+        for place in range(self._run.cursor.get("side", 0), len(SIDES)):
+            self._compare(place, ahead=sum(ahead[place + 1 :]))
+        held_back = self._push_lost_keys()
+        settled, _tables = Drift.objects.exclude(run=self._run.row).delete()
+        found = drift_by_kind(Drift.objects.filter(run=self._run.row, seen_at__gte=self._began))
+        counts = {kind.value: found.get(kind.value, 0) for kind in DriftKind}
+        counts |= {"compared": self._compared, "mended": self._mended, "settled": settled}
+        return counts | ({"held_back": held_back} if held_back else {})
 
-    def _compare(self, side: Side, *, ahead: int) -> bool:
-        """Whether the run is still wanted; ``ahead`` is about how much there is after this list."""
-        number, after, before = 1, None, self._counts["compared"]
+    def _compare(self, place: int, *, ahead: int) -> None:
+        """One list; ``ahead`` is about how much there is after it."""
+        side, cursor = SIDES[place], self._run.cursor if self._run.cursor.get("side") == place else {}
+        number, after = cursor.get("page", 1), cursor.get("after")
+        after = None if after is None else side.as_column(after)
+        before = cursor.get("before", self._compared)
+
+        def moved(total: int, number: int, after: Any) -> None:
+            where = {"side": place, "page": number, "after": None if after is None else str(after), "before": before}
+            so_far = {"compared": self._compared, "mended": self._mended}
+            self._run.moved(self._compared, max(before + total, self._compared) + ahead, cursor=where | so_far)
+
         while True:
             page = side.page(self._fresh(), number)
             listed = {side.id_of(info): info for info in page.rows if side.id_of(info) not in THEIR_OWN}
             self._judge_listed(side, listed)
             upper = _last_of(side, listed, after)
-            for rows in _not_listed(side, set(listed), after, None if page.is_last else upper, is_last=page.is_last):
+            for rows, last in _not_listed(
+                side, set(listed), after, None if page.is_last else upper, is_last=page.is_last
+            ):
                 self._judge(side, [(row, None) for row in rows])
-            self._counts["compared"] += len(listed)
-            done = self._counts["compared"]
-            if not self._progress(done, max(before + page.total, done) + ahead):
-                return False
+                if last is not None:
+                    moved(page.total, number, last)
+            self._compared += len(listed)
+            moved(page.total, number + 1, upper)
             if page.is_last:
-                return True
+                return
             number, after = number + 1, upper
 
     def _fresh(self) -> LiteLLM:
@@ -91,36 +106,61 @@ class Reconcile:
         columns = [column for object_id in listed if (column := side.as_column(object_id)) is not None]
         rows = list(side.rows().filter(**{f"{side.column}__in": columns}))
         ours = {str(getattr(row, side.column)) for row in rows}
-        self._judge(side, [(row, listed[str(getattr(row, side.column))]) for row in rows])
+        # At once: looking at single objects takes minutes, in which somebody may adopt what is unknown here.
         self._store([side.unknown(info) for object_id, info in listed.items() if object_id not in ours])
+        back = [row.pk for row in rows if row.sync_status == SyncStatus.FAILED and row.sync_error == NEEDS_ROTATION]
+        self._mended += state.request_pushes(side.table, back) if back else 0
+        self._judge(side, [(row, listed[str(getattr(row, side.column))]) for row in rows])
 
     def _judge(self, side: Side, pairs: list[tuple[Any, Any]]) -> None:
-        settled = [(row, info) for row, info in pairs if is_settled(row, self._began)]
-        suspects = dict.fromkeys(finding.look for finding in side.judge(settled))
+        self._carry_over(side, [row for row, _info in pairs])
+        suspects = dict.fromkeys(finding.look for finding in self._differing(side, pairs))
         found: list[Finding] = []
         for object_id in suspects:
             info = side.find(self._fresh(), object_id)
+            self._run.beat()
             row = side.rows().filter(**{side.column: side.as_column(object_id)}).first()
-            if row is not None and is_settled(row, self._began):
-                found += side.judge([(row, info)])
+            if row is not None:
+                self._carry_over(side, [row])
+                found += self._differing(side, [(row, info)])
         self._store(self._still_settled(found))
+
+    def _differing(self, side: Side, pairs: list[tuple[Any, Any]]) -> list[Finding]:
+        """Of settled rows whatever differs; of those that wait in vain what works although it must not."""
+        settled = [pair for pair in pairs if is_settled(pair[0], self._began)]
+        waiting = [pair for pair in pairs if waits_long(pair[0], timezone.now())]
+        works = [finding for finding in side.judge(waiting) if finding.kind is DriftKind.ALIVE]
+        return [*side.judge(settled), *works]
+
+    def _carry_over(self, side: Side, rows: list[Any]) -> None:
+        """What was found of rows that are not judged now stays: that they are pushed does not mean that they agree."""
+        now = timezone.now()
+        busy = [row for row in rows if not is_settled(row, self._began)]
+        if not busy:
+            return
+        judged = [str(row.pk) for row in busy if waits_long(row, now)]
+        ids = [str(row.pk) for row in busy]
+        findings = Drift.objects.filter(what=side.what, row_id__in=ids)
+        findings.exclude(kind=DriftKind.ALIVE, row_id__in=judged).update(run=self._run.row)
+        if side.what is Subject.TEAM:
+            Drift.objects.filter(what=Subject.MEMBERSHIP, details__team__in=ids).update(run=self._run.row)
 
     def _still_settled(self, found: list[Finding]) -> list[Finding]:
         """Without memberships that are being pushed: they were judged with their team."""
         ids = [finding.row_id for finding in found if finding.what is Subject.MEMBERSHIP and finding.row_id]
-        rows = {str(row.pk): row for row in Membership.objects.filter(pk__in=ids)}
-        return [
-            finding
-            for finding in found
-            if finding.row_id not in ids or is_settled(rows.get(finding.row_id, Membership()), self._began)
-        ]
+        rows = Membership.objects.filter(pk__in=ids)
+        settled = {str(row.pk) for row in rows if is_settled(row, self._began)}
+        busy = set(ids) - settled
+        if busy:
+            Drift.objects.filter(what=Subject.MEMBERSHIP, row_id__in=busy).update(run=self._run.row)
+        return [finding for finding in found if finding.what is not Subject.MEMBERSHIP or finding.row_id not in busy]
 
     def _store(self, found: list[Finding]) -> None:
         """One row a thing, however often it is found."""
         now = timezone.now()
         rows = [
             Drift(
-                run=self._run,
+                run=self._run.row,
                 what=finding.what,
                 kind=finding.kind,
                 object_id=_fitting(finding.object_id),
@@ -136,7 +176,6 @@ class Reconcile:
             rows, update_conflicts=True, unique_fields=["what", "object_id"], update_fields=seen_anew
         )
         for finding in found:
-            self._counts[finding.kind.value] += 1
             if finding.kind is DriftKind.ALIVE:
                 log.error("key_still_works", how="listed", object_id=finding.object_id, **finding.details)
         self._mend([finding for finding in found if _is_to_be_mended(finding)])
@@ -145,13 +184,29 @@ class Reconcile:
         for what, table in TABLES.items():
             ids = [finding.row_id for finding in found if finding.what is what]
             if ids:
-                self._counts["mended"] += ask(table, what, ids)
+                self._mended += ask(table, what, ids)
+
+    def _push_lost_keys(self) -> int:
+        """Push the missing keys of which nobody has the secret any more, whatever the settings say: LiteLLM is only
+        looked at by that, and their owners learn that they need rotation. Too many at once are left to an
+        administrator; returns how many then."""
+        untold = {"what": Subject.KEY, "kind": DriftKind.MISSING, "details__needs_rotation": "untold"}
+        lost = Drift.objects.filter(run=self._run.row, seen_at__gte=self._began, **untold).order_by("pk")
+        number, allowed = lost.count(), max(1, floor(Keys().expected().count() * LOST_SHARE))
+        if number > allowed:
+            log.error("keys_lost", missing=number, allowed=allowed)
+            return number
+        ids = list(lost.values_list("row_id", flat=True))
+        for start in range(0, len(ids), CHUNK):
+            self._mended += ask(ApiKeySecret, Subject.KEY, ids[start : start + CHUNK])
+            self._run.beat()
+        return 0
 
 
-def drift_by_kind() -> dict[str, int]:
+def drift_by_kind(drifts: QuerySet[Drift] | None = None) -> dict[str, int]:
     """How much differs, as the last comparison found it: kind -> number, the gravest first."""
-    counted = Drift.objects.order_by().values_list("kind").annotate(number=Count("pk"))
-    found: dict[str, int] = dict(counted)
+    rows = Drift.objects.all() if drifts is None else drifts
+    found: dict[str, int] = dict(rows.order_by().values_list("kind").annotate(number=Count("pk")))
     return {kind.value: found[kind] for kind in DriftKind if kind in found}
 
 
@@ -168,10 +223,9 @@ def _fitting(object_id: str) -> str:
 
 
 def _is_to_be_mended(finding: Finding) -> bool:
-    """What the settings say. A key of which nobody has the secret any more is pushed whatever they say: LiteLLM is only
-    looked at by that, and its owner learns that it needs rotation."""
+    """What the settings say, but for keys of which nobody has the secret any more: see Reconcile._push_lost_keys."""
     is_lost = finding.kind is DriftKind.MISSING and finding.details.get("needs_rotation") == "untold"
-    return bool(finding.row_id) and (is_lost or finding.kind.value in settings.RECONCILE_MENDS)
+    return bool(finding.row_id) and not is_lost and finding.kind.value in settings.RECONCILE_MENDS
 
 
 def _last_of(side: Side, listed: Mapping[str, Any], after: Any) -> Any:
@@ -180,15 +234,17 @@ def _last_of(side: Side, listed: Mapping[str, Any], after: Any) -> Any:
     return max([*columns, *([] if after is None else [after])], default=None)
 
 
-def _not_listed(side: Side, listed: set[str], after: Any, upper: Any, *, is_last: bool) -> Iterator[list[Any]]:
-    """Our rows between two ids that LiteLLM does not list there, a chunk at a time."""
+def _not_listed(
+    side: Side, listed: set[str], after: Any, upper: Any, *, is_last: bool
+) -> Iterator[tuple[list[Any], Any]]:
+    """Our rows between two ids that LiteLLM does not list there, a chunk at a time, with where the next one begins."""
     if not is_last and upper is None:
         return
     bounds = {} if is_last else {f"{side.column}__lte": upper}
     while True:
         beyond = {} if after is None else {f"{side.column}__gt": after}
         rows = list(side.expected().filter(**bounds, **beyond).order_by(side.column)[:CHUNK])
-        yield [row for row in rows if str(getattr(row, side.column)) not in listed]
-        if len(rows) < CHUNK:
+        after = getattr(rows[-1], side.column) if len(rows) == CHUNK else None
+        yield [row for row in rows if str(getattr(row, side.column)) not in listed], after
+        if after is None:
             return
-        after = getattr(rows[-1], side.column)

@@ -35,6 +35,7 @@ WORDS: Final = {
     "different": _("Different in LiteLLM"),
     "unknown": _("Unknown here"),
     "mended": _("Pushed again"),
+    "held_back": _("Keys that need rotation, not touched, because too many are missing at once"),
     "settled": _("Settled since the last time"),
     "in_step": _("In step"),
     "failed": _("Refused"),

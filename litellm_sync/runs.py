@@ -7,6 +7,7 @@ from typing import Any, Final, Self
 
 import structlog
 from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
@@ -16,11 +17,12 @@ from litellm_sync.models import UNFINISHED, RunKind, RunStatus, SyncRun
 log = structlog.get_logger(__name__)
 
 RUN_TASK: Final = "litellm_sync.run"
-# Longer than anything that a run waits for without a word: the keys' spend may take LiteLLM two minutes.
+# Longer than anything that a run waits for without a word: a day's activity may take LiteLLM a minute.
 SILENCE: Final = timedelta(minutes=3)
 BEAT_SECONDS: Final = 5.0
 # A run that kills its workers must not go on for ever.
 MOST_STALLS: Final = 3
+LEFT: Final = gettext_noop("The run that this was a step of ended without it.")
 STALLED: Final = gettext_noop("It was taken up again and again, and never got any further.")
 
 
@@ -68,8 +70,10 @@ class Run:
             self._write()
 
     def finish(self, status: RunStatus, **outcome: Any) -> None:
-        """Record the end. A run that was lost meanwhile stays as it is."""
-        self._held().update(status=status, finished_at=timezone.now(), **outcome)
+        """Record the end, also of steps that broke without being able to. A run that was lost stays as it is."""
+        with transaction.atomic():
+            if self._held().update(status=status, finished_at=timezone.now(), **outcome):
+                _end(SyncRun.objects.filter(parent=self.row, status__in=UNFINISHED), LEFT)
 
     def pause(self) -> None:
         """Wait for LiteLLM: the first look that finds it again takes the run up."""
@@ -136,12 +140,19 @@ def queue(run: SyncRun) -> None:
 def take_up_silent(now: datetime) -> list[str]:
     """Queue again the runs whose workers fell silent, and those that waited for LiteLLM. Returns their ids.
 
-    Called every few seconds by any worker while LiteLLM answers. The steps of a larger run go on with it.
+    Called every few seconds by any worker while LiteLLM answers. The steps of a larger run go on with it; one that its
+    run has left behind is ended, or nothing of its kind could ever be synchronised again.
     """
     with transaction.atomic():
+        steps = SyncRun.objects.filter(status__in=UNFINISHED, heartbeat_at__lte=now - SILENCE, parent__isnull=False)
+        _end(steps.exclude(parent__status__in=UNFINISHED), LEFT)
         silent = SyncRun.objects.filter(status__in=UNFINISHED, heartbeat_at__lte=now - SILENCE, parent=None)
         rows = list(silent.select_for_update(skip_locked=True, of=("self",)).order_by("pk"))
         return [str(run.pk) for run in rows if _take_up(run, now)]
+
+
+def _end(rows: QuerySet[SyncRun], error: str) -> None:
+    rows.update(status=RunStatus.FAILED, finished_at=timezone.now(), error=error)
 
 
 def _take_up(run: SyncRun, now: datetime) -> bool:
@@ -149,8 +160,7 @@ def _take_up(run: SyncRun, now: datetime) -> bool:
         run.stalls += 1
     if run.stalls > MOST_STALLS:
         log.error("run_stalled", run_id=str(run.pk), kind=run.kind)
-        dead = SyncRun.objects.filter(pk=run.pk) | SyncRun.objects.filter(parent=run.pk, status__in=UNFINISHED)
-        dead.update(status=RunStatus.FAILED, finished_at=now, error=STALLED)
+        _end(SyncRun.objects.filter(Q(pk=run.pk) | Q(parent=run.pk, status__in=UNFINISHED)), STALLED)
         return False
     log.warning("run_taken_up", run_id=str(run.pk), kind=run.kind, stalls=run.stalls)
     run.status, run.heartbeat_at = RunStatus.QUEUED, now

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
@@ -22,6 +22,8 @@ from teams.models import Membership, Team
 # LiteLLM's own user, and the team of the sessions of its pages.
 THEIR_OWN: Final = frozenset({"default_user_id", "litellm-dashboard"})
 NOTHING_LIMITED: Final = "budget_duration"
+# A push takes seconds; what has waited for longer is not just being pushed.
+WAITS: Final = timedelta(minutes=3)
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Side:
 
     def as_column(self, object_id: str) -> Any:
         """The id as our column has it, or None for what cannot be one of ours."""
-        return _uuid(object_id)
+        return own_id(object_id)
 
     def rows(self) -> QuerySet[Any]:
         """Our rows, ready to be judged."""
@@ -85,17 +87,25 @@ class Side:
         return self.rows()
 
 
-def _uuid(text: str) -> UUID | None:
+def own_id(text: str) -> UUID | None:
+    """The id of a row of ours, spelt as we spell it: to LiteLLM capitals are another user."""
     try:
-        return UUID(text)
+        found = UUID(text)
     except ValueError:
         return None
+    return found if str(found) == text else None
 
 
 def is_settled(row: state.Synced, since: datetime) -> bool:
     """Whether a difference of this row is drift: what is being pushed, or was since, has only just changed."""
     is_busy = row.sync_status == SyncStatus.PENDING or row.push_lease_until is not None
     return not is_busy and (row.synced_at is None or row.synced_at < since)
+
+
+def waits_long(row: state.Synced, now: datetime) -> bool:
+    """Whether a row has waited for so long that what works although it must not is no matter of moments any more."""
+    since = row.sync_requested_at
+    return row.sync_status == SyncStatus.PENDING and since is not None and since <= now - WAITS
 
 
 def _shown(value: Any) -> Any:
@@ -213,7 +223,7 @@ def _members(teams: list[TeamInfo]) -> list[Finding]:
 
 def _strangers(infos: Mapping[UUID, TeamInfo]) -> list[Finding]:
     there = {(str(team_id), user_id) for team_id, team in infos.items() for user_id in team.members}
-    ids = {one for _team, user_id in there if (one := _uuid(user_id))}
+    ids = {one for _team, user_id in there if (one := own_id(user_id))}
     here = Membership.objects.filter(team__in=infos.keys(), user__in=ids).values_list("team", "user")
     ours = ApiKey.objects.filter(team__in=infos.keys(), user__in=ids, deleted_at=None)
     living = ours.exclude(status=KeyStatus.REVOKED)

@@ -208,22 +208,28 @@ def ask_heirs(secret: ApiKeySecret) -> bool:
 def note(key: ApiKey, infos: Mapping[str, KeyInfo]) -> None:
     """Write down what LiteLLM says of secrets of a key, by digest; the key shows the sum over all."""
     secrets = list(ApiKeySecret.objects.filter(key=key).order_by("created_at", "pk"))
-    for secret in note_secrets(secrets, infos):
-        ApiKeySecret.objects.filter(pk=secret.pk).update(**{name: getattr(secret, name) for name in NOTED})
+    save_noted(note_secrets(secrets, infos), NOTED)
     if note_key(key, secrets, infos):
-        ApiKey.objects.filter(pk=key.pk).update(**{name: getattr(key, name) for name in SHOWN})
+        save_noted([key], SHOWN)
 
 
 def save_noted(rows: Sequence[ApiKey] | Sequence[ApiKeySecret], columns: tuple[str, ...]) -> None:
     """Write many rows' figures down. They are locked in one order, or two who write the same could wait for each
-    other."""
+    other. A gateway tells of uses too (apikeys/validation.py): the later one stays."""
     for first in range(0, len(rows), AT_ONCE):
         batch: list[Any] = list(rows[first : first + AT_ONCE])
         table: Any = type(batch[0])._base_manager
         with transaction.atomic():
             ids = [row.pk for row in batch]
-            list(table.filter(pk__in=ids).order_by("pk").select_for_update(no_key=True).values_list("pk"))
+            locked = table.filter(pk__in=ids).order_by("pk").select_for_update(no_key=True)
+            used = dict(locked.values_list("pk", "last_used_at"))
+            for row in batch:
+                row.last_used_at = _later(row.last_used_at, used.get(row.pk))
             table.bulk_update(batch, columns)
+
+
+def _later(*moments: datetime | None) -> datetime | None:
+    return max((moment for moment in moments if moment is not None), default=None)
 
 
 def note_secrets(secrets: Sequence[ApiKeySecret], infos: Mapping[str, KeyInfo]) -> list[ApiKeySecret]:
@@ -236,7 +242,7 @@ def note_secrets(secrets: Sequence[ApiKeySecret], infos: Mapping[str, KeyInfo]) 
         if seen is not None:
             secret.spend = _exact(seen.spend)
             secret.spend_passed_on = min(secret.spend_passed_on, secret.spend)
-            secret.last_used_at = seen.last_active or secret.last_used_at
+            secret.last_used_at = _later(secret.last_used_at, seen.last_active)
         for newer in secrets[number + 1 :]:
             mark = Mark.of(infos[newer.digest], secret) if newer.digest in infos else None
             if mark is not None and secret.carried_at is None:
@@ -257,6 +263,5 @@ def note_key(key: ApiKey, secrets: Sequence[ApiKeySecret], infos: Mapping[str, K
     newest = infos.get(secrets[-1].digest) if secrets else None
     if newest is not None:
         key.budget_resets_at = newest.budget_reset_at
-    uses = [secret.last_used_at for secret in secrets if secret.last_used_at]
-    key.last_used_at = max([*uses, *([key.last_used_at] if key.last_used_at else [])], default=None)
+    key.last_used_at = _later(key.last_used_at, *(secret.last_used_at for secret in secrets))
     return before != [getattr(key, name) for name in SHOWN]

@@ -74,7 +74,7 @@ class Synced(models.Model):
             models.Index(
                 fields=["sync_next_at"], condition=Q(sync_status=SyncStatus.PENDING), name="%(app_label)s_%(class)s_due"
             ),
-            # What is not settled is counted and listed all the time, in tables of hundreds of thousands of settled rows.
+            # What is not settled is counted and listed all the time, beside hundreds of thousands of rows that are.
             models.Index(
                 fields=["sync_status", "sync_requested_at"],
                 condition=~Q(sync_status=SyncStatus.SYNCED),

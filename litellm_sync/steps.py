@@ -34,12 +34,7 @@ def sync_usage(run: Run) -> dict[str, Any]:
 
 def compare(run: Run) -> dict[str, Any]:
     """Both sides are compared; what differs is stored, and mended as the settings say."""
-
-    def progress(done: int, total: int) -> bool:
-        run.moved(done, total)
-        return True
-
-    return reconcile.reconcile(run.row, progress)
+    return reconcile.reconcile(run)
 
 
 def sync_teams(run: Run) -> dict[str, Any]:

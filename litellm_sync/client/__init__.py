@@ -1,7 +1,6 @@
 """The only HTTP to LiteLLM: one method for each thing that the product asks of it."""
 
 import time
-from collections.abc import Iterator
 from datetime import date
 from hashlib import sha256
 from typing import Any, Self
@@ -27,7 +26,6 @@ __all__ = ["SENTINEL", "Activity", "Deployment", "KeyInfo", "LiteLLM", "TeamInfo
 
 NOT_FOUND = 404
 ACTIVITY_PAGE = 1000
-KEY_PAGE = 100
 USER_PAGE = 100
 # What every page shows of a key instead of the key: both ellipses, and the last characters.
 MASKS = ("...", "…")
@@ -207,7 +205,7 @@ class LiteLLM(Lists):
             found = self.get_key_info(sha256(key.encode()).hexdigest())
             return found.token if found and found.user_id == user_id else None
         user = self.get_user_info_full(user_id)
-        tokens = [one.token for one in user.keys if one.masked[-LAST:] == key[-LAST:]] if user else []
+        tokens = [one.token for one in user.keys if one.key_name[-LAST:] == key[-LAST:]] if user else []
         if len(tokens) > 1:
             message = _("Several keys end in these characters. Which one is meant cannot be told.")
             raise Conflict(message, code="ambiguous_key")
@@ -240,19 +238,6 @@ class LiteLLM(Lists):
             raise
         with as_documented():
             return token in answer["deleted_keys"]
-
-    def get_keys(self) -> Iterator[KeyInfo]:
-        """Every key that LiteLLM has, page by page."""
-        page = 1
-        while True:
-            answer = self._get("get_keys", "/key/list", page=page, size=KEY_PAGE, return_full_object="true")
-            with as_documented():
-                found = [KeyInfo.parse(str(entry["token"]), entry) for entry in answer["keys"]]
-                pages = int(answer["total_pages"])
-            yield from found
-            if page >= pages:
-                return
-            page += 1
 
     # --- Activity ----------------------------------------------------------------------------------------------------
 

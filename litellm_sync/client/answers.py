@@ -128,7 +128,6 @@ class KeyInfo(Limits):
     max_parallel_requests: int | None
     expires: datetime | None
     last_active: datetime | None
-    masked: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -147,7 +146,6 @@ class KeyInfo(Limits):
             max_parallel_requests=_limit(info.get("max_parallel_requests")),
             expires=moment(info.get("expires")),
             last_active=moment(info.get("last_active")),
-            masked=str(info.get("key_name") or ""),
             metadata=info.get("metadata") or {},
         )
 

@@ -265,6 +265,18 @@ def test_a_key_is_edited_as_far_as_it_was_touched(key: ApiKey, ann: User, browse
     assert set(AuditEvent.objects.get(action="apikey.updated").details["new"]) == {"models", "max_budget", "expires_at"}
 
 
+@pytest.mark.parametrize("ends", [datetime(2099, 3, 31, 18, 0, 59, 123456, UTC), datetime(2026, 1, 2, 3, 4, 5, 6, UTC)])
+def test_trap_44_an_expiry_that_is_finer_than_the_page_is_not_touched(
+    key: ApiKey, ann: User, browser: Browser, ends: datetime
+) -> None:
+    ApiKey.objects.update(expires_at=ends)
+    shown = {"name": key.name, "models": ["claude-sonnet", "gpt-4o"], "max_budget": "10"}
+    shown["expires_at"] = f"{ends:%Y-%m-%d %H:%M:%S}"
+    assert send(browser(ann), page(key, "edit"), shown).status_code == 302
+    assert ApiKey.objects.get().expires_at == ends
+    assert not AuditEvent.objects.filter(action="apikey.updated").exists()
+
+
 def test_the_policy_holds_for_administrators_too(key: ApiKey, ann: User, browser: Browser) -> None:
     KeyPolicy.objects.create(maximum_max_budget=Decimal(20))
     typed = {"name": key.name, "models": ["claude-sonnet", "gpt-4o"], "max_budget": "21"}

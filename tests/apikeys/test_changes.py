@@ -112,6 +112,18 @@ def test_what_is_sent_changes_and_nothing_else(
     assert told() == [{"old": old, "new": new}]
 
 
+def test_expiries_are_kept_and_compared_to_the_second(ada: User, key: ApiKey) -> None:
+    finer = LATER.replace(microsecond=123456)
+    ApiKey.objects.update(expires_at=finer)
+    for same in (LATER, finer, LATER.replace(microsecond=9)):
+        assert update_api_key(ada, key_id=key.pk, expires_at=same).expires_at == finer
+    assert told() == []
+    moved = update_api_key(ada, key_id=key.pk, expires_at=finer + timedelta(days=1))
+    assert moved.expires_at == LATER + timedelta(days=1)
+    made = create_api_key(ada, name="other", models=["gpt-4o"], expires_at=finer).key
+    assert made.expires_at == LATER
+
+
 def test_models_are_taken_off_and_put_on_with_their_limits(ada: User, key: ApiKey) -> None:
     links = dict(KeyModel.objects.values_list("model", "pk"))
     changed = update_api_key(ada, key_id=str(key.pk), models=["claude-sonnet", "gpt-4o"])
@@ -228,7 +240,7 @@ def test_the_days_of_a_key_count_from_its_creation(ada: User, key: ApiKey) -> No
     assert update_api_key(ada, key_id=key.pk, expires_at=made + timedelta(days=29)).expires_at is not None
     # Sooner is always allowed, even where it is too late for a policy that came after the key.
     ApiKey.objects.update(created_at=made - timedelta(days=300), expires_at=None)
-    sooner = timezone.now() + timedelta(days=5)
+    sooner = (timezone.now() + timedelta(days=5)).replace(microsecond=0)
     assert update_api_key(ada, key_id=key.pk, expires_at=sooner).expires_at == sooner
 
 

@@ -116,7 +116,7 @@ def test_many_keys_are_noted_in_batches(key: ApiKey, monkeypatch: pytest.MonkeyP
     ends_in(days=2)
     with CaptureQueriesContext(connection) as asked:
         assert announce(NOW) == 6
-    assert len(asked) <= 3 * 2 + 3
+    assert len(asked) <= 3 * 3 + 3
     assert send_due(NOW) == 1  # one mail to one person
     assert "and" not in mail.outbox[0].body.splitlines()[-3]
 
@@ -171,6 +171,7 @@ def test_many_keys_are_one_mail_that_ends(key: ApiKey, settings: Any) -> None:
 # --- When the mail fails ---------------------------------------------------------------------------------------------
 
 ERRORS = {
+    "RuntimeError": RuntimeError("hunter2"),
     "SMTPAuthenticationError": smtplib.SMTPAuthenticationError(535, b"hunter2"),
     "SMTPRecipientsRefused": smtplib.SMTPRecipientsRefused({}),
     "TimeoutError": TimeoutError("hunter2"),
@@ -189,6 +190,62 @@ def failing(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[Excepti
         monkeypatch.setattr(EmailBackend, "send_messages", send)
 
     return fail
+
+
+def test_after_a_long_outage_a_key_is_told_of_once(
+    key: ApiKey, failing: Callable[[Exception], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(ERRORS["TimeoutError"])
+    begin, end = NOW + timedelta(days=6, minutes=1), NOW + timedelta(days=17, minutes=3)
+    for turn in range((end - begin) // timedelta(hours=5) + 1):
+        told(begin + turn * timedelta(hours=5))
+    monkeypatch.undo()
+    for hour in range(24):
+        assert told(end + timedelta(hours=hour)) == [14, 3]
+    (message,) = mail.outbox
+    assert str(message.body).count("notebook") == 1
+    assert set(ExpiryNotice.objects.values_list("mail", flat=True)) == {"sent"}
+
+
+def test_what_somebody_sends_at_this_moment_is_not_sent_with_what_comes_then(
+    key: ApiKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends_in(days=10)
+    send, turns = EmailBackend.send_messages, []
+
+    def send_slowly(backend: EmailBackend, messages: Any) -> int:
+        turns.append(len(messages))
+        if len(turns) == 1:
+            announce(NOW + timedelta(days=7, minutes=1))
+            ExpiryNotice.objects.filter(days=3).update(next_at=NOW)
+            assert send_due(NOW) == 0
+        return send(backend, messages)
+
+    monkeypatch.setattr(EmailBackend, "send_messages", send_slowly)
+    told()
+    assert (len(mail.outbox), ExpiryNotice.objects.get(days=3).mail) == (1, "waiting")
+
+
+def test_a_block_that_passes_swallows_no_notice(key: ApiKey) -> None:
+    ends_in(hours=20)
+    announce(NOW)
+    ApiKey.objects.update(status="blocked")
+    send_due(NOW)
+    assert ExpiryNotice.objects.get().mail == "dropped"
+    ApiKey.objects.update(status="active")
+    for minutes in (5, 10, 15):
+        assert told(NOW + timedelta(minutes=minutes)) == [1]
+    assert (len(mail.outbox), ExpiryNotice.objects.get().mail) == (1, "sent")
+
+
+def test_a_dropped_notice_of_somebody_without_an_address_is_taken_up_once(key: ApiKey, ada: User) -> None:
+    ends_in(days=2)
+    announce(NOW)
+    User.objects.filter(pk=ada.pk).update(email="")
+    send_due(NOW)
+    assert ExpiryNotice.objects.get().mail == "dropped"
+    assert (announce(NOW), announce(NOW)) == (1, 0)
+    assert (ExpiryNotice.objects.get().mail, mail.outbox) == ("none", [])
 
 
 @pytest.mark.parametrize("name", sorted(ERRORS))
@@ -212,8 +269,9 @@ def test_a_mail_that_fails_is_tried_again_later_and_later(
     assert (notice.mail, notice.error, len(mail.outbox)) == ("sent", "", 1)
 
 
+@pytest.mark.parametrize("error", [ValueError, KeyError])
 def test_one_persons_bad_address_keeps_nobody_else_waiting(
-    key: ApiKey, eve: User, monkeypatch: pytest.MonkeyPatch
+    key: ApiKey, eve: User, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     ApiKey.objects.create(user=eve, team=key.team, name="hers")
     ApiKey.objects.update(created_at=NOW - timedelta(days=100))
@@ -222,7 +280,7 @@ def test_one_persons_bad_address_keeps_nobody_else_waiting(
 
     def send_most(backend: EmailBackend, messages: Any) -> int:
         if messages[0].to == ["ada@test.example"]:
-            raise ValueError(messages)
+            raise error(messages)
         return send(backend, messages)
 
     monkeypatch.setattr(EmailBackend, "send_messages", send_most)

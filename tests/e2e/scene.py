@@ -174,7 +174,7 @@ def _usage(people: People) -> None:
     for day in days:
         facts = activity.get_usage_from_litellm(LiteLLM(activity.DAY_SECONDS), day)
         replace_day(day, [activity._fact(row) for row in facts])
-    activity.pull_key_spend(LiteLLM(activity.KEYS_SECONDS))
+    activity.pull_key_spend(LiteLLM(activity.PAGE_SECONDS))
 
 
 def _calls_of(user: User, days: list[date]) -> Iterator[dict[str, Any]]:

@@ -10,9 +10,13 @@ from django.utils import timezone
 from structlog.testing import capture_logs
 
 from accounts.models import User
+from apikeys.models import ApiKeySecret
+from apikeys.services import create_api_key
 from litellm_sync import alerts
-from litellm_sync.models import Alert, SyncRun, Upstream
+from litellm_sync.models import Alert, Drift, SyncRun, Upstream
+from subscriptions.models import Subscription
 from teams.models import Membership, Team
+from tests.cast import make_person
 from tests.races import at_once, real_transactions
 
 __all__ = ["real_transactions"]
@@ -81,6 +85,46 @@ def test_an_alert_says_what_and_for_how_long(agreed: User) -> None:
     assert [(line["subject"], line["lasted_seconds"]) for line in logs] == [("accounts.user", 120)]
 
 
+@pytest.mark.parametrize("columns", [{"sync_error": "LiteLLM refused"}, {"sync_error": "http_500", "sync_attempts": 5}])
+def test_what_is_tried_in_vain_hides_nothing_that_waits_later(agreed: User, columns: dict[str, Any]) -> None:
+    User.objects.filter(pk=agreed.pk).update(**columns)
+    wait_since(agreed, NOW - timedelta(days=1))
+    with capture_logs() as logs:
+        alerts.watch(NOW)
+    [told] = logs
+    assert (told["event"], told["subject"]) == ("push_is_in_vain", f"accounts.user/{agreed.pk}")
+    assert told["error"] == columns["sync_error"]
+    wait_since(make_person("later"), NOW - timedelta(seconds=301))
+    with capture_logs() as logs:
+        alerts.watch(NOW)
+    [told] = logs
+    assert (told["event"], told["subject"], told["waiting"]) == ("push_waits_too_long", "accounts.user", 1)
+
+
+def test_a_key_that_works_although_it_must_not_is_told_by_itself(ada: User, subscribed: list[Subscription]) -> None:
+    for name in ("one", "two", "three"):
+        create_api_key(ada, name=name, models=["gpt-4o"])
+    for table in (User, Team, Membership, ApiKeySecret):
+        table.objects.update(sync_status="synced", sync_requested_at=None)
+    proved, listed, both = ApiKeySecret.objects.order_by("created_at")
+    ApiKeySecret.objects.filter(pk__in=[proved.pk, both.pk]).update(worked_at=NOW)
+    run = SyncRun.objects.create(kind="reconcile", status="done")
+    for secret in (listed, both):
+        Drift.objects.create(
+            run=run, what="key", kind="alive", object_id=secret.digest, row_id=str(secret.pk), name="k", seen_at=NOW
+        )
+    with capture_logs() as logs:
+        alerts.watch(NOW)
+    found = {line["subject"]: (line["log_level"], line["event"], line["alert"]) for line in logs}
+    assert found == {str(one.pk): ("error", "key_still_works", "begins") for one in (proved, listed, both)}
+    Drift.objects.all().delete()
+    ApiKeySecret.objects.filter(pk=proved.pk).update(proven_at=NOW)
+    with capture_logs() as logs:
+        alerts.watch(NOW)
+    assert sorted(line["subject"] for line in logs) == sorted([str(proved.pk), str(listed.pk)])
+    assert {line["event"] for line in logs} == {"alert_ended"}
+
+
 def test_an_outage_that_lasts_is_told(agreed: User) -> None:
     Upstream.objects.create(id=1, down_since=NOW - timedelta(seconds=119))
     assert watched(NOW) == []
@@ -145,4 +189,4 @@ def test_a_look_costs_as_many_statements_whatever_waits(agreed: User) -> None:
         costs.append(len(statements))
         Membership.objects.update(sync_status="pending", sync_requested_at=NOW)
         runs("models", *["failed"] * 2)
-    assert costs[0] == costs[1] <= 8
+    assert costs[0] == costs[1] <= 11

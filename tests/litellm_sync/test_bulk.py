@@ -244,8 +244,8 @@ def test_everything_is_one_run_with_one_progress_and_a_step_for_each_kind(
     # One for the models, a team, seven people, a key, one for the usage.
     assert (whole.done, whole.total) == (11, 11)
     assert UsageDay.objects.count() == 30
-    # What was a step counts for the schedule: nothing of it is due again.
-    assert integration.request_due_syncs(timezone.now()) == []
+    # What was a step counts for the schedule: nothing of it is due again, and the comparison is no step.
+    assert integration.request_due_syncs(timezone.now()) == ["reconcile"]
 
 
 def test_everything_goes_on_with_the_step_that_it_died_in(
@@ -286,6 +286,39 @@ def test_everything_says_which_step_failed_and_carries_out_the_others(
     assert whole.report["code"] == "sync_incomplete"
     found = {kind: step["status"] for kind, step in whole.report["steps"].items()}
     assert found == {"models": "done", "teams": "failed", "users": "done", "keys": "done", "usage": "done"}
+
+
+def test_a_step_that_could_not_record_its_end_ends_with_its_run(
+    people: list[User], litellm: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database went away for a moment: nothing of the kind could ever be synchronised again."""
+    finish = runs.Run.finish
+
+    def broken(self: runs.Run, status: RunStatus, **outcome: Any) -> None:
+        if self.kind is RunKind.TEAMS:
+            raise OSError
+        finish(self, status, **outcome)
+
+    monkeypatch.setattr(runs.Run, "finish", broken)
+    whole = carry_out("all")
+    assert {step.kind: step.status for step in whole.steps.all()} == {"models": "done", "teams": "failed"}
+    assert integration.request_sync(None, what="teams").status == RunStatus.QUEUED
+
+
+def test_a_step_that_outlives_its_run_is_ended(litellm: Emulator) -> None:
+    """A worker that was thought dead came back and began another step after its run had been ended."""
+    whole = SyncRun.objects.create(kind="all", status=RunStatus.RUNNING)
+    step = runs.Run(whole).step(RunKind.TEAMS, before=0, weight=1)
+    assert step is not None
+    later = timezone.now() + runs.SILENCE
+    SyncRun.objects.filter(pk=whole.pk).update(heartbeat_at=later)
+    runs.take_up_silent(later)
+    assert SyncRun.objects.get(pk=step.row.pk).status == RunStatus.RUNNING, "its run goes on"
+    SyncRun.objects.filter(pk=whole.pk).update(status=RunStatus.FAILED)
+    runs.take_up_silent(later)
+    ended = SyncRun.objects.get(pk=step.row.pk)
+    assert (ended.status, ended.error) == (RunStatus.FAILED, "The run that this was a step of ended without it.")
+    assert integration.request_sync(None, what="teams").status == RunStatus.QUEUED
 
 
 def test_everything_leaves_alone_what_somebody_else_synchronises_already(litellm: Emulator) -> None:

@@ -147,6 +147,17 @@ def test_one_odd_entry_does_not_keep_the_others_out() -> None:
     assert report.skipped["long mode"] == "mode: Ensure this value has at most 50 characters (it has 60)."
 
 
+def test_a_model_that_does_not_fit_any_more_stays_as_it_is() -> None:
+    """It works in LiteLLM: one odd word of its entry takes it from nobody, alone or with all others."""
+    sync(deployment("a"), deployment("b"))
+    odd = [deployment(name, mode="m" * 60) for name in ("a", "b")]
+    for listed in ((odd[0], deployment("b")), odd):
+        report = sync(*listed)
+        assert (report.hidden, "a" in report.skipped) == ([], True)
+        assert Model.objects.filter(availability=Availability.AVAILABLE, mode="chat").count() == 2
+    assert sync(deployment("b")).hidden == ["a"]
+
+
 def test_the_noise_of_floats_is_no_change() -> None:
     entry = {"model_name": "m", "model_info": {"input_cost_per_token": 5.0000000000000004e-08}}
     assert sync(Deployment.parse(entry)).added == ["m"]

@@ -16,10 +16,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from accounts.models import User
 from apikeys.models import ApiKeySecret
 from apikeys.services import create_api_key
-from litellm_sync import alerts, integration, measures
+from litellm_sync import alerts, integration, measures, runs
 from litellm_sync.client import LiteLLM, transport
 from litellm_sync.emulator.server import Emulator
-from litellm_sync.models import SyncRun, Upstream
+from litellm_sync.models import Drift, RunKind, SyncRun, Upstream
 from litellm_sync.push import push
 from litemaas.foundation import logs
 from litemaas.foundation.errors import UpstreamUnavailable
@@ -82,6 +82,21 @@ def test_every_run_is_measured(ann: User, litellm: Emulator, work: Callable[[], 
     assert after == [before[0] + 1, before[1] + 1]
 
 
+@pytest.mark.parametrize(("error", "outcome"), [(runs.Interrupted, "interrupted"), (runs.RunLost, "lost")])
+def test_a_run_that_goes_on_has_not_failed(
+    error: type[Exception], outcome: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(_run: runs.Run) -> dict[str, Any]:
+        raise error
+
+    monkeypatch.setattr(integration, "RUNS", {**integration.RUNS, RunKind.MODELS: stop})
+    outcomes = ("failed", outcome)
+    before = [number("litemaas_run_seconds_count", kind="models", outcome=one) for one in outcomes]
+    integration.perform(str(integration.request_sync(None, what="models").pk))
+    after = [number("litemaas_run_seconds_count", kind="models", outcome=one) for one in outcomes]
+    assert after == [before[0], before[1] + 1]
+
+
 def test_each_call_of_a_push_names_the_row_and_of_a_run_the_run(
     secret: ApiKeySecret, ann: User, litellm: Emulator, work: Callable[[], int], lines: list[dict[str, Any]]
 ) -> None:
@@ -135,6 +150,8 @@ def test_metrics_tell_what_waits(browser: Any, settings: Any, ada: User) -> None
     Upstream.objects.create(id=1, down_since=now - timedelta(minutes=5), checked_at=now, version="1.82.7")
     SyncRun.objects.create(kind="models", status="done", finished_at=now)
     SyncRun.objects.create(kind="usage", status="failed", finished_at=now)
+    run = SyncRun.objects.create(kind="reconcile", status="failed")
+    Drift.objects.create(run=run, what="key", kind="alive", object_id="x", row_id="1", name="k", seen_at=now)
     alerts.watch(now)
     found = scraped(browser, settings)
     assert found["litemaas_push_queue", ("accounts.user", "pending")] == 1
@@ -148,6 +165,8 @@ def test_metrics_tell_what_waits(browser: Any, settings: Any, ada: User) -> None
     assert found["litemaas_run_last_success_timestamp_seconds", ("models",)] == pytest.approx(now.timestamp(), abs=1)
     assert ("litemaas_run_last_success_timestamp_seconds", ("usage",)) not in found
     assert found["litemaas_alert_active", ("push_waits_too_long",)] == 1
+    assert found["litemaas_alert_active", ("key_still_works",)] == found["litemaas_drift", ("alive",)] == 1
+    assert found["litemaas_drift", ("missing",)] == 0
     assert found["litemaas_jobs_waiting", ("litellm_sync.push",)] >= 1
     assert any(name.startswith("django_http") for name, _labels in found)
 
@@ -160,7 +179,7 @@ def test_metrics_cost_as_many_statements_whatever_there_is(ada: User) -> None:
         costs.append(len(statements))
         Membership.objects.update(sync_status="failed")
         SyncRun.objects.create(kind="models", status="done", finished_at=timezone.now())
-    assert costs == [5, 5]
+    assert costs == [6, 6]
 
 
 def test_without_a_database_the_processes_tell_what_they_count(

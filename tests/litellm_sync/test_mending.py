@@ -11,7 +11,8 @@ from accounts.models import AuditEvent, User
 from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.policy import update_policy
 from apikeys.services import IssuedKey, create_api_key
-from litellm_sync import mending, upstream
+from litellm_sync import mending, sides, upstream
+from litellm_sync.client import LiteLLM
 from litellm_sync.drift import Drift
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.push import push
@@ -19,6 +20,7 @@ from litellm_sync.state import SyncStatus
 from litemaas.foundation.errors import (
     Conflict,
     Invalid,
+    NotAuthenticated,
     NotFound,
     PermissionDenied,
     QuotaExceeded,
@@ -176,6 +178,80 @@ def test_trap_05_the_policy_bounds_what_is_adopted(foreign: dict[str, Any], ann:
     assert key.expires_at is not None
 
 
+def test_trap_03_adopting_keeps_limits_of_models_and_takes_away_what_loosens(
+    issued: IssuedKey, ann: User, litellm: Emulator
+) -> None:
+    metadata = {
+        "model_rpm_limit": {"gpt-4o": 5, "gone-model": 7},
+        "model_tpm_limit": {"gpt-4o": 9000},
+        "temp_budget_increase": 1000,
+        "temp_budget_expiry": "2099-01-01",
+        "team": "blue",
+    }
+    made = post(litellm, "/key/generate", models=["gpt-4o", "gone-model"], max_budget=2, metadata=metadata)
+    compare()
+    update_policy(ann, maximum_tpm_limit=800)
+    key = mending.adopt_key(ann, drift_id=unknown().pk, owner="ada")
+    assert key.model_limits == {"gpt-4o": {"rpm_limit": 5, "tpm_limit": 800}}
+    push(KIND, str(key.secrets.get().pk), limit=5)
+    assert litellm.state.keys.rows[made["token"]]["metadata"] == {
+        "model_rpm_limit": {"gpt-4o": 5},
+        "model_tpm_limit": {"gpt-4o": 800},
+        "team": "blue",
+    }
+
+
+@pytest.mark.parametrize(
+    ("limits", "name"),
+    [
+        ({"rpm_limit": 0}, "rpm_limit"),
+        ({"tpm_limit": -1}, "tpm_limit"),
+        ({"max_parallel_requests": 0}, "max_parallel_requests"),
+        ({"metadata": {"model_rpm_limit": {"gpt-4o": 0}}}, "model_limits"),
+        ({"metadata": {"model_tpm_limit": {"gpt-4o": "many"}}}, "model_limits"),
+        ({"max_budget": 1e11}, "max_budget"),
+        ({"max_budget": 5, "budget_duration": "30s"}, "budget_duration"),
+    ],
+)
+def test_a_key_with_limits_that_no_key_can_have_here_is_not_adopted(
+    issued: IssuedKey, ann: User, litellm: Emulator, limits: dict[str, Any], name: str
+) -> None:
+    made = post(litellm, "/key/generate", models=["gpt-4o"])
+    litellm.state.keys.put(made["token"], litellm.state.keys.rows[made["token"]] | limits)
+    compare()
+    with pytest.raises(Conflict) as caught:
+        mending.adopt_key(ann, drift_id=unknown().pk, owner="ada")
+    assert (caught.value.code, caught.value.details["limit"]) == ("key_unfit", name)
+    assert ApiKey.objects.count() == 1
+
+
+def test_trap_05_a_budget_that_begins_again_sooner_than_the_policy_allows_does_so_later(
+    issued: IssuedKey, ann: User, litellm: Emulator
+) -> None:
+    post(litellm, "/key/generate", models=["gpt-4o"], max_budget=1 / 3, budget_duration="1h")
+    compare()
+    update_policy(ann, minimum_budget_duration="1d")
+    key = mending.adopt_key(ann, drift_id=unknown().pk, owner="ada")
+    assert (str(key.max_budget), key.budget_duration) == ("0.3333333333", "1d")
+
+
+@pytest.mark.parametrize("verb", ["adopt_key", "block_key"])
+def test_whoever_is_deactivated_while_litellm_is_asked_does_nothing_more(
+    foreign: dict[str, Any], ann: User, litellm: Emulator, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    look = LiteLLM.get_key_info
+
+    def slow(self: LiteLLM, token: str) -> Any:
+        User.objects.filter(pk=ann.pk).update(is_active=False)
+        return look(self, token)
+
+    monkeypatch.setattr(LiteLLM, "get_key_info", slow)
+    with pytest.raises(NotAuthenticated):
+        getattr(mending, verb)(ann, drift_id=unknown().pk, **({"owner": "ada"} if verb == "adopt_key" else {}))
+    assert (ApiKey.objects.count(), chat(litellm, foreign["key"])) == (1, 200)
+    assert not AuditEvent.objects.filter(action__in=("apikey.adopted", "drift.blocked")).exists()
+
+
 def test_a_key_for_every_model_is_adopted_for_what_its_owner_may_use(
     issued: IssuedKey, ann: User, litellm: Emulator
 ) -> None:
@@ -220,16 +296,18 @@ def test_what_was_deleted_or_adopted_meanwhile_is_said(
 ) -> None:
     drift = unknown()
     mending.adopt_key(ann, drift_id=drift.pk, owner="ada")
-    drift.save(force_insert=True)  # as another administrator's page still has it
-    with pytest.raises(Conflict) as caught:
-        mending.adopt_key(ann, drift_id=drift.pk, owner="ada")
-    assert caught.value.code == "key_known"
+    for verb, typed in (("adopt_key", {"owner": "ada"}), ("block_key", {}), ("unblock_key", {})):
+        drift.save(force_insert=True)  # as another administrator's page still has it
+        with pytest.raises(Conflict) as caught:
+            getattr(mending, verb)(ann, drift_id=drift.pk, **typed)
+        assert (caught.value.code, Drift.objects.count()) == ("key_known", 0)
+    drift.save(force_insert=True)
+    ApiKeySecret.objects.filter(digest=foreign["token"]).update(digest="0" * 64)
     post(litellm, "/key/delete", keys=[foreign["token"]])
     with pytest.raises(Conflict) as caught:
         mending.adopt_key(ann, drift_id=drift.pk, owner="ada")
     assert caught.value.code == "drift_gone"
     assert not Drift.objects.exists()
-    assert ApiKeySecret.objects.filter(digest=foreign["token"]).count() == 1
 
 
 # --- Blocking --------------------------------------------------------------------------------------------------------
@@ -247,6 +325,41 @@ def test_an_unknown_key_is_blocked_and_unblocked_once(foreign: dict[str, Any], a
     assert list(events) == [("drift.blocked", foreign["token"]), ("drift.unblocked", foreign["token"])]
 
 
+def test_a_key_that_is_ours_by_now_is_not_unblocked_by_a_finding_of_before(
+    foreign: dict[str, Any], ann: User, litellm: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody adopts it, blocked as it is, while somebody else's wish to unblock it is on its way."""
+    post(litellm, "/key/block", key=foreign["token"])
+    drift, adopted, unblock = unknown(), [], LiteLLM.unblock_key
+
+    def overtaken(self: LiteLLM, token: str) -> None:
+        adopted.append(mending.adopt_key(ann, drift_id=drift.pk, owner="ada").secrets.get())
+        push(KIND, str(adopted[0].pk), limit=5)
+        unblock(self, token)
+
+    monkeypatch.setattr(LiteLLM, "unblock_key", overtaken)
+    with pytest.raises(NotFound):
+        mending.unblock_key(ann, drift_id=drift.pk)
+    push(KIND, str(adopted[0].pk), limit=5)
+    assert chat(litellm, foreign["key"]) == 401
+
+
+def test_a_key_that_is_adopted_during_a_comparison_is_not_found_again(
+    foreign: dict[str, Any], issued: IssuedKey, ann: User, litellm: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the list and the end of a page lie minutes of single looks."""
+    post(litellm, "/key/update", key=issued.key.secrets.get().digest, max_budget=50)
+    drift, find = unknown(), sides.Keys.find
+
+    def slow(self: Any, asked: Any, object_id: str) -> Any:
+        mending.adopt_key(ann, drift_id=drift.pk, owner="ada")
+        return find(self, asked, object_id)
+
+    monkeypatch.setattr(sides.Keys, "find", slow)
+    compare()
+    assert [kind for _what, kind, _id in found()] == ["different"]
+
+
 @pytest.mark.parametrize("mode", ["500", "cut", "down", "garbage"])
 @pytest.mark.parametrize("path", ["/key/block", "/key/info"])
 def test_blocking_in_bad_weather_says_so_and_can_be_repeated(
@@ -256,6 +369,8 @@ def test_blocking_in_bad_weather_says_so_and_can_be_repeated(
     with pytest.raises(UpstreamUnavailable):
         mending.block_key(ann, drift_id=unknown().pk)
     assert unknown().details["blocked"] is False
+    # The wish is on record as soon as LiteLLM may have heard of it.
+    assert AuditEvent.objects.filter(action="drift.blocked").exists() is (path == "/key/block")
     litellm.faults.clear()
     upstream.probe()
     mending.block_key(ann, drift_id=unknown().pk)

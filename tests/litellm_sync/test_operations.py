@@ -48,7 +48,7 @@ def test_a_whole_user_has_limits_keys_and_teams(client: LiteLLM) -> None:
     found = client.get_user_info_full("ada")
     assert found is not None
     assert (found.user.user_id, found.user.max_budget, found.user.tpm_limit) == ("ada", Decimal(5), 100)
-    assert [(key.token, key.team_id, key.masked[-4:]) for key in found.keys] == [(token, "team", "1111")]
+    assert [(key.token, key.team_id, key.key_name[-4:]) for key in found.keys] == [(token, "team", "1111")]
     assert [(team.team_id, team.alias, "ada" in team.members) for team in found.teams] == [("team", "A team", True)]
     assert client.get_user_info_full("nobody") is None
 

@@ -13,11 +13,12 @@ from accounts.models import User
 from apikeys.endings import revoke_api_key
 from apikeys.models import ApiKey, ApiKeySecret, KeyStatus
 from apikeys.services import IssuedKey, create_api_key
-from litellm_sync import integration, reconcile, sides, state, upstream
+from litellm_sync import integration, reconcile, runs, sides, state, upstream
 from litellm_sync.drift import Drift, DriftKind, Subject
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.models import RunStatus, SyncRun
 from litellm_sync.push import push
+from litellm_sync.runs import Run, RunLost
 from litellm_sync.state import SyncStatus
 from subscriptions.models import Subscription
 from teams.models import DEFAULT_TEAM_ID, Membership, Team
@@ -377,9 +378,160 @@ def test_a_run_that_was_declared_dead_stops_and_forgets_nothing(issued: IssuedKe
     post(litellm, "/key/generate", key_alias="theirs")
     compare()
     dead = SyncRun.objects.create(kind="reconcile", status=RunStatus.FAILED)
-    report = reconcile.reconcile(dead, lambda _done, _total: False)
-    assert report["compared"] == 1
+    with pytest.raises(RunLost):
+        reconcile.reconcile(Run(dead))
     assert [drift.name for drift in Drift.objects.all()] == ["theirs"]
+
+
+def test_a_finding_stays_while_its_row_is_being_pushed(
+    issued: IssuedKey, secret: ApiKeySecret, ada: User, litellm: Emulator
+) -> None:
+    """That LiteLLM was asked to agree does not mean that it does: the key still works."""
+    backup = dict(litellm.state.keys.rows[secret.digest])
+    revoke_api_key(ada, key_id=issued.key.pk)
+    push_everything()
+    litellm.state.keys.put(secret.digest, backup)
+    compare()
+    second = compare()
+    assert (found(), second.report["settled"]) == ([("key", "alive", secret.digest)], 0)
+    assert Drift.objects.get().run_id == second.pk
+    push(KIND, str(secret.pk), limit=5)
+    age()
+    assert compare().report["settled"] == 1
+    assert found() == []
+
+
+@pytest.mark.parametrize("what", ["membership", "team"])
+def test_a_finding_about_a_member_stays_while_the_member_or_the_team_is_being_pushed(
+    issued: IssuedKey, ada: User, litellm: Emulator, what: str
+) -> None:
+    team = Team.objects.create(name="Research")
+    row = Membership.objects.create(user=ada, team=team)
+    push_everything()
+    post(litellm, "/team/member_delete", team_id=str(team.pk), user_id=str(ada.pk))
+    compare()
+    waiting: dict[str, tuple[Any, Any]] = {"membership": (Membership, row.pk), "team": (Team, team.pk)}
+    state.request_pushes(waiting[what][0], [waiting[what][1]])
+    compare()
+    assert [kind for _what, kind, _id in found()] == ["missing"]
+    push_everything()
+    compare()
+    assert [kind for _what, kind, _id in found()] == ([] if what == "membership" else ["missing"])
+
+
+def test_a_key_whose_end_has_waited_for_minutes_and_that_works_is_alive(
+    issued: IssuedKey, secret: ApiKeySecret, ada: User, litellm: Emulator
+) -> None:
+    post(litellm, "/key/update", key=secret.digest, max_budget=50)
+    litellm.faults.add("500", paths=["/key/delete", "/key/block"])
+    revoke_api_key(ada, key_id=issued.key.pk)
+    compare()
+    assert found() == []  # it was revoked a moment ago
+    ApiKeySecret.objects.update(sync_requested_at=timezone.now() - timedelta(minutes=10))
+    compare()
+    assert found() == [("key", "alive", secret.digest)]
+    litellm.faults.clear()
+    post(litellm, "/key/block", key=secret.digest)
+    compare()
+    assert found() == []
+
+
+def test_a_litellm_that_has_lost_its_keys_makes_none_need_rotation(
+    ada: User, subscribed: list[Subscription], litellm: Emulator, settings: Any
+) -> None:
+    """Its database comes back with a backup: what was told to owners meanwhile would be wrong."""
+    settings.RECONCILE_MENDS = ["alive", "missing", "different"]
+    for number in range(6):
+        create_api_key(ada, name=f"k{number}", models=["gpt-4o"])
+    push_everything()
+    backup = dict(litellm.state.keys.rows)
+    post(litellm, "/key/delete", keys=list(backup))
+    run = compare()
+    assert (run.report["missing"], run.report["mended"], run.report["held_back"]) == (6, 0, 6)
+    assert set(ApiKeySecret.objects.values_list("sync_status", flat=True)) == {SyncStatus.SYNCED}
+    for digest, row in list(backup.items())[1:]:
+        litellm.state.keys.put(digest, row)
+    run = compare()
+    assert (run.report["missing"], run.report["mended"], "held_back" in run.report) == (1, 1, False)
+
+
+def test_a_key_that_needed_rotation_and_is_there_again_is_in_step_again(
+    issued: IssuedKey, secret: ApiKeySecret, litellm: Emulator
+) -> None:
+    backup = dict(litellm.state.keys.rows[secret.digest])
+    post(litellm, "/key/delete", keys=[secret.digest])
+    compare()
+    push(KIND, str(secret.pk), limit=5)
+    secret.refresh_from_db()
+    assert secret.sync_error == "needs_rotation"
+    age()
+    litellm.state.keys.put(secret.digest, backup)
+    assert compare().report["mended"] == 1
+    push(KIND, str(secret.pk), limit=5)
+    secret.refresh_from_db()
+    assert (secret.sync_status, secret.sync_error, chat(litellm, issued.secret)) == (SyncStatus.SYNCED, "", 200)
+
+
+def test_ids_in_another_spelling_are_not_ours(issued: IssuedKey, ada: User, litellm: Emulator) -> None:
+    shouted = str(ada.pk).upper()
+    assert shouted != str(ada.pk)
+    post(litellm, "/user/new", user_id=shouted, auto_create_key=False)
+    post(litellm, "/team/member_add", team_id=str(DEFAULT_TEAM_ID), member={"role": "user", "user_id": shouted})
+    assert compare().status == RunStatus.DONE
+    assert found() == [("membership", "unknown", f"{DEFAULT_TEAM_ID}/{shouted}"), ("user", "unknown", shouted)]
+
+
+@pytest.mark.parametrize("kind", ["different", "missing"])
+def test_a_comparison_says_that_it_moves_after_each_look(
+    ada: User, subscribed: list[Subscription], litellm: Emulator, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    for number in range(4):
+        create_api_key(ada, name=f"k{number}", models=["gpt-4o"])
+    push_everything()
+    tokens = list(ApiKeySecret.objects.values_list("digest", flat=True))
+    if kind == "different":
+        for token in tokens:
+            post(litellm, "/key/update", key=token, max_budget=50)
+    else:
+        post(litellm, "/key/delete", keys=tokens)
+    beats: list[int] = []
+    monkeypatch.setattr(Run, "beat", lambda _self: beats.append(len(litellm.calls)))
+    assert compare().report[kind] == 4
+    assert len(set(beats)) == 4
+
+
+@pytest.mark.parametrize("looks", [0, 3, 5, 8])
+def test_a_comparison_whose_worker_died_goes_on_where_it_was(
+    ada: User, subscribed: list[Subscription], litellm: Emulator, monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    """Pages of three keys, and our own rows three at a time, half of which LiteLLM has lost."""
+    monkeypatch.setattr("litellm_sync.client.lists.PAGE", 3)
+    monkeypatch.setattr(reconcile, "CHUNK", 3)
+    for number in range(18):
+        create_api_key(ada, name=f"k{number}", models=["gpt-4o"])
+    push_everything()
+    digests = list(ApiKeySecret.objects.order_by("digest").values_list("digest", flat=True))
+    post(litellm, "/key/delete", keys=digests[9:])
+    whole, find, seen = compare(), sides.Keys.find, []
+
+    def dying(self: Any, asked: Any, object_id: str) -> Any:
+        seen.append(object_id)
+        if len(seen) == looks + 1:
+            raise SystemExit
+        return find(self, asked, object_id)
+
+    monkeypatch.setattr(sides.Keys, "find", dying)
+    run = integration.request_sync(None, what="reconcile")
+    with pytest.raises(SystemExit):
+        integration.perform(str(run.pk))
+    SyncRun.objects.update(heartbeat_at=timezone.now() - runs.SILENCE)
+    runs.take_up_silent(timezone.now())
+    integration.perform(str(run.pk))
+    run.refresh_from_db()
+    assert (run.status, run.report | {"settled": 0}) == (RunStatus.DONE, whole.report | {"settled": 0})
+    assert run.report["missing"] == 9
+    assert len(seen) <= 9 + reconcile.CHUNK
+    assert len(seen) > len(set(seen))  # what was not stored is looked at again
 
 
 def test_statements_do_not_grow_with_the_keys_of_a_page(

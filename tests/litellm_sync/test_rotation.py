@@ -20,6 +20,7 @@ from litellm_sync.client import KeyInfo, LiteLLM
 from litellm_sync.client.transport import Transport
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.push import push
+from litellm_sync.spend import SHOWN, save_noted
 from litellm_sync.state import SyncStatus
 from litemaas.foundation import rate_limits
 from litemaas.foundation.crypto import secret_digest
@@ -131,6 +132,38 @@ def test_what_both_spend_counts_once(ada: User, issued: IssuedKey, upstream: Emu
     charge(upstream, rotated.secret, "0.5")
     activity.pull_key_spend(LiteLLM(5))
     assert ApiKey.objects.get().spend == Decimal("7.5")
+
+
+def test_spend_comes_page_by_page_also_of_secrets_that_stand_on_different_ones(
+    ada: User, issued: IssuedKey, upstream: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("litellm_sync.client.lists.PAGE", 1)
+    other = create_api_key(ada, name="other", models=["gpt-4o"])
+    charge(upstream, issued.secret, "4")
+    rotated = rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=3600)
+    for secret, spend in ((issued.secret, "1"), (rotated.secret, "2"), (other.secret, "0.5")):
+        charge(upstream, secret, spend)
+    looks: list[Decimal] = []
+    used_up = LiteLLM(0.0)  # each page has a limit of its own
+    changed = activity.pull_key_spend(used_up, lambda: looks.append(ApiKey.objects.get(pk=issued.key.pk).spend))
+    assert (changed, [spend.normalize() for spend in looks]) == (2, [4, 4, 4]), "no page alone says what both spent"
+    assert dict(ApiKey.objects.values_list("name", "spend")) == {"k": Decimal(7), "other": Decimal("0.5")}
+    assert activity.pull_key_spend(used_up) == 0
+
+
+def test_a_use_that_a_gateway_told_of_stays_where_litellm_knows_only_older_ones(
+    issued: IssuedKey, upstream: Emulator
+) -> None:
+    assert works(upstream, issued.secret)
+    late = timezone.now() + timedelta(minutes=1)
+    ApiKeySecret.objects.update(last_used_at=late)
+    activity.pull_key_spend(LiteLLM(5))
+    assert (ApiKeySecret.objects.get().last_used_at, ApiKey.objects.get().last_used_at) == (late, late)
+    # Somebody told of a use between the look at the row and its writing.
+    stale = ApiKey.objects.get()
+    ApiKey.objects.update(last_used_at=late + timedelta(minutes=1))
+    save_noted([stale], SHOWN)
+    assert ApiKey.objects.get().last_used_at == late + timedelta(minutes=1)
 
 
 def test_the_noise_of_floats_is_no_spend(ada: User, issued: IssuedKey, upstream: Emulator) -> None:

@@ -18,7 +18,7 @@ from litellm_sync import activity, integration, state
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.models import RunStatus, SyncRun
 from litellm_sync.push import push
-from litemaas.foundation.errors import Conflict, Invalid, PermissionDenied
+from litemaas.foundation.errors import Conflict, Invalid, PermissionDenied, UpstreamUnavailable
 from subscriptions.models import Subscription
 from usage.models import DailyUsage, UsageDay
 
@@ -101,7 +101,9 @@ def test_due_runs_are_queued_by_their_interval_and_failed_ones_soon_again(litell
     SyncRun.objects.update(status=RunStatus.FAILED)
     assert integration.request_due_syncs(now) == []
     assert integration.request_due_syncs(now + timedelta(minutes=1)) == ["models", "usage"]
-    assert integration.request_due_syncs(now + timedelta(hours=2)) == []  # one of each kind goes on
+    later = now + timedelta(hours=2)
+    assert integration.request_due_syncs(later) == ["reconcile"]
+    assert integration.request_due_syncs(later) == []  # one of each kind goes on
 
 
 def test_usage_of_calls_arrives_with_owner_key_and_spend(issued: IssuedKey, litellm: Emulator) -> None:
@@ -135,6 +137,16 @@ def test_days_are_fetched_again_until_they_are_settled(issued: IssuedKey, litell
     today = datetime.now(UTC).date()
     UsageDay.objects.filter(date__gt=today - timedelta(days=10)).delete()
     assert activity.pull_usage()["days"] == 11
+
+
+def test_the_spend_of_keys_arrives_while_the_days_cannot_be_had(issued: IssuedKey, litellm: Emulator) -> None:
+    chat(issued, litellm)
+    litellm.faults.add("500", paths=["/user/daily/activity"])
+    with pytest.raises(UpstreamUnavailable):
+        activity.pull_usage()
+    key = ApiKey.objects.get()
+    assert key.spend > 0
+    assert key.last_used_at is not None
 
 
 def test_usage_of_keys_that_are_not_ours_is_counted_and_belongs_to_nobody(litellm: Emulator, ann: User) -> None:

@@ -153,7 +153,7 @@ def test_trap_25_what_needs_a_licence_is_refused_for_good_and_says_so(release: E
             NEED_A_LICENCE[feature](litellm)
         assert caught.value.details["reason"] == NEEDS_ENTERPRISE
     assert transport.configured().circuit.state == "closed"
-    assert list(litellm.get_keys()) == []
+    assert litellm.get_key_page(1).rows == ()
 
 
 def test_trap_25_the_licence_is_detected_and_said(release: Emulator, ann: User, browser: Any) -> None:
