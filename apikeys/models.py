@@ -244,14 +244,19 @@ class ApiKeySecret(Stoppable):
         return min((moment for moment in (self.key.expires_at, self.valid_until) if moment), default=None)
 
     @classmethod
+    def living(cls) -> "models.QuerySet[ApiKeySecret]":
+        """What has not ended for good; what has expired may be prolonged."""
+        kept = cls.objects.filter(key__deleted_at=None).exclude(key__status=KeyStatus.REVOKED)
+        return kept.exclude(valid_until__lte=timezone.now())
+
+    @classmethod
     def behind(cls, target: models.Model) -> "models.QuerySet[ApiKeySecret] | None":
         """A person who comes or goes unblocks or blocks the own keys; joining or leaving a team those charged to it; a
         subscription gives its model to the keys that wish for it, or takes it away.
 
         What has ended for good stays as it is.
         """
-        living = cls.objects.filter(key__deleted_at=None).exclude(key__status=KeyStatus.REVOKED)
-        living = living.exclude(valid_until__lte=timezone.now())
+        living = cls.living()
         if isinstance(target, User):
             return living.filter(key__user=target)
         if isinstance(target, Membership):

@@ -8,7 +8,7 @@ from typing import Any, Final
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import CharField, F, QuerySet, Value, Window
+from django.db.models import CharField, Count, F, Min, QuerySet, Value, Window
 from django.db.models.functions import Cast, RowNumber
 
 from litellm_sync import proof, state
@@ -74,6 +74,7 @@ def _end(alert: Alert, now: datetime) -> None:
 def _troubles(now: datetime) -> Iterator[Trouble]:
     yield from _working_keys()
     yield from _waiting_pushes(now)
+    yield from _late_proofs(now)
     yield from _upstream(now)
     yield from _failing_runs(now)
 
@@ -90,6 +91,12 @@ def _waiting_pushes(now: datetime) -> Iterator[Trouble]:
         if row["since"] and row["since"] <= before:
             facts = {"waiting": row["pending"], "oldest_since": row["since"]}
             yield Trouble("push_waits_too_long", kind, facts)
+
+
+def _late_proofs(now: datetime) -> Iterator[Trouble]:
+    late = proof.overdue(now).aggregate(late=Count("pk"), oldest_since=Min("stopped_at"))
+    if late["late"]:
+        yield Trouble("proofs_overdue", facts=late)
 
 
 def _in_vain(before: datetime) -> QuerySet[Any, Any]:

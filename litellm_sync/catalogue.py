@@ -219,7 +219,7 @@ def mark_unavailable_models(names: Collection[str]) -> None:
 def _push_keys_of(models: list[str]) -> None:
     if models:
         links = KeyModel.objects.filter(model__in=models).alive()
-        secrets = ApiKeySecret.objects.filter(key__in=links.values("key"))
+        secrets = ApiKeySecret.living().filter(key__in=links.values("key"))
         state.request_pushes(ApiKeySecret, secrets.values_list("pk", flat=True))
 
 

@@ -14,7 +14,7 @@ from apikeys.endings import block_api_key, revoke_api_key, unblock_api_key
 from apikeys.models import ApiKey, ApiKeySecret, KeyStatus
 from apikeys.services import IssuedKey, create_api_key, update_api_key
 from apikeys.stopped import Proof
-from litellm_sync import proof, state, upstream
+from litellm_sync import alerts, catalogue, proof, state, upstream
 from litellm_sync.client import LiteLLM
 from litellm_sync.client.transport import NEEDS_ENTERPRISE
 from litellm_sync.emulator.server import Emulator
@@ -275,6 +275,9 @@ def test_one_look_that_fails_does_not_keep_the_others_from_being_proved(
     # It is looked at again and again, and told of as long as it is not proved.
     later = timezone.now() + 2 * proof.OVERDUE
     assert list(proof.overdue(later)) == [first]
+    with structlog.testing.capture_logs() as logs:
+        alerts.watch(later)
+    assert [entry["late"] for entry in logs if entry["event"] == "proofs_overdue"] == [1]
     assert proof.prove_due(later) == {"put_off": 1}
     assert list(proof.overdue(later)) == [first]
     monkeypatch.undo()
@@ -473,3 +476,11 @@ def test_what_the_list_of_ended_says_is_what_a_row_says(ada: User, ann: User, su
     User.objects.filter(pk=ada.pk).update(is_active=False)
     assert all(secret.must_not_work_at(now) for secret in rows.all())
     assert rows.filter(proof.ended(now)).count() == len(ends)
+
+
+def test_a_model_that_goes_is_taken_from_living_keys_alone(issued: IssuedKey, ada: User, ann: User) -> None:
+    living = create_api_key(ada, name="living", models=["gpt-4o"]).key
+    revoke(ann, issued.key)
+    ApiKeySecret.objects.update(sync_status=SyncStatus.SYNCED)
+    catalogue._push_keys_of(["gpt-4o"])
+    assert list(ApiKeySecret.objects.filter(sync_status=SyncStatus.PENDING)) == [living.secrets.get()]
