@@ -75,8 +75,7 @@ class Reconcile:
         after = None if after is None else side.as_column(after)
         before = cursor.get("before", self._compared)
 
-        def moved(total: int, number: int, after: Any) -> None:
-            where = {"side": place, "page": number, "after": None if after is None else str(after), "before": before}
+        def moved(total: int, **where: Any) -> None:
             so_far = {"compared": self._compared, "mended": self._mended}
             self._run.moved(self._compared, max(before + total, self._compared) + ahead, cursor=where | so_far)
 
@@ -85,17 +84,17 @@ class Reconcile:
             listed = {side.id_of(info): info for info in page.rows if side.id_of(info) not in THEIR_OWN}
             self._judge_listed(side, listed)
             upper = _last_of(side, listed, after)
-            for rows, last in _not_listed(
-                side, set(listed), after, None if page.is_last else upper, is_last=page.is_last
-            ):
+            bound = None if page.is_last else upper
+            for rows, last in _not_listed(side, set(listed), after, bound, is_last=page.is_last):
                 self._judge(side, [(row, None) for row in rows])
                 if last is not None:
-                    moved(page.total, number, last)
+                    moved(page.total, side=place, page=number, after=str(last), before=before)
             self._compared += len(listed)
-            moved(page.total, number + 1, upper)
             if page.is_last:
+                moved(page.total, side=place + 1)
                 return
             number, after = number + 1, upper
+            moved(page.total, side=place, page=number, after=None if after is None else str(after), before=before)
 
     def _fresh(self) -> LiteLLM:
         """Each call has its own limit: a long list must not run into that of a short one."""

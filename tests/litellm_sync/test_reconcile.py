@@ -472,7 +472,10 @@ def test_a_key_that_needed_rotation_and_is_there_again_is_in_step_again(
     assert (secret.sync_status, secret.sync_error, chat(litellm, issued.secret)) == (SyncStatus.SYNCED, "", 200)
 
 
-def test_ids_in_another_spelling_are_not_ours(issued: IssuedKey, ada: User, litellm: Emulator) -> None:
+def test_ids_in_another_spelling_are_not_ours(
+    issued: IssuedKey, ada: User, litellm: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("litellm_sync.client.lists.PAGE", 1)  # so that both spellings stand on pages of their own
     shouted = str(ada.pk).upper()
     assert shouted != str(ada.pk)
     post(litellm, "/user/new", user_id=shouted, auto_create_key=False)
