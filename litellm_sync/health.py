@@ -76,13 +76,16 @@ def is_watched(upstream: Upstream | None, now: datetime) -> bool:
     return bool(upstream and upstream.checked_at and now - upstream.checked_at < SILENT_AFTER)
 
 
-def get_integration_health() -> dict[str, Any]:
-    """What is known without asking LiteLLM: outage, latency, circuit, queues, last syncs, drift, schedule."""
+def get_integration_health(runs: dict[str, dict[str, SyncRun]] | None = None) -> dict[str, Any]:
+    """What is known without asking LiteLLM: outage, latency, circuit, queues, last syncs, drift, schedule.
+
+    ``runs`` are the last_runs() of whoever has asked for them already.
+    """
     now = timezone.now()
     upstream = Upstream.objects.first()
     found = queues()
     longest = oldest(found)
-    runs = last_runs()
+    runs = last_runs() if runs is None else runs
     compared = runs[RunKind.RECONCILE].get(RunStatus.DONE)
     return {
         "configured": bool(settings.LITELLM_API_URL),

@@ -47,8 +47,6 @@ log = structlog.get_logger(__name__)
 
 # What everything is, in this order: no key before its owner, no owner before the teams.
 FULL_SYNC: Final = (RunKind.MODELS, RunKind.TEAMS, RunKind.USERS, RunKind.KEYS, RunKind.USAGE)
-# What the audit log says about the integration: categories of actions.
-AUDITED: Final = ("drift", "models", "push", "sync")
 # How a run ends here that goes on elsewhere or later, as the metrics call it.
 GOES_ON: Final = {Interrupted: "interrupted", RunLost: "lost"}
 LATENCIES_KEPT: Final = 30
@@ -280,7 +278,7 @@ def generate_audit_log(
 ) -> QuerySet[AuditEvent]:
     """What was asked of the integration and what it did, the newest first; from ``start`` on, before ``end``."""
     rbac.require(actor, rbac.Permission.AUDIT_READ)
-    events = AuditEvent.objects.filter(category__in=AUDITED)
+    events = AuditEvent.objects.of_the_integration()
     if start is not None:
         events = events.filter(at__gte=start)
     return events if end is None else events.filter(at__lt=end)

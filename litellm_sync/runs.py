@@ -7,11 +7,12 @@ from typing import Any, Final, Self
 
 import structlog
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
 from litellm_sync import state
+from litellm_sync.drift import Drift
 from litellm_sync.models import UNFINISHED, RunKind, RunStatus, SyncRun
 
 log = structlog.get_logger(__name__)
@@ -22,6 +23,10 @@ SILENCE: Final = timedelta(minutes=3)
 BEAT_SECONDS: Final = 5.0
 # A run that kills its workers must not go on for ever.
 MOST_STALLS: Final = 3
+# What runs by itself, often, and for how long it is kept.
+SCHEDULED: Final = (RunKind.MODELS, RunKind.USAGE, RunKind.RECONCILE)
+KEPT: Final = timedelta(days=7)
+FORGOTTEN_AT_ONCE: Final = 1000
 LEFT: Final = gettext_noop("The run that this was a step of ended without it.")
 STALLED: Final = gettext_noop("It was taken up again and again, and never got any further.")
 
@@ -149,6 +154,21 @@ def take_up_silent(now: datetime) -> list[str]:
         silent = SyncRun.objects.filter(status__in=UNFINISHED, heartbeat_at__lte=now - SILENCE, parent=None)
         rows = list(silent.select_for_update(skip_locked=True, of=("self",)).order_by("pk"))
         return [str(run.pk) for run in rows if _take_up(run, now)]
+
+
+def forget_old_runs(now: datetime) -> int:
+    """Delete what the schedule ran long ago: thousands a day. Returns how many.
+
+    What somebody asked for stays, and so do the newest run of each kind and outcome and those whose findings stand.
+    """
+    old = SyncRun.objects.filter(kind__in=SCHEDULED, requested_by=None, parent=None, created_at__lte=now - KEPT)
+    newest = SyncRun.objects.order_by("kind", "status", "-created_at").distinct("kind", "status")
+    stand = Exists(Drift.objects.filter(run=OuterRef("pk")))
+    forgotten = old.exclude(status__in=UNFINISHED).exclude(pk__in=list(newest.values_list("pk", flat=True)))
+    count = 0
+    while ids := list(forgotten.exclude(stand).values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE]):
+        count += SyncRun.objects.filter(pk__in=ids).delete()[1].get(SyncRun._meta.label, 0)
+    return count
 
 
 def _end(rows: QuerySet[SyncRun], error: str) -> None:

@@ -9,10 +9,9 @@ from procrastinate.jobs import Status
 
 from accounts import audit_proof, audit_seal, sessions
 from accounts import services as accounts
-from litellm_sync import alerts, integration, proof, state, versions
+from litellm_sync import alerts, integration, proof, runs, state, versions
 from litellm_sync import push as pushes
 from litellm_sync.client.transport import give_connection_back
-from litellm_sync.runs import RUN_TASK
 from litemaas.foundation import rate_limits
 
 # Also for a job that a worker died over: nobody else will finish it, and its row re-queues itself.
@@ -30,7 +29,7 @@ def push(*, kind: str, object_id: str, immediate: bool = False, **_later: Any) -
             give_connection_back()
 
 
-@app.task(name=RUN_TASK)
+@app.task(name=runs.RUN_TASK)
 def run(*, run_id: str, **_later: Any) -> None:
     """Carry a run of synchronisation out."""
     try:
@@ -94,11 +93,13 @@ def note_ended(timestamp: int, **_later: Any) -> None:
 @app.periodic(cron="*/15 * * * *")
 @app.task(name="accounts.forget_old_failures", queueing_lock="accounts.forget_old_failures")
 def forget_old_failures(timestamp: int, **_later: Any) -> None:
-    """Every quarter of an hour: failed sign-ins and counts that no longer matter, sessions and tokens that are over."""
+    """Every quarter of an hour: failed sign-ins and counts that no longer matter, sessions, tokens and runs of long
+    ago."""
     try:
         accounts.forget_old_failures()
         sessions.forget_old_sign_ins()
         rate_limits.forget_old_counts()
+        runs.forget_old_runs(timezone.now())
     finally:
         give_connection_back()
 

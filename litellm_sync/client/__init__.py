@@ -26,7 +26,6 @@ __all__ = ["SENTINEL", "Activity", "Deployment", "KeyInfo", "LiteLLM", "TeamInfo
 
 NOT_FOUND = 404
 ACTIVITY_PAGE = 1000
-USER_PAGE = 100
 # What every page shows of a key instead of the key: both ellipses, and the last characters.
 MASKS = ("...", "…")
 LAST = 4
@@ -139,14 +138,11 @@ class LiteLLM(Lists):
     def get_user_ids_with_email(self, email: str) -> set[str]:
         """Who has an address, whatever its case. LiteLLM looks for parts of addresses: longer ones are left out."""
         ids: set[str] = set()
-        page = last = 1
-        while page <= last:
-            answer = self._get("get_users", "/user/list", user_email=email, page=page, page_size=USER_PAGE)
-            with as_documented():
-                found = [UserInfo.parse(entry) for entry in answer["users"]]
-                last = int(answer["total_pages"])
-            ids |= {one.user_id for one in found if (one.email or "").lower() == email.lower()}
-            page += 1
+        number, is_last = 1, False
+        while not is_last:
+            page = self.get_user_page(number, email=email)
+            ids |= {one.user_id for one in page.rows if (one.email or "").lower() == email.lower()}
+            number, is_last = number + 1, page.is_last
         return ids
 
     def update_user(self, user_id: str, changes: dict[str, Any]) -> None:

@@ -46,10 +46,10 @@ class Lists:
         answer = self._get("get_team_page", "/v2/team/list", **query)
         return _page(answer, "teams", "total", number, TeamInfo.parse)
 
-    def get_user_page(self, number: int) -> ListPage[UserInfo]:
-        """Users by their ids."""
+    def get_user_page(self, number: int, *, email: str | None = None) -> ListPage[UserInfo]:
+        """Users by their ids; ``email`` is a part of their addresses, None of no matter."""
         query = {"page": number, "page_size": PAGE, "sort_by": "user_id", "sort_order": "asc"}
-        answer = self._get("get_user_page", "/user/list", **query)
+        answer = self._get("get_user_page", "/user/list", **query, user_email=email)
         return _page(answer, "users", "total", number, UserInfo.parse)
 
     def get_last_success(self, token: str, since: datetime) -> datetime | None:

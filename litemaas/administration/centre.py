@@ -51,8 +51,9 @@ OFFERED: Final = (15, MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 6 * HO
 
 def overview(actor: User, sent: QueryDict) -> dict[str, Any]:
     """Everything on the page. ``sent`` narrows the failed pushes (``kind``) and turns their pages (``page``)."""
-    known = health.get_integration_health()
-    kinds = _kinds()
+    runs = health.last_runs()
+    known = health.get_integration_health(runs)
+    kinds = _kinds(runs)
     return {
         "health": known,
         "spark": spark_line(health.seen()),
@@ -88,8 +89,8 @@ def _drift() -> dict[str, Any] | None:
     return {"run": run, "counts": counts(run)} if run else None
 
 
-def _kinds() -> list[dict[str, Any]]:
-    runs, every, now = health.last_runs(), intervals(), timezone.now()
+def _kinds(runs: dict[str, dict[str, SyncRun]]) -> list[dict[str, Any]]:
+    every, now = intervals(), timezone.now()
     return [
         {
             **told(kind, runs[kind]),

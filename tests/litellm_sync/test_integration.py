@@ -6,9 +6,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from accounts import audit
 from accounts.models import AuditEvent, Role, User
 from apikeys.models import ApiKey, ApiKeySecret, KeyStatus
 from apikeys.services import create_api_key
@@ -314,6 +316,17 @@ def test_the_trail_holds_what_is_about_the_integration_and_nothing_else(ann: Use
         "sync.scheduled",
     ]
     assert [event.action for event in integration.generate_audit_log(ro, end=moment)] == ["sync.requested"]
+    audit.record(ann, audit.Action.APIKEY_CREATED, ada)
+    audit.record(ann, audit.Action.APIKEY_ADOPTED, ada)
+    assert [event.action for event in integration.generate_audit_log(ro)[:2]] == ["apikey.adopted", "push.retried"]
+
+
+def test_the_trail_is_found_by_its_index_among_many_others(ann: User) -> None:
+    audit.record_many(ann, audit.Action.APIKEY_CREATED, [(ann, {})] * 2000)
+    integration.request_sync(ann, what="models")
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE accounts_auditevent")
+    assert "audit_integration" in integration.generate_audit_log(ann)[:20].explain()
 
 
 # --- The default team ------------------------------------------------------------------------------------------------

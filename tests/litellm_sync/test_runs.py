@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 import requests
@@ -14,9 +15,9 @@ from procrastinate.testing import InMemoryConnector
 from accounts.models import User
 from apikeys.models import ApiKey
 from apikeys.services import IssuedKey, create_api_key
-from litellm_sync import activity, integration, state
+from litellm_sync import activity, integration, runs, state
 from litellm_sync.emulator.server import Emulator
-from litellm_sync.models import RunStatus, SyncRun
+from litellm_sync.models import Drift, RunStatus, SyncRun
 from litellm_sync.push import push
 from litemaas.foundation.errors import Conflict, Invalid, PermissionDenied, UpstreamUnavailable
 from subscriptions.models import Subscription
@@ -104,6 +105,40 @@ def test_due_runs_are_queued_by_their_interval_and_failed_ones_soon_again(litell
     later = now + timedelta(hours=2)
     assert integration.request_due_syncs(later) == ["reconcile"]
     assert integration.request_due_syncs(later) == []  # one of each kind goes on
+
+
+def test_what_the_schedule_ran_long_ago_is_forgotten_and_nothing_that_still_says_something(
+    ann: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "FORGOTTEN_AT_ONCE", 2)
+    now = timezone.now()
+
+    def ran(kind: str, status: str, days: int, **columns: Any) -> SyncRun:
+        run = SyncRun.objects.create(kind=kind, status=status, **columns)
+        SyncRun.objects.filter(pk=run.pk).update(created_at=now - timedelta(days=days))
+        return run
+
+    whole = ran("all", "done", 30)
+    kept = {
+        whole,
+        ran("models", "done", 8),  # the newest of its kind that was done
+        ran("models", "failed", 40),
+        ran("models", "done", 50, requested_by=ann.pk),
+        ran("models", "done", 30, parent=whole),
+        ran("usage", "running", 30),
+        ran("usage", "done", 6),
+        ran("reconcile", "done", 0),
+        ran("keys", "failed", 30),
+        ran("keys", "failed", 31),
+    }
+    standing = ran("reconcile", "done", 20)
+    Drift.objects.create(run=standing, what="key", kind="unknown", object_id="x", name="k", seen_at=now)
+    for days in (9, 10, 11, 12, 13):
+        ran("models", "done", days)
+    ran("usage", "done", 7)
+    assert runs.forget_old_runs(now) == 6
+    assert set(SyncRun.objects.all()) == {*kept, standing}
+    assert (runs.forget_old_runs(now), Drift.objects.count()) == (0, 1)
 
 
 def test_usage_of_calls_arrives_with_owner_key_and_spend(issued: IssuedKey, litellm: Emulator) -> None:
