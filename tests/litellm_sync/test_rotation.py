@@ -363,28 +363,30 @@ def test_a_replaced_secret_that_nobody_was_known_to_use_counts_too(
     settle()
     new = there(third.secret)
     assert new is not None
-    assert new.spend == 4
+    assert new.spend.quantize(Decimal("0.01")) == 4  # a call that only tries costs a little
     assert there(second.secret) is None
     charge(upstream, issued.secret, "1")
     charge(upstream, third.secret, "1")
     activity.pull_key_spend(LiteLLM(5))
-    assert ApiKey.objects.get().spend == 6
+    assert ApiKey.objects.get().spend.quantize(Decimal("0.01")) == 6
     end_old_secret(ada, key_id=issued.key.pk)
     work_once()
     later(30)
     settle()
     new = there(third.secret)
     assert new is not None
-    assert (there(issued.secret), new.spend, ApiKey.objects.get().spend) == (None, Decimal(6), Decimal(6))
+    assert (there(issued.secret), new.spend.quantize(Decimal("0.01"))) == (None, Decimal(6))
+    assert ApiKey.objects.get().spend == new.spend
 
 
+@pytest.mark.parametrize("known", [False, True])
 def test_trap_06_however_often_a_key_is_rotated_two_budgets_are_spent_at_most(
-    ada: User, issued: IssuedKey, upstream: Emulator, settings: Any
+    known: bool, ada: User, issued: IssuedKey, upstream: Emulator, settings: Any
 ) -> None:
     """Somebody spends all that any secret may, and rotates whenever that is allowed."""
     settings.LITELLM_SPEND_SETTLES_SECONDS = 30
     secrets, total, refusals = [issued.secret], 0, set()
-    for turn in range(5):
+    for _ in range(4):
         try:
             secrets.append(rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=3600).secret)
         except Conflict as refused:
@@ -396,10 +398,9 @@ def test_trap_06_however_often_a_key_is_rotated_two_budgets_are_spent_at_most(
             while works(upstream, secret):
                 charge(upstream, secret, "5")
                 total += 5
-        if turn == 2:
-            activity.pull_key_spend(LiteLLM(5))  # from here on its use is known
-    assert len(secrets) > 2
-    assert refusals <= {"rotation_running"}
+        if known:
+            activity.pull_key_spend(LiteLLM(5))
+    assert (len(secrets), refusals) == ((2, {"rotation_running"}) if known else (5, set()))
     assert total <= 20
     assert not any(works(upstream, secret) for secret in secrets)
 
