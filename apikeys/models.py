@@ -239,6 +239,11 @@ class ApiKeySecret(Stoppable):
         return self.valid_until is not None and self.valid_until <= now
 
     @property
+    def has_pending(self) -> bool:
+        """Whether ``pending_secret`` is there; asked without decrypting it, which fails when its key is gone."""
+        return self.__dict__["pending_secret"] is not None
+
+    @property
     def ends_at(self) -> datetime | None:
         """When it stops working by itself: with its key, or when its grace is over; None is never."""
         return min((moment for moment in (self.key.expires_at, self.valid_until) if moment), default=None)

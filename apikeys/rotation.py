@@ -1,10 +1,11 @@
 """The verbs that give a key another secret: rotate, and end the old one before its grace is over."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -20,16 +21,24 @@ from litemaas.foundation.errors import Conflict
 
 # Why a push gave up: LiteLLM has lost the key, and nobody can tell it the secret again.
 NEEDS_ROTATION = "needs_rotation"
+# Why a new secret is not sent there: none of the configured keys opens it.
+UNREADABLE = "secret_unreadable"
+# An old secret whose successor LiteLLM does not have yet goes on for so long, so shortly before its end.
+PROLONGED = timedelta(minutes=10)
+BEFORE_ITS_END = timedelta(seconds=30)
+# Whoever ends a secret at this moment, perhaps on another machine, is not overruled.
+NOT_ENDED_NOW = timedelta(seconds=5)
 
 
 def rotate_api_key(actor: User, *, key_id: UUID | str, grace_seconds: int | None = None) -> IssuedKey:
     """Give a key of the actor's a new secret; the key itself stays what it is, with its id, limits, spend and history.
 
-    The present secret goes on working for ``grace_seconds`` (None is the policy's default, 0 ends it at once), one that
-    was replaced before and still works ends now. Each may use what is left of the budget; what the old one spends
-    meanwhile is added to the new one afterwards.
+    The present secret goes on working for ``grace_seconds`` (None is the policy's default, 0 ends it at once). Each may
+    use what is left of the budget; what the old one spends meanwhile is added to the new one afterwards.
+    A present secret that LiteLLM lost or refused, or that nobody used while an older one works, ends now instead, and
+    the older one works for the longer of its own grace and the one asked for (0 ends it too).
     Raises NotFound, PermissionDenied (not the owner), Invalid (grace_seconds), Conflict (key_revoked, key_expired,
-    secret_not_arrived), RateLimited.
+    secret_not_arrived, rotation_running), RateLimited.
     """
     found = visible(actor, key_id)
     rbac.require(actor, rbac.Permission.APIKEYS_ROTATE, found)
@@ -42,14 +51,12 @@ def rotate_api_key(actor: User, *, key_id: UUID | str, grace_seconds: int | None
         key, now = locked(found), timezone.now()
         _require_rotatable(key)
         present = _present(key)
-        is_lost = present.sync_status == SyncStatus.FAILED and present.sync_error == NEEDS_ROTATION
-        _end(_still_valid(key, now), now, now, except_for=present)
-        _end([present], now if is_lost else now + grace, now)
+        granted = _replace(key, present, grace, now)
         row = add_secret(key, secret)
         details: dict[str, Any] = {
             "old": str(present),
             "new": str(row),
-            "grace_seconds": 0 if is_lost else int(grace.total_seconds()),
+            "grace_seconds": int(granted.total_seconds()),
         }
         audit.record(actor, audit.Action.APIKEY_ROTATED, key, **details)
         state.request_push(row)
@@ -72,13 +79,61 @@ def end_old_secret(actor: User, *, key_id: UUID | str) -> ApiKey:
     return reread(found)
 
 
+def keep_until_arrived(now: datetime) -> int:
+    """Move the end of old secrets that would end before LiteLLM has the ones that replace them: a grace is there so
+    that one of the two always works. LiteLLM is told beforehand. Returns how many.
+
+    What was ended on purpose stays ended, and keys that have expired need no secret.
+    """
+    newest = ApiKeySecret.objects.filter(key=OuterRef("key"), valid_until=None, pending_secret__isnull=False)
+    living = ApiKeySecret.objects.filter(key__deleted_at=None).exclude(key__status=KeyStatus.REVOKED)
+    ending = living.exclude(key__expires_at__lte=now).filter(
+        Exists(newest), valid_until__gt=now, valid_until__lte=now + BEFORE_ITS_END
+    )
+    with transaction.atomic():
+        rows = list(ending.order_by("pk").select_for_update(skip_locked=True, of=("self",)))
+        kept = [row for row in rows if row.valid_until and row.valid_until > timezone.now() + NOT_ENDED_NOW]
+        _end(kept, now + PROLONGED, now)
+    return len(kept)
+
+
 def _present(key: ApiKey) -> ApiKeySecret:
-    """The newest secret. What LiteLLM does not have yet cannot be replaced: nothing says what it will have spent."""
+    """The newest secret. What LiteLLM does not have yet, but may have soon, is not replaced: it is waited for."""
     newest = key.secrets.order_by("-created_at", "-pk").first()
-    if newest is None or newest.pending_secret is not None:
+    if newest is None or (newest.has_pending and not _is_useless(newest)):
         message = _("LiteLLM has not got the present secret of “%(name)s” yet. Rotate it when it works.")
         raise Conflict(message % {"name": key.name}, code="secret_not_arrived")
     return newest
+
+
+def _replace(key: ApiKey, present: ApiKeySecret, grace: timedelta, now: datetime) -> timedelta:
+    """Give the secrets of a key that gets a new one their ends; returns how long the present one goes on working.
+
+    Only one at a time spends beside the newest: else each of many would spend what is left of the budget.
+    """
+    older = list(key.secrets.filter(carried_at=None).exclude(pk=present.pk).order_by("created_at", "pk"))
+    valid = [secret for secret in older if not secret.has_ended(now)]
+    is_unused = bool(valid) and present.last_used_at is None
+    if is_unused or _is_useless(present):
+        _end([present], now, now)
+        for secret in valid:
+            _end([secret], max(secret.valid_until or now, now + grace) if grace else now, now)
+        return timedelta()
+    if older:
+        message = _(
+            "An old secret of “%(name)s” still works, or has just ended. End it, and rotate about half a minute later."
+        )
+        raise Conflict(message % {"name": key.name}, code="rotation_running")
+    _end([present], now + grace, now)
+    return grace
+
+
+def _is_useless(secret: ApiKeySecret) -> bool:
+    """Whether LiteLLM has lost it, or has refused it when it was new, or nobody can read it to send it there."""
+    is_failed = secret.sync_status == SyncStatus.FAILED
+    if secret.has_pending:
+        return is_failed or secret.sync_error == UNREADABLE
+    return is_failed and secret.sync_error == NEEDS_ROTATION
 
 
 def _require_rotatable(key: ApiKey) -> None:
@@ -94,9 +149,8 @@ def _still_valid(key: ApiKey, now: datetime) -> list[ApiKeySecret]:
     return [secret for secret in key.secrets.order_by("created_at", "pk") if not secret.has_ended(now)]
 
 
-def _end(secrets: list[ApiKeySecret], at: datetime, now: datetime, *, except_for: ApiKeySecret | None = None) -> None:
+def _end(secrets: list[ApiKeySecret], at: datetime, now: datetime) -> None:
     """LiteLLM is told of the end beforehand, so that it refuses the secret in time whatever happens here."""
     for secret in secrets:
-        if secret != except_for:
-            ApiKeySecret.objects.filter(pk=secret.pk).update(valid_until=at, due_at=at)
-            state.request_push(secret, immediately=at <= now)
+        ApiKeySecret.objects.filter(pk=secret.pk).update(valid_until=at, due_at=at)
+        state.request_push(secret, immediately=at <= now)

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from accounts import audit, rbac
 from accounts.models import AuditEvent, User
+from apikeys.rotation import keep_until_arrived
 from litellm_sync import keys, runs, schedules, state, steps
 from litellm_sync.failures import FAILING
 from litellm_sync.health import get_integration_health
@@ -298,6 +299,7 @@ def tick(now: datetime) -> None:
     circuit, latency = circuit_state(), probe()
     if notice(latency=latency, now=now, circuit=circuit):
         log.info("litellm_is_back", woken=state.wake_all())
+    keep_until_arrived(now)
     if latency is not None:
         runs.take_up_silent(now)
         request_due_syncs(now)

@@ -60,7 +60,7 @@ def make_secret_equal(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
     models = _effective_models(secret.key)
     # Also for a new one: a LiteLLM that hangs is noticed by a look, which cannot arrive late, and not by an offer.
     found = litellm.get_key_info(secret.digest)
-    is_new = secret.pending_secret is not None
+    is_new = secret.has_pending
     if is_new:
         _ensure_owner(secret.key, litellm)
         found = found or _create(secret, models, litellm)
@@ -136,7 +136,7 @@ def _let_rest(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
     if not found.blocked:
         with _until_answered(secret):
             litellm.block_key(secret.digest)
-    if secret.pending_secret is not None:
+    if secret.has_pending:
         _forget_secret(secret)
     return spend.bring_up_to_date(secret, found, litellm)
 
@@ -153,7 +153,7 @@ def _retire(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
     if not found.blocked:
         _unsee(secret)
         litellm.block_key(secret.digest)
-    if secret.pending_secret is not None:
+    if secret.has_pending:
         _forget_secret(secret)
     if secret.blocked_at is None:
         secret.blocked_at = timezone.now()
@@ -200,7 +200,7 @@ def _delete(secret: ApiKeySecret, litellm: LiteLLM) -> None:
     if not is_proved and litellm.get_key_info(secret.digest) is not None:
         raise UpstreamUnavailable(reason="still_there")
     _await_lost_offer(secret)
-    if secret.pending_secret is not None:
+    if secret.has_pending:
         ApiKeySecret.objects.filter(pk=secret.pk).update(pending_secret=None)
 
 

@@ -340,7 +340,7 @@ def _about(secret: ApiKeySecret, kind: DriftKind, fields: dict[str, list[Any]]) 
     details: dict[str, Any] = {"key": str(secret.key_id), "owner": secret.key.user.username}
     if fields:
         details["fields"] = fields
-    if kind is DriftKind.MISSING and secret.pending_secret is None:
+    if kind is DriftKind.MISSING and not secret.has_pending:
         details["needs_rotation"] = "told" if secret.sync_status == SyncStatus.FAILED else "untold"
     name = f"{secret.key.name} ({secret})"
     return Finding(Subject.KEY, kind, secret.digest, name, secret.digest, str(secret.pk), details)

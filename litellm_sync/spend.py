@@ -15,6 +15,7 @@ from typing import Any, Final
 import structlog
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from apikeys.models import ApiKey, ApiKeySecret
@@ -32,6 +33,8 @@ INCLUDED: Final = "litemaas_spend_included"
 SHORT: Final = 16
 # What is written down here of LiteLLM's figures: for each secret, and for its key.
 NOTED: Final = ("spend", "spend_passed_on", "last_used_at")
+# Why a push waits that only time lets go on.
+NOT_SETTLED: Final = "spend_not_settled"
 AT_ONCE: Final = 500
 SHOWN: Final = ("spend", "budget_resets_at", "last_used_at")
 
@@ -83,20 +86,43 @@ def settling() -> timedelta:
 def beginning(secret: ApiKeySecret, litellm: LiteLLM) -> tuple[dict[str, Any], dict[str, Any]]:
     """With which spend LiteLLM's key for a new secret begins, and what its metadata says about that.
 
-    The secret before it says so; one that LiteLLM has lost had spent what our row says, and the one before that too.
+    All that is not carried over yet counts, each once; what LiteLLM has lost had spent what our row says. Raises
+    UpstreamUnavailable where one that was replaced while an older one worked on is not complete yet: until it is, the
+    older one works.
     """
-    total = Decimal(0)
+    now, total = timezone.now(), Decimal(0)
     marks: dict[str, Any] = {}
-    for older in _uncarried(secret).order_by("-created_at", "-pk"):
+    newer: list[KeyInfo | None] = []
+    rows = list(_uncarried(secret).order_by("-created_at", "-pk"))
+    for older in rows:
         info = litellm.get_key_info(older.digest)
+        if info is not None and older != rows[-1] and not _is_complete(older, now):
+            raise UpstreamUnavailable(reason=NOT_SETTLED)
         spend = _exact(older.spend if info is None else _spend_since_reset(info, secret.key))
-        total += spend - (older.spend_passed_on if marks else Decimal(0))
-        marks[older.digest[:SHORT]] = Mark(spend, info.budget_reset_at if info else None).written()
-        if info is not None:
-            break
+        resets_at = info.budget_reset_at if info else None
+        total += spend - _included(older, spend, resets_at, newer)
+        marks[older.digest[:SHORT]] = Mark(spend, resets_at).written()
+        newer.append(info)
     metadata = {RESET: _reset_mark(secret.key), INCLUDED: marks}
     spend_field = {"spend": float(max(total, Decimal(0)))} if total > 0 else {}
     return spend_field, {name: value for name, value in metadata.items() if value}
+
+
+def _included(
+    older: ApiKeySecret, spend: Decimal, resets_at: datetime | None, newer: Sequence[KeyInfo | None]
+) -> Decimal:
+    """What of an older secret's spend those between have too; what LiteLLM has lost had what our row says."""
+    for info in newer:
+        mark = Mark.of(info, older) if info else None
+        if info is not None and mark is not None:
+            is_same = _is_reset(info, older.key)
+            return mark.counts(spend, resets_at, timezone.now()) if is_same else Decimal(0)
+    return min(older.spend_passed_on, spend) if None in newer else Decimal(0)
+
+
+def _is_complete(secret: ApiKeySecret, now: datetime) -> bool:
+    """Whether LiteLLM has written down all that it spent."""
+    return secret.has_ended(now) and secret.blocked_at is not None and secret.blocked_at <= now - settling()
 
 
 def _uncarried(secret: ApiKeySecret) -> Any:
@@ -128,6 +154,8 @@ def bring_up_to_date(secret: ApiKeySecret, found: KeyInfo, litellm: LiteLLM) -> 
         metadata = {RESET: _reset_mark(secret.key), INCLUDED: nothing}
         found = _write(secret, found, Decimal(0), metadata, litellm)
     now = timezone.now()
+    if secret.has_ended(now):
+        return found  # what older ones still spend is the newest one's alone, which knows of each
     complete = _uncarried(secret).filter(valid_until__lte=now, blocked_at__lte=now - settling())
     for older in complete.select_related("key").order_by("created_at", "pk"):
         if Mark.of(found, older) is not None:
@@ -159,15 +187,12 @@ def _carry_over(older: ApiKeySecret, secret: ApiKeySecret, litellm: LiteLLM) -> 
 
 
 def _require_reliable(older: ApiKeySecret, infos: Iterable[KeyInfo | None], now: datetime) -> None:
-    """Neither while LiteLLM is about to begin a budget again, nor before both sides know of a reset of ours, nor before
-    the older secret itself has got what is its due."""
+    """Neither while LiteLLM is about to begin a budget again, nor before both sides know of a reset of ours."""
     for info in infos:
         if info is not None and info.budget_reset_at is not None and info.budget_reset_at <= now:
             raise UpstreamUnavailable(reason="budget_begins_again")
         if info is not None and not _is_reset(info, older.key):
-            raise UpstreamUnavailable(reason="spend_not_settled")
-    if _uncarried(older).exists():
-        raise UpstreamUnavailable(reason="spend_not_settled")
+            raise UpstreamUnavailable(reason=NOT_SETTLED)
 
 
 def _write(
@@ -195,9 +220,10 @@ def settles_at(secret: ApiKeySecret) -> datetime | None:
 def ask_heirs(secret: ApiKeySecret) -> bool:
     """Have the newer secrets pushed that could take over what this one spent; False when there is none at all."""
     newer = ApiKeySecret.objects.filter(key=secret.key_id, created_at__gt=secret.created_at, carried_at=None)
-    idle = newer.filter(sync_status=state.SyncStatus.SYNCED)
+    waits_for_this = Q(sync_status=state.SyncStatus.PENDING, sync_error=NOT_SETTLED)
+    idle = Q(sync_status=state.SyncStatus.SYNCED)
     with transaction.atomic():
-        for heir in idle:
+        for heir in newer.filter(idle | waits_for_this):
             state.request_push(heir, immediately=False)
     return newer.exists()
 
@@ -243,7 +269,8 @@ def note_secrets(secrets: Sequence[ApiKeySecret], infos: Mapping[str, KeyInfo]) 
             secret.spend = _exact(seen.spend)
             secret.spend_passed_on = min(secret.spend_passed_on, secret.spend)
             secret.last_used_at = _later(secret.last_used_at, seen.last_active)
-        for newer in secrets[number + 1 :]:
+        # One that has ended as well takes over nothing more: its successor does, from all.
+        for newer in (one for one in secrets[number + 1 :] if not one.has_ended(now)):
             mark = Mark.of(infos[newer.digest], secret) if newer.digest in infos else None
             if mark is not None and secret.carried_at is None:
                 # Our own figure may be older than the mark: of what we have not seen nothing more is left.

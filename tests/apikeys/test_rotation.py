@@ -12,10 +12,10 @@ from accounts.models import AuditEvent, User
 from accounts.people import deactivate_user
 from apikeys.endings import block_api_key, delete_api_key, reset_spend, revoke_api_key
 from apikeys.models import ApiKey, ApiKeySecret, KeyPolicy
-from apikeys.rotation import end_old_secret, rotate_api_key
+from apikeys.rotation import end_old_secret, keep_until_arrived, rotate_api_key
 from apikeys.services import IssuedKey, create_api_key, update_api_key
 from litemaas.foundation import rate_limits
-from litemaas.foundation.crypto import secret_digest
+from litemaas.foundation.crypto import DecryptionFailed, secret_digest
 from litemaas.foundation.errors import Conflict, DomainError, Invalid, NotFound, PermissionDenied, RateLimited
 from subscriptions.models import Subscription
 from tests.races import at_once
@@ -75,12 +75,126 @@ def test_trap_05_a_grace_beyond_the_policy_is_refused(seconds: int, code: str, a
     assert ApiKeySecret.objects.count() == 1
 
 
-def test_a_second_rotation_leaves_two_valid_secrets(ada: User, issued: IssuedKey) -> None:
+def ended() -> list[bool]:
+    """Which secrets have ended, the oldest first."""
+    now = timezone.now()
+    return [secret.has_ended(now) for secret in ApiKeySecret.objects.order_by("created_at")]
+
+
+def used() -> None:
+    """Somebody used every secret that is there."""
+    ApiKeySecret.objects.update(last_used_at=timezone.now())
+
+
+def test_trap_21_while_an_old_secret_works_or_settles_there_is_no_third(ada: User, issued: IssuedKey) -> None:
     rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=600)
     arrived()
+    used()
+    for _ in ("in its grace", "settling"):
+        with pytest.raises(Conflict) as refused:
+            rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=600)
+        assert refused.value.code == "rotation_running"
+        assert ApiKeySecret.objects.count() == 2
+        end_old_secret(ada, key_id=issued.key.pk)
+    ApiKeySecret.objects.filter(valid_until__isnull=False).update(carried_at=timezone.now())
     rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=600)
-    now = timezone.now()
-    assert [secret.has_ended(now) for secret in ApiKeySecret.objects.order_by("created_at")] == [True, False, False]
+    assert ended() == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "seconds"), [(600, 60, 600), (60, 600, 600), (600, 0, 0)], ids=["shorter", "longer", "none"]
+)
+def test_a_rotation_whose_answer_was_lost_is_done_again(
+    first: int, second: int, seconds: int, ada: User, issued: IssuedKey
+) -> None:
+    """Nobody has the new secret; programs use the old one, whose grace is the longer of both."""
+    rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=first)
+    arrived()
+    rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=second)
+    assert ended() == [not seconds, True, False]
+    old = ApiKeySecret.objects.earliest("created_at")
+    assert old.valid_until is not None
+    assert abs(old.valid_until - timezone.now() - timedelta(seconds=seconds)) < timedelta(seconds=30)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"sync_status": "failed", "sync_error": "LiteLLM refused this."},
+        {"sync_status": "failed", "sync_error": "secret_unreadable"},
+        {"sync_status": "pending", "sync_error": "secret_unreadable"},
+    ],
+    ids=["refused", "unreadable", "unreadable-blocked"],
+)
+def test_a_secret_that_never_arrives_is_replaced_and_the_old_one_works_on(
+    columns: dict[str, str], ada: User, issued: IssuedKey
+) -> None:
+    rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=600)
+    newest = ApiKeySecret.objects.filter(valid_until=None)
+    newest.update(**columns)
+    unreadable(newest.get())
+    rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=60)
+    assert ended() == [False, True, False]
+
+
+def test_the_first_secret_of_a_key_is_replaced_too_when_litellm_refused_it(ada: User, issued: IssuedKey) -> None:
+    not_arrived(issued.key, ada)
+    ApiKeySecret.objects.update(sync_status="failed")
+    rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=600)
+    assert ended() == [True, False]
+
+
+def unreadable(secret: ApiKeySecret) -> None:
+    """No configured key opens what is kept of it."""
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE apikeys_apikeysecret SET pending_secret = 'x' WHERE id = %s", [secret.pk])
+
+
+def test_an_unreadable_secret_says_that_it_is_there(issued: IssuedKey) -> None:
+    secret = ApiKeySecret.objects.get()
+    assert not secret.has_pending
+    unreadable(secret)
+    secret = ApiKeySecret.objects.get()
+    assert secret.has_pending
+    with pytest.raises(DecryptionFailed):
+        assert secret.pending_secret
+
+
+# --- The end of a grace waits for the new secret ---------------------------------------------------------------------
+
+
+def old_ends_in(seconds: int) -> ApiKeySecret:
+    """The old secret, so long before the end of its grace."""
+    at = timezone.now() + timedelta(seconds=seconds)
+    ApiKeySecret.objects.exclude(valid_until=None).update(valid_until=at, sync_status="synced")
+    return ApiKeySecret.objects.earliest("created_at")
+
+
+def test_an_old_secret_does_not_end_before_the_new_one_arrived(ada: User, issued: IssuedKey) -> None:
+    rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=600)
+    assert keep_until_arrived(timezone.now()) == 0, "there is time"
+    before = old_ends_in(20)
+    assert keep_until_arrived(timezone.now()) == 1
+    after = ApiKeySecret.objects.earliest("created_at")
+    assert before.valid_until is not None
+    assert after.valid_until is not None
+    assert after.valid_until > before.valid_until + timedelta(minutes=5)
+    assert (after.due_at, after.sync_status) == (after.valid_until, "pending")
+    old_ends_in(20)
+    arrived()
+    assert keep_until_arrived(timezone.now()) == 0
+
+
+def test_what_must_end_is_not_kept(ada: User, issued: IssuedKey) -> None:
+    rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=600)
+    old_ends_in(20)
+    end_old_secret(ada, key_id=issued.key.pk)
+    assert keep_until_arrived(timezone.now()) == 0
+    old_ends_in(20)
+    ApiKey.objects.update(expires_at=timezone.now())
+    assert keep_until_arrived(timezone.now()) == 0
+    ApiKey.objects.update(expires_at=None, status="revoked", revoked_at=timezone.now())
+    assert keep_until_arrived(timezone.now()) == 0
 
 
 def test_a_rotation_takes_no_room_of_another_key(ada: User, issued: IssuedKey) -> None:

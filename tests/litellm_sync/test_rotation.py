@@ -24,6 +24,7 @@ from litellm_sync.spend import SHOWN, save_noted
 from litellm_sync.state import SyncStatus
 from litemaas.foundation import rate_limits
 from litemaas.foundation.crypto import secret_digest
+from litemaas.foundation.errors import Conflict
 from subscriptions.models import Model
 from subscriptions.services import create_subscription
 
@@ -359,26 +360,109 @@ def test_a_lost_secret_is_mended_by_rotating(ada: User, issued: IssuedKey, upstr
     assert ApiKey.objects.for_display().get().sync_status == "synced"
 
 
-def test_rotating_twice_keeps_two_secrets_and_all_spend(ada: User, issued: IssuedKey, upstream: Emulator) -> None:
+def later(seconds: int) -> None:
+    """That much time has passed since secrets were blocked."""
+    for secret in ApiKeySecret.objects.filter(blocked_at__isnull=False):
+        at = timezone.now() - timedelta(seconds=seconds)
+        ApiKeySecret.objects.filter(pk=secret.pk).update(blocked_at=at)
+        ApiKeySecret.objects.filter(pk=secret.pk, carried_at=None).update(due_at=timezone.now())
+
+
+def work_once() -> None:
+    """Each secret that waits is pushed once, the oldest first."""
+    keys.follow_the_clock(timezone.now())
+    waiting = ApiKeySecret.objects.filter(sync_status=SyncStatus.PENDING)
+    waiting.update(push_lease_until=None)
+    for pk in list(waiting.order_by("created_at").values_list("pk", flat=True)):
+        push(KIND, str(pk), limit=5)
+
+
+def test_a_replaced_secret_that_nobody_was_known_to_use_counts_too(
+    ada: User, issued: IssuedKey, upstream: Emulator, settings: Any
+) -> None:
+    """The third begins when the second is complete, with what both spent; until then the first works."""
     charge(upstream, issued.secret, "1")
     second = rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=3600)
     settle()
+    settings.LITELLM_SPEND_SETTLES_SECONDS = 30
     charge(upstream, issued.secret, "1")
-    charge(upstream, second.secret, "1")
     third = rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=3600)
-    charge(upstream, second.secret, "1")
-    charge(upstream, third.secret, "1")
-    settle()
-    assert [works(upstream, secret) for secret in (issued.secret, second.secret, third.secret)] == [False, True, True]
-    assert there(issued.secret) is None
-    activity.pull_key_spend(LiteLLM(5))
-    assert ApiKey.objects.get().spend.quantize(Decimal(1)) == 5
-    end_old_secret(ada, key_id=issued.key.pk)
+    work_once()
+    assert there(third.secret) is None
+    assert row(third.secret).sync_error == "spend_not_settled"
+    assert [works(upstream, secret) for secret in (issued.secret, second.secret)] == [True, False]
+    charge(upstream, second.secret, "2")  # spent before the block, written down late
+    later(30)
     settle()
     new = there(third.secret)
     assert new is not None
+    assert new.spend.quantize(Decimal("0.01")) == 4  # a call that only tries costs a little
     assert there(second.secret) is None
-    assert new.spend.quantize(Decimal(1)) == 5
+    charge(upstream, issued.secret, "1")
+    charge(upstream, third.secret, "1")
+    activity.pull_key_spend(LiteLLM(5))
+    assert ApiKey.objects.get().spend.quantize(Decimal("0.01")) == 6
+    end_old_secret(ada, key_id=issued.key.pk)
+    work_once()
+    later(30)
+    settle()
+    new = there(third.secret)
+    assert new is not None
+    assert (there(issued.secret), new.spend.quantize(Decimal("0.01"))) == (None, Decimal(6))
+    assert ApiKey.objects.get().spend == new.spend
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_trap_06_however_often_a_key_is_rotated_two_budgets_are_spent_at_most(
+    known: bool, ada: User, issued: IssuedKey, upstream: Emulator, settings: Any
+) -> None:
+    """Somebody spends all that any secret may, and rotates whenever that is allowed."""
+    settings.LITELLM_SPEND_SETTLES_SECONDS = 30
+    secrets, total, refusals = [issued.secret], 0, set()
+    for _ in range(4):
+        try:
+            secrets.append(rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=3600).secret)
+        except Conflict as refused:
+            refusals.add(refused.code)
+        work_once()
+        later(30)
+        settle()
+        for secret in secrets:
+            while works(upstream, secret):
+                charge(upstream, secret, "5")
+                total += 5
+        if known:
+            activity.pull_key_spend(LiteLLM(5))
+    assert (len(secrets), refusals) == ((2, {"rotation_running"}) if known else (5, set()))
+    assert total <= 20
+    assert not any(works(upstream, secret) for secret in secrets)
+
+
+def test_a_new_secret_that_cannot_be_read_is_replaced(
+    ada: User, issued: IssuedKey, upstream: Emulator, settings: Any
+) -> None:
+    charge(upstream, issued.secret, "4")
+    broken = away(settings, lambda: rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=3600))
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE apikeys_apikeysecret SET pending_secret = 'x' WHERE pending_secret IS NOT NULL")
+    work_once()
+    assert (row(broken.secret).sync_status, row(broken.secret).sync_error) == ("failed", "secret_unreadable")
+    mended = rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=3600)
+    settle()
+    assert [works(upstream, one) for one in (issued.secret, broken.secret, mended.secret)] == [True, False, True]
+    new = there(mended.secret)
+    assert new is not None
+    assert new.spend.quantize(Decimal(1)) == 4
+    assert ApiKeySecret.objects.filter(pending_secret__isnull=False).count() == 0
+
+
+def test_a_secret_that_cannot_be_read_is_revoked(ada: User, issued: IssuedKey, settings: Any) -> None:
+    away(settings, lambda: rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=3600))
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE apikeys_apikeysecret SET pending_secret = 'x' WHERE pending_secret IS NOT NULL")
+    revoke_api_key(ada, key_id=issued.key.pk)
+    settle()
+    assert set(ApiKeySecret.objects.values_list("sync_status", "pending_secret")) == {("synced", None)}
 
 
 def test_spend_that_arrives_late_is_awaited(ada: User, issued: IssuedKey, upstream: Emulator, settings: Any) -> None:

@@ -37,7 +37,7 @@ def test_the_new_secret_is_shown_once_with_calls(browser: Browser, ada: User, ke
     assert answer["Cache-Control"] == "no-store"
     assert page.count(secret) == 4  # the box, curl, Python, JavaScript
     assert "The old secret works until" in page
-    assert "LiteLLM is not reachable" not in page
+    assert "LiteLLM does not have the new secret yet" not in page
     shown = client.get(f"/api-keys/{key.pk}").content.decode()
     assert secret not in shown
     assert "Two secrets work." in shown
@@ -58,6 +58,17 @@ def test_what_the_policy_offers(browser: Browser, ada: User, key: ApiKey) -> Non
     assert [value for value, _label in form.fields["grace_seconds"].choices] == [0, 600, 3600, 7200]
     assert form["grace_seconds"].value() == 600
     assert browser(ada).post(f"/api-keys/{key.pk}/rotate", sent(ada, 604_800)).status_code == 422
+
+
+def test_what_another_rotation_would_do_is_said_before(browser: Browser, ada: User, key: ApiKey) -> None:
+    rotate_api_key(ada, key_id=key.pk, grace_seconds=3600)
+    client, address = browser(ada), f"/api-keys/{key.pk}/rotate"
+    assert "The present secret was never used: it ends now." in client.get(address).content.decode()
+    ApiKeySecret.objects.update(last_used_at=timezone.now())
+    assert "End it first" in client.get(address).content.decode()
+    refused = client.post(address, sent(ada))
+    assert refused.status_code == 422
+    assert "End it, and rotate about half a minute later." in refused.content.decode()
 
 
 def test_a_refusal_is_said_on_the_form(browser: Browser, ada: User, key: ApiKey) -> None:
