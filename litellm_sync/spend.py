@@ -236,7 +236,8 @@ def note_secrets(secrets: Sequence[ApiKeySecret], infos: Mapping[str, KeyInfo]) 
         if seen is not None:
             secret.spend = _exact(seen.spend)
             secret.spend_passed_on = min(secret.spend_passed_on, secret.spend)
-            secret.last_used_at = seen.last_active or secret.last_used_at
+            uses = [used for used in (seen.last_active, secret.last_used_at) if used]
+            secret.last_used_at = max(uses, default=None)  # validation notes uses too
         for newer in secrets[number + 1 :]:
             mark = Mark.of(infos[newer.digest], secret) if newer.digest in infos else None
             if mark is not None and secret.carried_at is None:
