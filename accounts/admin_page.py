@@ -26,13 +26,14 @@ from accounts.admin_paging import LongPaginator
 from accounts.admin_parts import LABELS, ChosenVerb, Section, Text, Verb, telling
 from accounts.models import AuditEvent
 from accounts.rbac import Permission
+from litellm_sync import state
 from litemaas.foundation.errors import Conflict, DomainError, NotFound
 from litemaas.foundation.forms import perform
 
 READING: Final = ("GET", "HEAD")
 FORM: Final = ("GET", "HEAD", "POST")
 SECTION_ROWS: Final = 10
-# Each row is a verb of its own, and LiteLLM may be asked for each: more belongs into a job.
+# Each row is a verb of its own; LiteLLM hears of it by the jobs, so that nobody waits for it with each.
 MOST_AT_ONCE: Final = 100
 
 
@@ -328,7 +329,8 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         form: Any = (verb.many_form or verb.form)(request.POST if "confirmed" in request.POST else None)
         if "confirmed" in request.POST and (form.is_valid() or not form.fields):
             carry_out = self._together if verb.many else self._each
-            perform(form, carry_out, request, verb, chosen, getattr(form, "cleaned_data", {}))
+            with state.left_to_jobs():
+                perform(form, carry_out, request, verb, chosen, getattr(form, "cleaned_data", {}))
             if not form.errors:
                 return None
         context = {
@@ -358,9 +360,8 @@ class AdminPage(ModelAdmin):  # type: ignore[misc]  # unfold ships no types
         outcomes = list(verb.many(request.user, rows, **data)) if verb.many else []
         for outcome in outcomes:
             if not outcome.ok:
-                messages.error(
-                    request, _("%(name)s: %(reason)s") % {"name": names[outcome.id], "reason": outcome.message}
-                )
+                words = _("%(name)s: %(reason)s") % {"name": names[outcome.id], "reason": outcome.message}
+                messages.error(request, words)
         _say_done(request, verb, sum(outcome.ok for outcome in outcomes), len(rows))
 
     def render(self, request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:

@@ -24,6 +24,7 @@ from apikeys.admin_bulk import ByHygiene
 from apikeys.admin_verbs import VERBS
 from apikeys.models import ApiKey, KeyStatus
 from apikeys.risks import RISKS, risk
+from litellm_sync.state import SyncStatus
 from subscriptions.admin_models import ByModel
 from teams.admin import LIMITS, ByTeam
 
@@ -57,11 +58,13 @@ class BySecretSync(Choice):
     """Keys by whether LiteLLM agrees with their secrets."""
 
     title, parameter_name = _("synchronisation"), "sync"
-    options = (("pending", _("Syncing")), ("failed", _("Failed")))
+    options = SyncStatus.choices
 
     def narrow(self, queryset: QuerySet[Any], value: Any) -> QuerySet[Any]:
-        """One secret is enough."""
-        return queryset.filter(secrets__sync_status=value).distinct()
+        """As the key shows it: the worst of its secrets."""
+        rows: Any = queryset
+        found: QuerySet[Any] = rows.with_sync_status(value)
+        return found
 
 
 class ByLinkedModel(ByModel):

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -209,9 +210,8 @@ def _do(change: BulkChange, row: BulkChangeKey) -> tuple[Outcome, str]:
 
 
 def _verb(change: BulkChange, actor: User) -> Callable[..., Any]:
-    if change.action == BulkAction.BLOCK:
-        return lambda **key: endings.block_api_key(actor, **key, reason=change.reason)
-    return lambda **key: endings.revoke_api_key(actor, **key)
+    verb = endings.block_api_key if change.action == BulkAction.BLOCK else endings.revoke_api_key
+    return partial(verb, actor, reason=change.reason)
 
 
 def resume() -> int:

@@ -40,14 +40,16 @@ def _move(actor: User, key_id: UUID | str, new: KeyStatus, action: audit.Action,
     return moved
 
 
-def revoke_api_key(actor: User, *, key_id: UUID | str) -> ApiKey:
+def revoke_api_key(actor: User, *, key_id: UUID | str, reason: str = "") -> ApiKey:
     """End a key for ever: refused by us from this moment, by LiteLLM as soon as it answers. Again changes nothing."""
     key = visible(actor, key_id)
     rbac.require(actor, rbac.Permission.APIKEYS_REVOKE, key)
+    words = sanitize_string(reason, max_length=LONGEST_REASON)
+    why = {"reason": words} if words else {}
     with transaction.atomic():
         living = ApiKey.objects.filter(pk=key.pk).exclude(status=KeyStatus.REVOKED)
         if living.update(status=KeyStatus.REVOKED, revoked_at=timezone.now()):
-            audit.record(actor, audit.Action.APIKEY_REVOKED, key, old=key.status, new=KeyStatus.REVOKED.value)
+            audit.record(actor, audit.Action.APIKEY_REVOKED, key, old=key.status, new=KeyStatus.REVOKED.value, **why)
             push_secrets(key)
     return reread(key)
 

@@ -43,10 +43,15 @@ class Code(enum.StrEnum):
 
 # Somebody goes on with a key that has ended: that is worth an entry of the audit log, once an hour for each key.
 ENDED: Final = frozenset({Code.REVOKED, Code.EXPIRED, Code.BLOCKED, Code.USER_INACTIVE})
-# Whoever holds the row notes the same use: nobody waits. Not FOR UPDATE, which would meet the lock of a new reference.
+# Whoever holds a row notes the same use: nobody waits. Not FOR UPDATE, which would meet the lock of a new reference.
 NOTE_USE: Final = """
-    UPDATE apikeys_apikey SET last_used_at = %s WHERE id =
-    (SELECT id FROM apikeys_apikey WHERE id = %s AND (last_used_at IS NULL OR last_used_at <= %s)
+    WITH noted AS (
+        UPDATE apikeys_apikey SET last_used_at = %(now)s WHERE id =
+        (SELECT id FROM apikeys_apikey WHERE id = %(key)s AND (last_used_at IS NULL OR last_used_at <= %(before)s)
+         FOR NO KEY UPDATE SKIP LOCKED)
+    )
+    UPDATE apikeys_apikeysecret SET last_used_at = %(now)s WHERE id =
+    (SELECT id FROM apikeys_apikeysecret WHERE id = %(secret)s AND (last_used_at IS NULL OR last_used_at <= %(before)s)
      FOR NO KEY UPDATE SKIP LOCKED)
 """
 
@@ -70,7 +75,9 @@ class Purse(NamedTuple):
 class Found:
     """A secret with everything that decides about it, as one statement reads it."""
 
+    secret_id: int
     valid_until: datetime | None
+    secret_used_at: datetime | None
     key_id: UUID
     name: str
     status: str
@@ -117,15 +124,15 @@ def validate_api_key(actor: User, *, key: str, model: str | None = None) -> Verd
 
     Gateways and administrators ask about any key, others about their own: of somebody else's they learn nothing.
     Two statements, and two more when a use is noted or the refusal of an ended key is recorded.
-    Raises RateLimited (validations, validations_key, validations_team).
+    Raises RateLimited (validations, validations_key, validations_team; validations_own).
     """
     rbac.require(actor, rbac.Permission.APIKEYS_VALIDATE)
+    is_any = rbac.scope(actor, rbac.Permission.APIKEYS_VALIDATE) is rbac.Scope.ALL
     now, found = timezone.now(), _look_up(key, model)
-    if found is None or found.deleted_at or not _may_ask(actor, found):
-        rate_limits.spend("validations", actor.pk)
+    if found is None or found.deleted_at or not (is_any or found.user_id == actor.pk):
+        rate_limits.spend("validations" if is_any else "validations_own", actor.pk)
         return UNKNOWN
-    asked = {"validations": actor.pk, "validations_key": found.key_id, "validations_team": found.team_id}
-    rate_limits.spend_all(asked)
+    rate_limits.spend_all(_counted(actor, found) if is_any else {"validations_own": actor.pk})
     code, stopped_by = _judge(found, now)
     if code is Code.OK:
         _note_use(found, now)
@@ -134,9 +141,9 @@ def validate_api_key(actor: User, *, key: str, model: str | None = None) -> Verd
     return Verdict(code, stopped_by, found.key_id, found.user_id, found.team_id, _limits(found, model, now))
 
 
-def _may_ask(actor: User, found: Found) -> bool:
-    is_any = rbac.scope(actor, rbac.Permission.APIKEYS_VALIDATE) is rbac.Scope.ALL
-    return is_any or found.user_id == actor.pk
+def _counted(actor: User, found: Found) -> dict[str, Any]:
+    """Of gateways alone: whoever asks about the own keys must not use up what a gateway may ask about a team's."""
+    return {"validations": actor.pk, "validations_key": found.key_id, "validations_team": found.team_id}
 
 
 # --- Looking ---------------------------------------------------------------------------------------------------------
@@ -146,7 +153,7 @@ DIGEST: Final = "-the digest-"
 MODEL: Final = "-the model-"
 PURSE: Final = ("max_budget", "spend", "budget_resets_at")
 COLUMNS: Final = (
-    "valid_until",
+    *("id", "valid_until", "last_used_at"),
     *("key_id", "key__name", "key__status", "key__expires_at", "key__deleted_at", "key__last_used_at"),
     *("key__user_id", "key__team_id", "key__user__is_active"),
     *("key__tpm_limit", "key__rpm_limit", "key__max_parallel_requests", "key__model_limits"),
@@ -261,11 +268,12 @@ def _limits(found: Found, model: str | None, now: datetime) -> dict[str, Any]:
 
 
 def _note_use(found: Found, now: datetime) -> None:
-    """Once a minute at most, and never behind somebody who holds the row."""
+    """Of the key and of this secret of it: once a minute at most, and never behind somebody who holds the row."""
     before = now - NOTED_EVERY
-    if found.last_used_at is None or found.last_used_at <= before:
+    if any(used is None or used <= before for used in (found.last_used_at, found.secret_used_at)):
+        about = {"now": now, "before": before, "key": found.key_id, "secret": found.secret_id}
         with connection.cursor() as cursor:
-            cursor.execute(NOTE_USE, [now, found.key_id, before])
+            cursor.execute(NOTE_USE, about)
 
 
 def _note_refusal(actor: User, found: Found, code: Code) -> None:

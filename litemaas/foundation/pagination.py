@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import django_filters
 from django.core.paginator import Page, Paginator
-from django.db.models import Model, QuerySet
+from django.db.models import F, Model, QuerySet
 from django.utils.translation import gettext as _
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import extend_schema_field
@@ -90,10 +90,10 @@ class Order(OrderingFilter):
     """
 
     def get_ordering(self, request: Request, queryset: QuerySet[Any], view: APIView) -> tuple[str, ...]:
-        """What was asked for, else the table's own order; then the primary key."""
+        """What was asked for, else the table's own order; then the primary key. What has no value comes last."""
         asked: Any = super().get_ordering(request, queryset, view)
         chosen: Any = asked or queryset.query.order_by or _own(queryset.model)
-        return (*chosen, "pk")
+        return (*(_nulls_last(queryset.model, name) for name in chosen), "pk")
 
     def remove_invalid_fields(
         self, queryset: QuerySet[Any], fields: Iterable[str], view: APIView, request: Request
@@ -105,6 +105,12 @@ class Order(OrderingFilter):
             message = _("Lists can be ordered by: %(fields)s.") % {"fields": ", ".join(valid)}
             raise Invalid(message, field=self.ordering_param)
         return wanted
+
+
+def _nulls_last(model: type[Model], name: Any) -> Any:
+    """PostgreSQL puts them first where an order descends. Columns without any keep the order that their index has."""
+    nullable = {f"-{field.name}" for field in model._meta.concrete_fields if field.null}
+    return F(name.removeprefix("-")).desc(nulls_last=True) if name in nullable else name
 
 
 def _own(model: type[Model]) -> tuple[str, ...]:

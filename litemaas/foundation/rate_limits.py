@@ -43,6 +43,7 @@ SHIPPED: Final = {
     "validation_refusals_recorded": "1/1h",
     "validations": "120000/1m",
     "validations_key": "12000/1m",
+    "validations_own": "600/1m",
     "validations_team": "120000/1m",
 }
 

@@ -17,6 +17,7 @@ from apikeys.models import ApiKey, ApiKeySecret, KeyPolicy
 from apikeys.services import create_api_key
 from litellm_sync import state
 from litellm_sync.models import SyncRun
+from litellm_sync.state import SyncStatus
 from subscriptions.models import Model, Subscription
 from subscriptions.services import create_subscription
 from teams.models import Membership
@@ -40,6 +41,23 @@ def pending(ada: User, eve: User, models: list[Model]) -> list[Subscription]:
 
 
 # --- Keys ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shown", ["failed", "pending", "synced"])
+def test_keys_are_listed_by_the_synchronisation_that_they_show(
+    key: ApiKey, ann: User, browser: Browser, shown: str
+) -> None:
+    ApiKeySecret.objects.update(sync_status=shown)
+    ApiKeySecret.objects.create(
+        key=key, digest="f" * 64, last4="abcd", sync_status="synced" if shown == "synced" else "pending"
+    )
+    found = [name for name in SyncStatus.values if key.name in _rows(browser(ann), sync=name)]
+    assert found == [shown] == [ApiKey.objects.get().sync_status]
+
+
+def _rows(client: Client, **query: str) -> list[str]:
+    shown: Any = client.get(listing(ApiKey), query).context
+    return [row.name for row in shown["cl"].result_list]
 
 
 @pytest.mark.parametrize("verb", ["block", "unblock"])
@@ -86,6 +104,21 @@ def test_many_keys_are_named_before_they_are_revoked(key: ApiKey, ada: User, ann
     spared.refresh_from_db()
     assert spared.status == "active"
     assert "2 of 2" in messages(answer)[0]
+
+
+def test_litellm_is_left_to_the_jobs_where_many_are_chosen(
+    key: ApiKey, ada: User, ann: User, browser: Browser, django_capture_on_commit_callbacks: Any
+) -> None:
+    other = create_api_key(ada, name="nightly", models=["gpt-4o"]).key
+    client, tries = browser(ann), []
+    chosen = {"action": "block", "_selected_action": [str(key.pk), str(other.pk)], "index": "0", "confirmed": "1"}
+    for address, sent in ((listing(ApiKey), chosen), (page(key, "revoke"), {})):
+        with django_capture_on_commit_callbacks() as after:
+            client.post(address, sent)
+        tries.append(len([callback for callback in after if getattr(callback, "func", None) is state._try_now]))
+    assert tries == [0, 1]
+    assert set(ApiKeySecret.objects.values_list("sync_status", flat=True)) == {"pending"}
+    assert sorted(ApiKey.objects.values_list("status", flat=True)) == ["blocked", "revoked"]
 
 
 def test_what_cannot_be_done_to_one_of_many_is_said_and_the_others_are_done(

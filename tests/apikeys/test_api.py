@@ -263,6 +263,9 @@ def test_filters_search_and_order(api: Api, ann: User, ada: User, subscribed: li
 
     assert names("ordering=name") == ["alpha", "beta", "gamma"]
     assert names("ordering=-name") == ["gamma", "beta", "alpha"]
+    ApiKey.objects.filter(name="beta").update(last_used_at=timezone.now())
+    assert names("ordering=-last_used_at,name") == ["beta", "alpha", "gamma"]
+    assert names("ordering=last_used_at,-name") == ["beta", "gamma", "alpha"]
     assert names("ordering=-spend,name") == ["gamma", "alpha", "beta"]
     assert names("status=revoked") == ["alpha"]
     assert names("status=expired") == ["gamma"]

@@ -187,10 +187,12 @@ def test_each_key_is_revoked_by_the_verb_for_one(keys: list[ApiKey], ann: User) 
     assert not ApiKeySecret.objects.exclude(sync_status="pending").exists()
 
 
-def test_blocking_keeps_the_reason(keys: list[ApiKey], ann: User) -> None:
-    carry_out(str(started(ann, "block").pk))
-    assert statuses() == ["blocked"] * 5
-    assert {entry.details["reason"] for entry in AuditEvent.objects.filter(action="apikey.blocked")} == {"spring clean"}
+@pytest.mark.parametrize(("action", "status"), [("block", "blocked"), ("revoke", "revoked")])
+def test_each_key_keeps_the_reason(keys: list[ApiKey], ann: User, action: str, status: str) -> None:
+    carry_out(str(started(ann, action).pk))
+    assert statuses() == [status] * 5
+    entries = AuditEvent.objects.filter(action=f"apikey.{status}")
+    assert [entry.details["reason"] for entry in entries] == ["spring clean"] * 5
 
 
 def test_starting_twice_is_starting_once(keys: list[ApiKey], ann: User) -> None:

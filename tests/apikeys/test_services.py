@@ -1,17 +1,21 @@
 """The verbs about keys: who may have which, how many, and what ends them."""
 
+import threading
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import AuditEvent, User
+from apikeys.adoption import FoundKey, adopt_api_key
 from apikeys.endings import revoke_api_key
 from apikeys.models import ApiKey, ApiKeySecret, KeyModel, KeyPolicy, KeyStatus
-from apikeys.services import create_api_key
+from apikeys.services import create_api_key, update_api_key
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.push import push
 from litemaas.foundation import crypto
@@ -19,7 +23,7 @@ from litemaas.foundation.errors import DomainError, Invalid, NotFound, Permissio
 from subscriptions.models import Availability, Model, Subscription, SubscriptionStatus
 from subscriptions.services import cancel_subscription, create_subscription
 from teams.models import DEFAULT_TEAM_ID, Membership, Team
-from tests.races import at_once
+from tests.races import at_once, wait_for_a_lock
 
 pytestmark = pytest.mark.django_db
 
@@ -189,6 +193,45 @@ def test_trap_50_twenty_creations_at_once_against_a_limit_of_ten_make_ten(ada: U
     outcomes = at_once(20, make)
     assert (outcomes.count("made"), outcomes.count("too_many_keys")) == (10, 10)
     assert ApiKey.objects.count() == ApiKeySecret.objects.count() == KeyModel.objects.count() == 10
+
+
+def test_keys_that_were_adopted_are_none_that_somebody_made(
+    ada: User, ann: User, subscribed: list[Subscription]
+) -> None:
+    KeyPolicy.objects.create(creations_per_hour=2)
+    for number in range(2):
+        found = FoundKey(
+            digest=crypto.secret_digest(f"sk-foreign-{number}"), alias=f"old {number}", last4="abcd", team_id=None,
+            models=("gpt-4o",), spend=Decimal(0), max_budget=None, budget_duration="", tpm_limit=None, rpm_limit=None,
+            max_parallel_requests=None, expires_at=None, blocked=False,
+        )  # fmt: skip
+        adopt_api_key(ann, owner=ada, found=found)
+    for name in ("one", "two"):
+        create_api_key(ada, name=name, models=["gpt-4o"])
+    assert refusal(create_api_key, ada, name="three", models=["gpt-4o"])[0] == "rate_limited"
+
+
+@pytest.mark.usefixtures("real_transactions")
+@pytest.mark.parametrize("verb", ["create", "update"])
+def test_the_policy_of_after_the_wait_holds(ada: User, models: list[Model], verb: str) -> None:
+    create_subscription(ada, model="gpt-4o")
+    key = create_api_key(ada, name="k", models=["gpt-4o"], rpm_limit=1).key
+    held = threading.Barrier(2, timeout=60)
+
+    def act(turn: int) -> str:
+        if turn:
+            held.wait()
+            if verb == "create":
+                return refusal(create_api_key, ada, name="other", models=["gpt-4o"], rpm_limit=10)[0]
+            return refusal(update_api_key, ada, key_id=key.pk, rpm_limit=10)[0]
+        with transaction.atomic():
+            User.objects.select_for_update(no_key=True).get(pk=ada.pk)
+            held.wait()
+            wait_for_a_lock()
+            KeyPolicy.objects.create(maximum_rpm_limit=5)
+        return "changed"
+
+    assert at_once(2, act) == ["changed", "exceeds_policy"]
 
 
 @pytest.mark.usefixtures("real_transactions")

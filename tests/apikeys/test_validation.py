@@ -204,7 +204,7 @@ def test_the_verbs_are_seen_at_once(gateway: User, issued: IssuedKey, ada: User,
     assert says(gateway, issued) == "revoked"
 
 
-MALFORMED = ("", "sk-", "sk-lm-", "nonsense", "sk-lm-" + "a" * 49, "sk-lm-\0", "\u2028", "x" * 20_000)
+MALFORMED = ("", "sk", "sk-lm-", "nonsense", "sk-lm-" + "a" * 49, "sk-lm-\0", "\u2028", "x" * 20_000)
 
 
 @pytest.mark.parametrize("secret", MALFORMED, ids=[str(number) for number in range(len(MALFORMED))])
@@ -332,7 +332,8 @@ def statements(actor: User, issued: IssuedKey, model: str | None) -> int:
 
 
 def test_two_statements_whatever_there_is(gateway: User, issued: IssuedKey, ada: User) -> None:
-    ApiKey.objects.update(last_used_at=timezone.now())
+    for table in (ApiKey, ApiKeySecret):
+        table.objects.update(last_used_at=timezone.now())
     few = [statements(gateway, issued, model) for model in ("gpt-4o", None, "nope")]
     more = [Model.objects.create(id=f"more-{number}", provider="p", mode="chat") for number in range(30)]
     for model in more:
@@ -374,6 +375,21 @@ def test_last_used_is_noted_once_a_minute(gateway: User, issued: IssuedKey) -> N
     ApiKey.objects.update(last_used_at=first - timedelta(seconds=61))
     says(gateway, issued)
     assert (ApiKey.objects.get().last_used_at or first) >= first
+
+
+def test_the_use_of_each_secret_is_noted(gateway: User, issued: IssuedKey) -> None:
+    other = crypto.new_api_key_secret()
+    old = ApiKeySecret.objects.get()
+    new = ApiKeySecret.objects.create(key=issued.key, digest=crypto.secret_digest(other), last4=other[-4:])
+    validate_api_key(gateway, key=other)
+    old.refresh_from_db()
+    new.refresh_from_db()
+    assert (old.last_used_at, new.last_used_at) == (None, ApiKey.objects.get().last_used_at)
+    assert statements(gateway, issued, None) == 3  # the key's own is fresh, this secret's is not
+    assert statements(gateway, issued, None) == 2
+    old.refresh_from_db()
+    assert old.last_used_at is not None
+    assert ApiKey.objects.get().last_used_at == new.last_used_at
 
 
 def test_a_refused_call_is_no_use(gateway: User, issued: IssuedKey) -> None:
@@ -427,7 +443,7 @@ def test_asker_key_and_team_have_limits(gateway: User, issued: IssuedKey, settin
 
 
 def test_unknown_keys_count_for_their_asker_alone(gateway: User, issued: IssuedKey, eve: User, settings: Any) -> None:
-    with limited(settings, validations="2/1h", validations_key="1/1h"):
+    with limited(settings, validations_own="2/1h", validations_key="1/1h"):
         for _turn in range(2):
             assert validate_api_key(eve, key=issued.secret) == validation.UNKNOWN
         with pytest.raises(RateLimited):
@@ -435,8 +451,25 @@ def test_unknown_keys_count_for_their_asker_alone(gateway: User, issued: IssuedK
         assert says(gateway, issued) == "ok"  # a stranger who has the secret does not use up the key's own limit
 
 
+def test_whoever_asks_about_an_own_key_uses_up_nobodys_but_the_own_limit(
+    gateway: User, ann: User, issued: IssuedKey, settings: Any
+) -> None:
+    ada = issued.key.user
+    limits = {"validations": "1/1h", "validations_key": "1/1h", "validations_team": "1/1h", "validations_own": "3/1h"}
+    with limited(settings, **limits):
+        assert [says(ada, issued) for _turn in range(3)] == ["ok"] * 3
+        for secret in (issued.secret, "nonsense"):
+            with pytest.raises(RateLimited) as refused:
+                validate_api_key(ada, key=secret)
+            assert refused.value.details["limit"] == "validations_own"
+        assert says(gateway, issued) == "ok"
+        with pytest.raises(RateLimited):
+            says(ann, issued)  # administrators ask about any key, and count as gateways do
+
+
 def test_limits_that_are_switched_off_cost_nothing(gateway: User, issued: IssuedKey, settings: Any) -> None:
-    ApiKey.objects.update(last_used_at=timezone.now())
+    for table in (ApiKey, ApiKeySecret):
+        table.objects.update(last_used_at=timezone.now())
     with limited(settings, validations="off", validations_key="off", validations_team="off"):
         assert statements(gateway, issued, None) == 1
 

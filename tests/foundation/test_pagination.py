@@ -1,5 +1,7 @@
 """Pages: every row once and in its order, from whichever end it is counted, and cheaply."""
 
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -7,8 +9,9 @@ from django.core.paginator import EmptyPage, Paginator
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import AuditEvent
-from litemaas.foundation.pagination import NearestEnd
+from accounts.models import AuditEvent, Role, User
+from litemaas.foundation.pagination import NearestEnd, Order
+from tests.cast import make_person
 
 pytestmark = pytest.mark.django_db
 
@@ -53,3 +56,18 @@ def test_the_last_page_is_read_from_the_end() -> None:
     assert "OFFSET" not in statements(NearestEnd(rows, 10), 5)[-1]
     assert "OFFSET 10" in statements(NearestEnd(rows, 10), 2)[-1]
     assert "OFFSET 5" in statements(NearestEnd(rows, 10), 4)[-1]
+
+
+@pytest.mark.parametrize("asked", ["last_login", "-last_login"])
+def test_rows_without_a_value_come_last_from_whichever_end_they_are_read(asked: str) -> None:
+    people = [make_person(f"p{number}", Role.USER) for number in range(6)]
+    for number in (1, 4):
+        User.objects.filter(pk=people[number].pk).update(last_login=datetime(2026, 1, number, tzinfo=UTC))
+    view: Any = SimpleNamespace(ordering_fields=("last_login",))
+    request: Any = SimpleNamespace(query_params={"ordering": asked})
+    rows = Order().filter_queryset(request, User.objects.filter(username__startswith="p"), view)
+    pages = NearestEnd(rows, 2)
+    seen = [row.username for number in pages.page_range for row in pages.page(number)]
+    assert seen[:2] == (["p1", "p4"] if asked == "last_login" else ["p4", "p1"])
+    assert seen[2:] == sorted(seen[2:], key=lambda name: str(next(p.pk for p in people if p.username == name)))
+    assert len(set(seen)) == len(people)

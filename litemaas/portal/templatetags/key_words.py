@@ -1,7 +1,7 @@
 """The only place that puts into words what happened to a key and what hinders it: ``{% load key_words %}``."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -61,6 +61,8 @@ REASONS: Final = {
     "unauthorized": gettext_lazy("LiteLLM does not accept the configured master key."),
     "unreachable": gettext_lazy("LiteLLM cannot be reached."),
 }
+# A call from before the rotation can have a later moment: LiteLLM notes uses some twenty seconds late.
+NOTED_LATE: Final = timedelta(seconds=30)
 
 
 class Line(NamedTuple):
@@ -86,7 +88,7 @@ def secrets(key: ApiKey) -> list[Secret]:
     """The secrets of a key, the newest first."""
     now, newer, found = timezone.now(), None, []
     for row in sorted(key.secrets.all(), key=lambda secret: secret.created_at, reverse=True):
-        is_used = bool(newer and row.last_used_at and row.last_used_at > newer.created_at)
+        is_used = bool(newer and row.last_used_at and row.last_used_at > newer.created_at + NOTED_LATE)
         is_carried = newer is None or newer.pushed_at is None or row.carried_at is not None
         meanwhile = Decimal(0) if is_carried else row.spend - row.spend_passed_on
         found.append(Secret(row, str(row), _state(row, key, now), is_used, max(meanwhile, Decimal(0))))
