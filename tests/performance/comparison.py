@@ -96,6 +96,7 @@ def _compare(stage: Stage, number: int) -> int:
     """Once for the time, once for the memory, which costs time to follow. Returns how much was found."""
     from litellm_sync import reconcile  # noqa: PLC0415 -- as above
     from litellm_sync.models import RunStatus, SyncRun  # noqa: PLC0415 -- as above
+    from litellm_sync.runs import Run  # noqa: PLC0415 -- as above
 
     found = 0
     for follow in (False, True):
@@ -104,7 +105,7 @@ def _compare(stage: Stage, number: int) -> int:
         if follow:
             tracemalloc.start()
         began, worked = time.monotonic(), time.process_time()
-        report: dict[str, Any] = reconcile.reconcile(run, lambda _done, _total: True)
+        report: dict[str, Any] = reconcile.reconcile(Run(run))
         own, seconds = time.process_time() - worked, time.monotonic() - began
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
