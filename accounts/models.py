@@ -173,7 +173,7 @@ class AuditWords(IndexedWords):
 AUDIT_WORDS: Final = AuditWords("actor_name", "target_name", "action")
 
 
-# What the audit log says about the integration: whole categories, and of keys that they were adopted.
+# What the audit log says about the integration: whole categories, and of keys that they were adopted. Few of many.
 OF_THE_INTEGRATION: Final = Q(category__in=("drift", "models", "push", "sync")) | Q(action="apikey.adopted")
 
 
@@ -188,10 +188,6 @@ class AuditQuerySet(models.QuerySet["AuditEvent"]):
     def about(self, user: User) -> Self:
         """What a person did and what was done to the person."""
         return self.filter(Q(actor_id=user.id) | Q(target_type="user", target_id=str(user.id)))
-
-    def of_the_integration(self) -> Self:
-        """What was asked of the synchronisation with LiteLLM and what it did."""
-        return self.filter(OF_THE_INTEGRATION)
 
 
 class TransactionId(models.Func):
@@ -239,7 +235,6 @@ class AuditEvent(models.Model):
             GinIndex(fields=["details"], name="audit_details"),
             GinIndex(AUDIT_WORDS, name="audit_words"),
             models.Index(fields=["transaction", "id"], name="audit_transaction"),
-            # Few of very many, asked for every two seconds by whoever looks at the integration centre.
             models.Index(fields=["-id"], name="audit_integration", condition=OF_THE_INTEGRATION),
         )
 

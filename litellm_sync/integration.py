@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from accounts import audit, rbac
-from accounts.models import AuditEvent, User
+from accounts.models import OF_THE_INTEGRATION, AuditEvent, User
 from apikeys.rotation import keep_until_arrived
 from litellm_sync import keys, runs, schedules, state, steps
 from litellm_sync.failures import FAILING
@@ -279,7 +279,7 @@ def generate_audit_log(
 ) -> QuerySet[AuditEvent]:
     """What was asked of the integration and what it did, the newest first; from ``start`` on, before ``end``."""
     rbac.require(actor, rbac.Permission.AUDIT_READ)
-    events = AuditEvent.objects.of_the_integration()
+    events = AuditEvent.objects.filter(OF_THE_INTEGRATION)
     if start is not None:
         events = events.filter(at__gte=start)
     return events if end is None else events.filter(at__lt=end)

@@ -54,8 +54,8 @@ def measured_run(kind: str, run_id: Any, goes_on: Mapping[type[Exception], str])
         try:
             yield
             outcome = "done"
-        except Exception as error:
-            outcome = goes_on.get(type(error), outcome)
+        except tuple(goes_on) as error:
+            outcome = goes_on[type(error)]
             raise
         finally:
             runs.labels(kind, outcome).observe(time.perf_counter() - started)

@@ -255,7 +255,7 @@ def test_the_page_of_everything_shows_its_steps_and_theirs_lead_back(ann: User, 
     whole = SyncRun.objects.create(kind="all", status="running", done=3, total=9)
     named = [{"kind": "accounts.user", "id": "x", "name": "Zoe", "reason": "needs_rotation"}]
     step = SyncRun.objects.create(
-        kind="users", status="done", parent=whole, report={"in_step": 3, "refused": 1, "waiting": 0, "named": named}
+        kind="users", status="done", parent=whole, report={"in_step": 3, "failed": 1, "waiting": 0, "named": named}
     )
     client = browser(ann)
     shown = text(client, page(whole))

@@ -52,7 +52,7 @@ def test_everybody_reaches_litellm_with_the_memberships_and_the_default_team_com
     run = carry_out("users")
     assert (run.status, run.done, run.total) == (RunStatus.DONE, 5, 5)
     # Five people and five memberships.
-    assert run.report == {"in_step": 10, "refused": 0, "waiting": 0, "named": []}
+    assert run.report == {"in_step": 10, "failed": 0, "waiting": 0, "named": []}
     assert set(litellm.state.users.rows) >= {str(user.pk) for user in people}
     made = [path for _method, path in litellm.calls if path in {"/team/new", "/user/new"}]
     assert made == ["/team/new"] + ["/user/new"] * 5
@@ -75,7 +75,7 @@ def test_a_refused_row_is_named_and_stops_nobody_else(litellm: Emulator, people:
     User.objects.filter(pk=odd.pk).update(budget_duration="1x")
     run = carry_out("users")
     assert (run.status, run.done) == (RunStatus.DONE, 5)
-    assert (run.report["in_step"], run.report["refused"], run.report["waiting"]) == (8, 2, 0)
+    assert (run.report["in_step"], run.report["failed"], run.report["waiting"]) == (8, 2, 0)
     named = [(one["kind"], one["name"], one["reason"]) for one in run.report["named"]]
     assert named == [
         ("accounts.user", odd.username, "LiteLLM refused this."),
@@ -221,7 +221,7 @@ def test_keys_are_those_that_litellm_is_to_have(ada: User, subscribed: list[Subs
     # Somebody deletes the living one in LiteLLM: its secret is gone for good, and the run says so.
     litellm.state.keys.clear()
     lost = carry_out("keys")
-    assert lost.report["refused"] == 1
+    assert lost.report["failed"] == 1
     (named,) = lost.report["named"]
     assert named["reason"] == "needs_rotation"
     assert named["id"] == str(alive.secrets.get().pk)
