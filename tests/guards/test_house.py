@@ -49,6 +49,7 @@ BROAD = {
     "apikeys/bulk.py": "one key that meets a bug must not keep the others of a bulk change waiting",
     "litemaas/foundation/embedded.py": "a server that was started halfway is stopped, whatever went wrong",
     "litellm_sync/integration.py": "a run has to say that it failed",
+    "litellm_sync/proof.py": "a bug of ours with one secret must not keep the others from being proved",
     "litellm_sync/push.py": "a bug of ours must not keep the claim of a row",
     "litellm_sync/state.py": "the verb has been committed, its caller must hear of success",
 }
