@@ -414,7 +414,7 @@ def test_a_replaced_secret_that_nobody_was_known_to_use_counts_too(
 
 @pytest.mark.parametrize("known", [False, True])
 def test_trap_06_however_often_a_key_is_rotated_two_budgets_are_spent_at_most(
-    known: bool, ada: User, issued: IssuedKey, upstream: Emulator, settings: Any
+    ada: User, issued: IssuedKey, upstream: Emulator, settings: Any, *, known: bool
 ) -> None:
     """Somebody spends all that any secret may, and rotates whenever that is allowed."""
     settings.LITELLM_SPEND_SETTLES_SECONDS = 30
