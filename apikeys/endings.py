@@ -1,5 +1,6 @@
 """The verbs that stop API keys from working and end them: block, unblock, revoke, delete; and the reset of spend."""
 
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -45,7 +46,7 @@ def revoke_api_key(actor: User, *, key_id: UUID | str, reason: str = "") -> ApiK
     key = visible(actor, key_id)
     rbac.require(actor, rbac.Permission.APIKEYS_REVOKE, key)
     words = sanitize_string(reason, max_length=LONGEST_REASON)
-    why = {"reason": words} if words else {}
+    why: dict[str, Any] = {"reason": words} if words else {}
     with transaction.atomic():
         living = ApiKey.objects.filter(pk=key.pk).exclude(status=KeyStatus.REVOKED)
         if living.update(status=KeyStatus.REVOKED, revoked_at=timezone.now()):

@@ -271,7 +271,7 @@ def _note_use(found: Found, now: datetime) -> None:
     """Of the key and of this secret of it: once a minute at most, and never behind somebody who holds the row."""
     before = now - NOTED_EVERY
     if any(used is None or used <= before for used in (found.last_used_at, found.secret_used_at)):
-        about = {"now": now, "before": before, "key": found.key_id, "secret": found.secret_id}
+        about: dict[str, Any] = {"now": now, "before": before, "key": found.key_id, "secret": found.secret_id}
         with connection.cursor() as cursor:
             cursor.execute(NOTE_USE, about)
 

@@ -47,6 +47,7 @@ HTTP = r"^\s*(import|from) (requests|urllib3|httpx|http\.client|urllib\.request)
 # Broad "except" and why nothing narrower will do; each is the outermost frame of something that must go on.
 BROAD = {
     "apikeys/bulk.py": "one key that meets a bug must not keep the others of a bulk change waiting",
+    "apikeys/notices.py": "whatever one person's mail meets must not keep the others of a round waiting",
     "litemaas/foundation/embedded.py": "a server that was started halfway is stopped, whatever went wrong",
     "litellm_sync/integration.py": "a run has to say that it failed",
     "litellm_sync/proof.py": "a bug of ours with one secret must not keep the others from being proved",
