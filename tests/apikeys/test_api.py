@@ -73,6 +73,7 @@ def test_a_new_key_is_flat_with_its_secret(api: Api, ada: User, subscribed: list
         "tpm_limit": 1000,
         "rpm_limit": None,
         "max_parallel_requests": None,
+        "old_secret_valid_until": None,
         "model_limits": {"gpt-4o": {"rpm_limit": 5}},
         "last_used_at": None,
         "stopped_at": None,
