@@ -345,10 +345,12 @@ def test_two_statements_whatever_there_is(gateway: User, issued: IssuedKey, ada:
 
 
 def test_the_digest_is_found_by_its_index(issued: IssuedKey) -> None:
+    old = [ApiKeySecret(key=issued.key, digest=f"{number:064x}", last4="0000") for number in range(5_000)]
+    ApiKeySecret.objects.bulk_create(old)
     sql, params = validation._statement(with_model=True)
     given = {validation.DIGEST: crypto.secret_digest(issued.secret), validation.MODEL: "gpt-4o"}
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("ANALYZE apikeys_apikeysecret")
         cursor.execute(f"EXPLAIN {sql}", [given.get(p, p) if isinstance(p, str) else p for p in params])
         plan = "\n".join(line for (line,) in cursor.fetchall())
     assert re.search(r"Index Scan using apikeys_apikeysecret_digest\w+ on apikeys_apikeysecret", plan)
