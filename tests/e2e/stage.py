@@ -107,6 +107,7 @@ def set_stage(log: Path, **settings: str) -> Iterator[Stage]:
             stage = Stage(product, emulator, made["keys"], made["subscriptions"], made["rows"])
             _wait_until_settled(stage)
             _break_keys(stage)
+            _refuse_again(stage)
             yield stage
 
 
@@ -133,6 +134,13 @@ def _wait_until_settled(stage: Stage) -> None:
         wait_for(lambda: waiting() == 0, seconds=120, what=f"agreement with LiteLLM since {started}")
         gone = "SELECT 1 FROM subscriptions_model WHERE id = %s AND availability = 'unavailable'"
         wait_for(lambda: database.execute(gone, [GONE]).fetchone(), seconds=120, what="the first sync of models")
+
+
+def _refuse_again(stage: Stage) -> None:
+    """A success after a refusal to hide models leaves nothing to confirm: the refusal is newer than all."""
+    newest = "UPDATE litellm_sync_syncrun SET created_at = now() + interval '1 hour' WHERE report->>'code' = %s"
+    with psycopg.connect(stage.product.database_url, autocommit=True) as database:
+        database.execute(newest, ["mass_disappearance"])
 
 
 def _break_keys(stage: Stage) -> None:
