@@ -262,7 +262,7 @@ class BulkChangeKeyPage(AdminPage):
     title = _("Keys of bulk changes")
     intro = _("What was done, or will be done, to each key.")
     empty = _("Nothing was done to many keys yet.")
-    list_display = ("name", "owner", "used", "expires", "outcome_shown", "why", "when")
+    list_display = ("key_name", "owner", "used", "expires", "outcome_shown", "why", "when")
     list_filter = (ByOutcome, ByChange)
     list_select_related = ("key__user",)
     search_fields = ("key__name", "key__user__username")
@@ -273,6 +273,11 @@ class BulkChangeKeyPage(AdminPage):
 
     def name_of(self, row: Any) -> str:
         """The key."""
+        return str(row.key.name)
+
+    @admin.display(description=_("Key"))
+    def key_name(self, row: BulkChangeKey) -> str:
+        """Without its page: the first column of a list leads to the row's own."""
         return str(row.key.name)
 
     @admin.display(description=_("Key"))

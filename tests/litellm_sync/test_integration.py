@@ -120,6 +120,7 @@ def test_an_interval_is_obeyed_by_the_next_tick_and_recorded(ann: User, settings
     settings.MODEL_SYNC_SECONDS = 3600
     SyncRun.objects.create(kind="models", status="done")
     SyncRun.objects.create(kind="usage", status="done")
+    SyncRun.objects.create(kind="reconcile", status="done")
     later = now + timedelta(minutes=2)
     integration.schedule_auto_sync(ann, kind="usage", seconds=schedules.OFF)
     assert integration.request_due_syncs(later) == []
@@ -186,6 +187,7 @@ def test_whole_tables_that_failed_are_not_tried_again_every_half_minute(ann: Use
     integration.schedule_auto_sync(ann, kind="users", seconds=3600)
     integration.schedule_auto_sync(ann, kind="usage", seconds=0)
     integration.schedule_auto_sync(ann, kind="models", seconds=0)
+    integration.schedule_auto_sync(ann, kind="reconcile", seconds=0)
     now = timezone.now()
     SyncRun.objects.create(kind="users", status="failed")
     assert integration.request_due_syncs(now + timedelta(minutes=14)) == []
