@@ -1,7 +1,6 @@
 """The life of one run: a worker's hold on it, its heartbeat, where it goes on after its worker died."""
 
 import time
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final, Self
 
@@ -114,9 +113,6 @@ class Run:
         self._beaten = time.monotonic()
         if self.parent is not None and not progress:
             self.parent.beat()
-
-
-Perform = Callable[[Run], dict[str, Any]]
 
 
 def take(run_id: str) -> Run | None:

@@ -293,13 +293,3 @@ def wake_all() -> int:
     now = timezone.now()
     waiting = {"sync_status": SyncStatus.PENDING, "sync_next_at__gt": now}
     return sum(_update_in_order(model._base_manager.filter(**waiting), sync_next_at=now) for model in synced_models())
-
-
-def queue_depth() -> dict[str, int]:
-    """How many rows wait or failed, by status."""
-    depth = {SyncStatus.PENDING.value: 0, SyncStatus.FAILED.value: 0}
-    for model in synced_models():
-        rows = model._base_manager.filter(sync_status__in=depth).values_list("sync_status")
-        for status, number in rows.annotate(number=models.Count("pk")):
-            depth[status] += number
-    return depth

@@ -16,7 +16,7 @@ from accounts.models import User
 from apikeys.endings import block_api_key, revoke_api_key
 from apikeys.models import ApiKey, ApiKeySecret, KeyModel
 from apikeys.services import IssuedKey, create_api_key, update_api_key
-from litellm_sync import integration, state
+from litellm_sync import integration, measures, state
 from litellm_sync.client import LiteLLM
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.push import push
@@ -56,7 +56,7 @@ def call(upstream: Emulator, issued: IssuedKey) -> int:
 
 
 def all_synced() -> bool:
-    return state.queue_depth() == {"pending": 0, "failed": 0}
+    return not any(row["pending"] or row["failed"] for row in measures.queue().values())
 
 
 # --- Address ---------------------------------------------------------------------------------------------------------

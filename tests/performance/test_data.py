@@ -10,7 +10,7 @@ from psycopg.conninfo import make_conninfo
 
 from accounts.models import AuditEvent, User
 from apikeys.models import ApiKey, ApiKeySecret, KeyModel
-from litellm_sync.state import queue_depth
+from litellm_sync import measures
 from subscriptions.models import Model, Subscription
 from teams.models import DEFAULT_TEAM_ID
 from teams.services import provision_user
@@ -36,7 +36,7 @@ def small(db: None) -> Size:
 def test_the_small_size_adds_up(small: Size) -> None:
     counts = [table.objects.count() for table in (User, Model, Subscription, ApiKey, AuditEvent, DailyUsage)]
     assert counts == [200, 50, 1_200, 600 - 2 * 3 + 100 + 2_000, 20_000, 13_500]
-    assert queue_depth() == {"pending": 0, "failed": 0}
+    assert not any(row["pending"] or row["failed"] for row in measures.queue().values())
     admin = User.objects.get(username="user00000")
     question = queries.Question.of(start=data.BASE_DATE - timedelta(days=29), end=data.BASE_DATE)
     found = queries.summary(admin, question)
