@@ -23,13 +23,9 @@ BATCH: Final = 100
 
 
 def ensure_default_team_exists(litellm: LiteLLM) -> Team:
-    """The default team, here and in LiteLLM; it comes before any user there, for anybody's keys may carry it.
-
-    A team that was pushed before is there: asking again with each user would cost a call for nothing.
-    """
+    """The default team, here and in LiteLLM; it comes before any user there, for anybody's keys may carry it."""
     team = ensure_default_team()
-    if team.synced_at is None:
-        ensure.ensure_team_exists_in_litellm(team, litellm)
+    ensure.ensure_team_was_made(team, litellm)
     return team
 
 

@@ -61,6 +61,12 @@ def ensure_team_exists_in_litellm(team: Team, litellm: LiteLLM) -> TeamInfo:
     return _read_back(litellm.get_team_info(str(team.pk)), "team")
 
 
+def ensure_team_was_made(team: Team, litellm: LiteLLM) -> None:
+    """Like the above, but a team that was pushed once is taken to be there: looking at one reads all its members."""
+    if team.synced_at is None:
+        ensure_team_exists_in_litellm(team, litellm)
+
+
 def make_team_equal(team: Team, litellm: LiteLLM) -> TeamInfo:
     """LiteLLM's team gets our name, models and limits; only what differs is sent."""
     found = ensure_team_exists_in_litellm(team, litellm)
@@ -87,7 +93,7 @@ def ensure_user_exists_in_litellm(user: User, litellm: LiteLLM) -> UserInfo:
         return found
     memberships = list(listed_memberships(user))
     for membership in memberships:
-        ensure_team_exists_in_litellm(membership.team, litellm)
+        ensure_team_was_made(membership.team, litellm)
     limits = {name: value for name, value in limits_of(user).items() if value is not None}
     body = {
         "user_id": str(user.pk),
@@ -164,9 +170,11 @@ def make_membership_equal(membership: Membership, litellm: LiteLLM) -> bool:
     if not is_listed(membership):
         return False
     user_id, team_id = str(membership.user_id), str(membership.team_id)
-    ensure_team_exists_in_litellm(membership.team, litellm)
+    ensure_team_was_made(membership.team, litellm)
     found = ensure_user_exists_in_litellm(membership.user, litellm)
     if team_id not in found.teams:
+        # Also one that was pushed before, should somebody have deleted it there.
+        ensure_team_exists_in_litellm(membership.team, litellm)
         try:
             litellm.add_team_member(team_id, user_id)
         except UpstreamRejected as error:

@@ -14,7 +14,7 @@ from apikeys.models import ApiKey, ApiKeySecret, KeyModel, KeyStatus
 from apikeys.stopped import UNSEEN
 from litellm_sync import spend, state
 from litellm_sync.client import KeyInfo, LiteLLM
-from litellm_sync.ensure import differences, ensure_team_exists_in_litellm, ensure_user_exists_in_litellm, limits_of
+from litellm_sync.ensure import differences, ensure_team_was_made, ensure_user_exists_in_litellm, limits_of
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
 
 log = structlog.get_logger(__name__)
@@ -252,8 +252,7 @@ def _await_lost_offer(secret: ApiKeySecret) -> None:
 
 def _ensure_owner(key: ApiKey, litellm: LiteLLM) -> None:
     """What was pushed once is there; asking LiteLLM each time would cost the person most of the immediate try."""
-    if key.team.synced_at is None:
-        ensure_team_exists_in_litellm(key.team, litellm)
+    ensure_team_was_made(key.team, litellm)
     if key.user.synced_at is None:
         ensure_user_exists_in_litellm(key.user, litellm)
 

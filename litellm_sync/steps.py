@@ -7,11 +7,11 @@ from django.utils import timezone
 
 from accounts.models import User
 from apikeys.models import ApiKeySecret, KeyStatus
-from litellm_sync import activity, catalogue, reconcile
+from litellm_sync import activity, catalogue, reconcile, state
 from litellm_sync.bulk import push_rows
 from litellm_sync.client import LiteLLM
 from litellm_sync.default_team import ensure_default_team_exists, migrate_orphaned_users_to_default_team, orphans
-from litellm_sync.push import JOB_SECONDS
+from litellm_sync.push import JOB_SECONDS, push
 from litellm_sync.runs import Interrupted, Run
 from litellm_sync.state import SyncStatus
 from litellm_sync.upstream import probe
@@ -45,11 +45,13 @@ def sync_teams(run: Run) -> dict[str, Any]:
 def sync_users(run: Run) -> dict[str, Any]:
     """Everybody is pushed with the memberships, the default team first: nobody exists in LiteLLM before it does."""
     try:
-        ensure_default_team_exists(LiteLLM(JOB_SECONDS))
+        team = ensure_default_team_exists(LiteLLM(JOB_SECONDS))
     except UpstreamUnavailable as error:
         if probe() is None:
             raise Interrupted from error
         raise
+    if team.synced_at is None:  # else everybody's push would look whether it is there
+        push(state.kind_of(Team), str(team.pk), limit=JOB_SECONDS)
     return push_rows(run, User.objects.all(), behind=lambda ids: Membership.objects.filter(user__in=ids))
 
 

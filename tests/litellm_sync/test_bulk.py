@@ -58,6 +58,9 @@ def test_everybody_reaches_litellm_with_the_memberships_and_the_default_team_com
     assert made == ["/team/new"] + ["/user/new"] * 5
     assert not User.objects.exclude(sync_status="synced").exists()
     assert not Membership.objects.exclude(sync_status="synced").exists()
+    # A team's answer lists its members: nobody's push looks at it, only the team's own does.
+    looks = [path for _method, path in litellm.calls if path == "/team/info"]
+    assert len(looks) == 3, "is it there, it is now, it is equal"
 
 
 def test_what_was_changed_in_litellm_by_hand_becomes_ours_again(litellm: Emulator, people: list[User]) -> None:
