@@ -88,14 +88,20 @@ class UsageViewSet(viewsets.ViewSet):
         return with_freshness(question, {"results": serializers.PointSerializer(points, many=True).data})
 
     @extend_schema(
-        parameters=[*PARAMETERS, OpenApiParameter("by", enum=list(queries.DIMENSIONS))],
+        parameters=[
+            *PARAMETERS,
+            OpenApiParameter("by", enum=list(queries.DIMENSIONS), default="model"),
+            OpenApiParameter("order", enum=list(queries.METRICS), default="spend"),
+            OpenApiParameter("limit", OpenApiTypes.INT, description="So many at most, the first; all without it."),
+        ],
         responses=answer_schema("UsageBreakdown", serializers.PartSerializer),
     )
     @action(detail=False)
     def breakdown(self, request: Request) -> Response:
-        """The figures by model (unless ``by`` says otherwise), the dearest first."""
-        question = question_of(request)
-        parts = queries.breakdown(signed_in(request), question, by=request.query_params.get("by", "model"))
+        """The figures by model (unless ``by`` says otherwise), the dearest first, or those with most of ``order``."""
+        question, sent = question_of(request), request.query_params
+        wanted = validated(serializers.PartsSerializer(data=sent))
+        parts = queries.breakdown(signed_in(request), question, by=sent.get("by", "model"), **wanted)
         return with_freshness(question, {"results": serializers.PartSerializer(parts, many=True).data})
 
     @extend_schema(

@@ -19,6 +19,13 @@ class QuestionSerializer(serializers.Serializer[Any]):
     provider = serializers.ListField(child=serializers.CharField(), required=False)
 
 
+class PartsSerializer(serializers.Serializer[Any]):
+    """How the parts of a breakdown are ordered, and how many of them are wanted."""
+
+    order = serializers.CharField(default="spend")
+    limit = serializers.IntegerField(default=None, min_value=1, max_value=1_000_000)
+
+
 class FiguresSerializer(Reading, serializers.Serializer[Any]):
     """The figures, called the same everywhere; spend is USD as a decimal string."""
 

@@ -117,9 +117,10 @@ def _lists(size: Size) -> list[Question]:
 
 
 def _analytics(size: Size) -> list[Question]:
-    found = []
+    found, top = [], "order=spend&limit=20"
     for days, original in ((7, Original(1 / 2.4)), (30, Original(1 / 9.4)), (90, Original(1 / 19.0))):
-        parts = ["summary?", "timeseries?", "breakdown?by=model", "breakdown?by=api_key", "breakdown?by=user"]
+        lists = [f"breakdown?by={by}&{top}" for by in ("model", "api_key", "user")]
+        parts = ["summary?", "timeseries?", *lists]
         found.append(
             Question(
                 *(f"everybody's analytics, {days} days", ADMIN, [_usage(part, days) for part in parts]),
@@ -128,7 +129,8 @@ def _analytics(size: Size) -> list[Question]:
             )
         )
     for days, original in ((7, Original(1 / 3.4)), (30, Original(1 / 14.2))):
-        parts = ["summary?", "timeseries?", "breakdown?by=model", "breakdown?by=api_key"]
+        lists = [f"breakdown?by={by}&{top}" for by in ("model", "api_key")]
+        parts = ["summary?", "timeseries?", *lists]
         found.append(
             Question(
                 *(f"my analytics, {days} days", SOMEBODY, [_usage(part, days) for part in parts]),

@@ -81,6 +81,27 @@ def test_by_is_the_model_unless_said(api: Api, ada: User, facts: dict[str, ApiKe
     assert [part["model"] for part in asked[0]] == ["gpt-4o", "claude-sonnet"]
 
 
+def test_the_first_of_the_parts_by_any_figure(api: Api, ann: User, facts: dict[str, ApiKey]) -> None:
+    def parts(**asked: Any) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = api(ann).get(PARTS, RANGE | {"by": "api_key"} | asked).json()["results"]
+        return found
+
+    for metric in METRICS:
+        everything = parts(order=metric)
+        values = [Decimal(part[metric]) for part in everything]
+        assert values == sorted(values, reverse=True)
+        assert parts(order=metric, limit=2) == everything[:2]
+    assert parts(limit=1000) == parts()
+
+
+@pytest.mark.parametrize(
+    ("field", "sent"), [("limit", "0"), ("limit", "ten"), ("limit", "9" * 30), ("order", "password")]
+)
+def test_parts_say_what_cannot_be_asked(api: Api, ada: User, field: str, sent: str) -> None:
+    (entry,) = problem_of(api(ada).get(PARTS, RANGE | {field: sent}), 422)["errors"]
+    assert entry["field"] == field
+
+
 def test_filters_may_be_repeated(api: Api, ann: User, ada: User, facts: dict[str, ApiKey]) -> None:
     def requests(**filters: Any) -> int:
         return int(api(ann).get(SUMMARY, RANGE | filters).json()["requests"])
