@@ -29,6 +29,7 @@ EXPIRES_SOON: Final = timedelta(days=7)  # from then on somebody should look at 
 # What an ApiKey shows is the worst that any of its secrets is in.
 WORST_FIRST = (SyncStatus.FAILED, SyncStatus.PENDING, SyncStatus.SYNCED)
 
+
 def _usable() -> Exists:
     """Whether a key could do anything at all."""
     return Exists(KeyModel.objects.filter(key=OuterRef("pk")).effective())

@@ -1,7 +1,7 @@
 """Changes of people, teams and memberships that LiteLLM may carry out after we have given up on them.
 
-Secrets note that themselves (``attempted_at``), for a key that must not work is not settled meanwhile. These are settled
-as soon as LiteLLM agrees, and looked at again when nothing can arrive any more.
+Secrets note that themselves (``attempted_at``): a key that must not work is not settled meanwhile. These are settled as
+soon as LiteLLM agrees, and looked at again when nothing can arrive any more.
 """
 
 from collections.abc import Callable

@@ -35,10 +35,9 @@ AT_ONCE: Final = 50
 # So many looks of a round may fail, each after CALL_SECONDS at the latest.
 FAILING_AT_ONCE: Final = 5
 NOTED_AT_ONCE: Final = 500
-NOTHING: Final = {
-    **{"stopped_at": None, "proven_at": None, "worked_at": None, "proof_due_at": None},
-    "proven_by": Evidence.UNKNOWN,
-}
+NOTHING: Final = {"proven_by": Evidence.UNKNOWN} | dict.fromkeys(
+    ("stopped_at", "proven_at", "worked_at", "proof_due_at")
+)
 
 
 class Standing(enum.StrEnum):
@@ -82,12 +81,20 @@ def ended(now: datetime) -> Q:
 
 def idle() -> QuerySet[ApiKeySecret]:
     """Secrets of keys without a usable model. Not one condition with ``ended()``: so each is quick over all keys."""
-    return ApiKeySecret.objects.filter(~Exists(KeyModel.objects.filter(key=OuterRef("key")).effective()))
+    return ApiKeySecret.objects.filter(_is_idle())
+
+
+def _is_idle() -> Q:
+    return Q(~Exists(KeyModel.objects.filter(key=OuterRef("key")).effective()))
 
 
 def alarms() -> QuerySet[ApiKeySecret]:
-    """Secrets that must not work, were seen to do so, and are not proved to have stopped."""
-    return ApiKeySecret.objects.filter(worked_at__isnull=False, proven_at=None)
+    """Secrets that must not work, were seen to do so, and are not proved to have stopped.
+
+    What may work again is none any more, also before its push has emptied the columns.
+    """
+    seen = ApiKeySecret.objects.filter(worked_at__isnull=False, proven_at=None)
+    return seen.filter(ended(timezone.now()) | _is_idle())
 
 
 def overdue(now: datetime) -> QuerySet[ApiKeySecret]:

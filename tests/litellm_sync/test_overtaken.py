@@ -159,7 +159,7 @@ def test_trap_20_an_offer_that_arrives_after_the_end_of_its_secret_does_not_stay
     assert found is None or found.blocked
 
 
-# --- Changes of people, teams and memberships that arrive late ---------------------------------------------------------
+# --- Changes of people, teams and memberships that arrive late -------------------------------------------------------
 
 
 def push_all() -> None:

@@ -184,6 +184,20 @@ def test_a_key_that_litellm_still_takes_is_an_alarm_and_is_told_again(
     assert (row().proof, list(proof.alarms())) == (Proof.PROVEN, [])
 
 
+def test_a_key_that_may_work_again_is_no_alarm_although_its_push_waits(
+    issued: IssuedKey, ann: User, litellm: Emulator
+) -> None:
+    kept = dict(litellm.state.keys.rows[row().digest])
+    block(ann, issued.key)
+    pushed()
+    litellm.state.keys.put(row().digest, kept)
+    assert look(LATER) == {"works": 1}
+    assert list(proof.alarms()) == [row()]
+    litellm.faults.add("down")
+    unblock_api_key(ann, key_id=issued.key.pk)
+    assert (row().worked_at is not None, list(proof.alarms()), row().proof) == (True, [], None)
+
+
 def test_a_call_that_got_through_after_the_stop_is_an_alarm(issued: IssuedKey, ann: User, litellm: Emulator) -> None:
     """Another worker of LiteLLM may know the key for a while: absent, and yet it worked."""
     assert chat(litellm, issued.secret) == 200
