@@ -7,6 +7,7 @@ soon as LiteLLM agrees, and looked at again when nothing can arrive any more.
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
@@ -50,8 +51,8 @@ def follow(now: datetime) -> int:
     with transaction.atomic():
         rows = LateCall.objects.filter(until__lte=now).order_by("until", "pk").select_for_update(skip_locked=True)
         calls = list(rows[:AT_ONCE])
-        people = {call.object_id for call in calls if call.kind == state.kind_of(User)}
-        teams = {call.object_id for call in calls if call.kind == state.kind_of(Team)}
+        people = {UUID(call.object_id) for call in calls if call.kind == state.kind_of(User)}
+        teams = {UUID(call.object_id) for call in calls if call.kind == state.kind_of(Team)}
         state.request_pushes(Team, teams)
         state.request_pushes(User, people)
         state.request_pushes(Membership, Membership.objects.filter(user__in=people).values_list("pk", flat=True))
