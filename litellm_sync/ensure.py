@@ -162,7 +162,8 @@ def is_listed(membership: Membership) -> bool:
     if membership.listed or membership.team_id != DEFAULT_TEAM_ID:
         return True
     limit: int = settings.LITELLM_DEFAULT_TEAM_LISTED_MEMBERS
-    return Membership.objects.filter(team=DEFAULT_TEAM_ID, pk__lt=membership.pk).count() < limit
+    before = Membership.objects.filter(team=DEFAULT_TEAM_ID, pk__lt=membership.pk)
+    return before[:limit].count() < limit
 
 
 def make_membership_equal(membership: Membership, litellm: LiteLLM) -> bool:
