@@ -115,6 +115,14 @@ def test_who_was_made_without_an_address_gets_it_when_it_is_free(ada: User, upst
     assert (email_there(ada), all_synced()) == (ada.email, True)
 
 
+def test_an_address_that_only_looks_taken_is_given(upstream: Emulator, ada: User, work: Work) -> None:
+    """LiteLLM's refusal of a new person takes a line below for any sign; an address of its own is nobody else's."""
+    make_stranger("else", "ada-l@test.example")
+    User.objects.filter(pk=ada.pk).update(email="ada_l@test.example")
+    work()
+    assert (email_there(ada), all_synced()) == ("ada_l@test.example", True)
+
+
 def test_an_address_is_looked_for_on_every_page(upstream: Emulator) -> None:
     litellm = LiteLLM(60)
     for number in range(102):  # they come by their ids, so the one that is looked for is last
