@@ -2,7 +2,7 @@
 
 import enum
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Final
@@ -38,6 +38,8 @@ AT_ONCE: Final = 50
 ROUND_SECONDS: Final = 8.0
 # Two looks at one secret never overlap: whoever takes it keeps others from it for longer than a look lasts.
 TAKEN: Final = timedelta(seconds=30)
+# What is answered where a route is closed or absent, also by a proxy in front of LiteLLM that lets few routes through.
+CLOSED: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 NO_LOOK: Final = frozenset({"gone", "not_ended", "pending"})
 # So many looks of a round may fail, each after CALL_SECONDS at the latest.
 FAILING_AT_ONCE: Final = 5
@@ -132,6 +134,13 @@ def _unnoticed(now: datetime) -> Iterator[QuerySet[ApiKeySecret]]:
 def _note(rows: QuerySet[ApiKeySecret], now: datetime) -> int:
     ids = list(rows.order_by("pk").values_list("pk", flat=True)[:NOTED_AT_ONCE])
     return ApiKeySecret.objects.filter(pk__in=ids, proof_due_at=None).update(proof_due_at=now)
+
+
+def note_taken(ids: Collection[Any], now: datetime) -> None:
+    """A comparison saw that LiteLLM takes these secrets: an alarm until the opposite is proved, whatever was before."""
+    rows = ApiKeySecret.objects.filter(pk__in=ids).filter(ended(now) | _is_idle())
+    nothing = {"stopped_at": None, "proven_at": None, "proven_by": Evidence.UNKNOWN}
+    rows.update(worked_at=now, proof_due_at=now + late(), **nothing)
 
 
 def prove_due(now: datetime) -> dict[str, int]:
@@ -249,9 +258,7 @@ def _last_success(secret: ApiKeySecret) -> datetime | None:
 
 def _is_closed(error: UpstreamRejected | UpstreamUnavailable) -> bool:
     """Whether the log is closed to us: by the licence, or by its route, for the credential has just read the key."""
-    if isinstance(error, UpstreamUnavailable):
-        return error.details.get("reason") == "unauthorized"
-    return error.details.get("reason") == NEEDS_ENTERPRISE or error.details.get("http_status") == HTTPStatus.NOT_FOUND
+    return error.details.get("reason") == NEEDS_ENTERPRISE or error.details.get("http_status") in CLOSED
 
 
 def _alarm(secret: ApiKeySecret, how: str, now: datetime, **seen: datetime | None) -> str:

@@ -1,6 +1,6 @@
 """What works is never taken for proved: answers that are lost, pushes that run across an end, backups."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -10,18 +10,20 @@ import structlog
 from django.utils import timezone
 
 from accounts.models import User
-from apikeys.endings import revoke_api_key
+from apikeys.endings import block_api_key, revoke_api_key, unblock_api_key
 from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.rotation import rotate_api_key
 from apikeys.services import IssuedKey, create_api_key
 from apikeys.stopped import Proof
-from litellm_sync import keys, proof, state, upstream
+from litellm_sync import alerts, keys, proof, state, upstream
 from litellm_sync.client import LiteLLM
 from litellm_sync.emulator.server import Emulator
+from litellm_sync.models import Alert
 from litellm_sync.push import push
 from litellm_sync.state import SyncStatus
 from subscriptions.models import Subscription
 from tests.litellm_sync.test_proof import KIND, LATER, chat, look, pushed, row
+from tests.litellm_sync.test_reconcile import age, compare
 
 pytestmark = pytest.mark.django_db
 
@@ -188,3 +190,69 @@ def test_a_deletion_that_finds_nothing_keeps_the_proof_and_asks_once_more(
     state.request_pushes(ApiKeySecret, [before.pk])
     assert (pushed().sync_status, row().proven_at) == (SyncStatus.SYNCED, before.proven_at)
     assert ApiKey.objects.count() == 1
+
+
+# --- What a comparison sees ------------------------------------------------------------------------------------------
+
+
+def test_what_a_comparison_sees_to_work_is_no_longer_proved_and_is_an_alarm_until_it_is(
+    issued: IssuedKey, ann: User, litellm: Emulator
+) -> None:
+    block_api_key(ann, key_id=issued.key.pk)
+    pushed()
+    assert look(LATER) == {"proven": 1}
+    litellm.state.keys.update(row().digest, {"blocked": False})
+    age()
+    compare()
+    assert (row().proof, list(proof.alarms())) == (Proof.WORKS, [row()])
+    assert watched(timezone.now()) == ["begins"]
+    pushed()
+    assert chat(litellm, issued.secret) == 401
+    assert (row().proof, watched(timezone.now())) == (Proof.WORKS, [])
+    assert look(LATER) == {"proven": 1}
+    # At once, not with the next comparison.
+    assert (row().proof, list(proof.alarms()), watched(timezone.now())) == (Proof.PROVEN, [], ["key_still_works"])
+
+
+def test_what_works_again_by_right_is_no_alarm_of_a_comparison_any_more(
+    issued: IssuedKey, ann: User, litellm: Emulator
+) -> None:
+    block_api_key(ann, key_id=issued.key.pk)
+    pushed()
+    litellm.state.keys.update(row().digest, {"blocked": False})
+    age()
+    compare()
+    assert watched(timezone.now()) == ["begins"]
+    unblock_api_key(ann, key_id=issued.key.pk)
+    pushed()
+    assert (row().proof, row().worked_at, watched(timezone.now())) == (None, None, ["key_still_works"])
+
+
+def watched(now: datetime) -> list[str]:
+    """What is said of keys that still work."""
+    with structlog.testing.capture_logs() as logs:
+        alerts.watch(now)
+    return [line["alert"] for line in logs if "key_still_works" in (line["event"], line["alert"])]
+
+
+def test_a_comparison_does_not_make_a_push_in_vain_look_like_a_new_one(
+    issued: IssuedKey, ann: User, litellm: Emulator
+) -> None:
+    litellm.faults.add("500", paths=["/key/block", "/key/delete"])
+    revoke_api_key(ann, key_id=issued.key.pk)
+    pushed()
+    long_ago, later = timezone.now() - timedelta(hours=2), timezone.now() + timedelta(hours=1)
+    ApiKeySecret.objects.update(sync_requested_at=long_ago, sync_attempts=40, sync_next_at=later)
+    before = row()
+    upstream.probe()
+    alerts.watch(timezone.now())
+    assert Alert.objects.filter(name="push_is_in_vain").exists()
+    compare()
+    after = row()
+    assert after.sync_next_at is not None
+    assert after.sync_next_at <= timezone.now()  # and yet it is tried at once
+    for name in ("sync_attempts", "sync_error", "sync_generation", "sync_requested_at"):
+        assert getattr(after, name) == getattr(before, name), name
+    with structlog.testing.capture_logs() as logs:
+        alerts.watch(timezone.now())
+    assert "push_is_in_vain" not in {line["alert"] for line in logs}
