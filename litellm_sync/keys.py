@@ -254,8 +254,9 @@ def _until_answered(secret: ApiKeySecret) -> Iterator[None]:
 
 
 def _answered(secret: ApiKeySecret) -> None:
-    """``attempted_at`` becomes what it was before this push: of an earlier one something may still be on its way, and of
-    one that has taken the claim over."""
+    """``attempted_at`` becomes what it was before this push: of an earlier one something may still be on its way.
+
+    It stays where another push has taken the claim over: something may be on its way of that one, too."""
     state.claimed(secret).update(attempted_at=secret.attempted_at)
 
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from apikeys.models import ApiKey, ApiKeySecret
+from apikeys.stopped import Proof
 from litellm_sync import catalogue, state
 from subscriptions.models import Model, Subscription
 from teams.models import DEFAULT_TEAM_ID, Membership, Team
@@ -38,6 +39,7 @@ def assert_agreement(world: World, seed: int) -> None:
     assert_members(world)
     assert_keys(world)
     assert_secrets(world)
+    assert_ends_are_proved(world)
 
 
 def _settle(world: World, seed: int) -> None:
@@ -272,6 +274,30 @@ def assert_secrets(world: World) -> None:
     for digest, secret in world.secrets.items():
         wanted = works_for(found[digest]) if digest in found else []
         assert [model for model in sorted(MODELS) if _answers(world, secret, model)] == wanted, digest
+
+
+def assert_no_false_proof(world: World) -> None:
+    """In any weather: no secret counts as dead while a call gets through with it."""
+    with world.eye_of_the_storm():
+        for secret in _dead_ones():
+            models = secret.key.links.order_by("model").values_list("model_id", flat=True)
+            assert not [one for one in models if _answers(world, world.secrets[secret.digest], one)], secret.digest
+
+
+def _dead_ones() -> list[ApiKeySecret]:
+    secrets = ApiKeySecret.objects.select_related("key__user", "key__team").order_by("pk")
+    return [secret for secret in secrets if secret.proof in {Proof.PROVEN, Proof.NEVER_THERE}]
+
+
+def assert_ends_are_proved(world: World) -> None:
+    """Whatever has ended for good is proved by now; what ended only lately is about to be."""
+    dead = {secret.pk for secret in _dead_ones()}
+    lately = timezone.now() - timedelta(seconds=2 * LOOKED_AT_AGAIN)
+    for secret in ApiKeySecret.objects.select_related("key__user"):
+        ended_at = secret.valid_until or lately
+        if has_ended(secret) and ended_at <= lately:
+            assert secret.pk in dead, (secret.proof, secret.stopped_at, secret.worked_at, secret.proof_due_at)
+    assert_no_false_proof(world)
 
 
 def _answers(world: World, secret: str, model: str) -> bool:

@@ -15,7 +15,7 @@ from litellm_sync import catalogue
 from litemaas.people.offboarding import offboard_user
 from subscriptions.models import Subscription, SubscriptionStatus
 from subscriptions.services import cancel_subscription, create_subscription
-from tests.convergence.agreement import assert_agreement
+from tests.convergence.agreement import assert_agreement, assert_no_false_proof
 from tests.convergence.world import MODELS, PEOPLE, TEAMS, Stage, World
 
 people = st.integers(0, PEOPLE - 1)
@@ -68,6 +68,7 @@ VERBS = (
 )
 DEEDS = (
     *("die", "die", "die", "die", "push_everything", "steal", "clear_up", "arrive", "late", "lose_jobs"),
+    *("dawdle", "dawdle"),
     *("block", "unblock", "revoke", "leave", "come", "deactivate"),
 )
 
@@ -157,7 +158,7 @@ class Convergence(RuleBasedStateMachine):
         if key:
             self.world.change_key(key, {"models": models, "model_limits": per_model})
 
-    @step(number=numbers, grace=st.sampled_from([0, 60, 600]))
+    @step(number=numbers, grace=st.sampled_from([0, 5, 60, 600]))
     def rotate(self, number: int, grace: int) -> None:
         key = self.world.key(number)
         if key:
@@ -261,3 +262,4 @@ class Convergence(RuleBasedStateMachine):
             self.world.plan(*trouble.deed)
         with self.world.doing():
             getattr(self, deed[0])(**deed[1])
+        assert_no_false_proof(self.world)

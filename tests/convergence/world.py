@@ -20,7 +20,7 @@ from apikeys import endings
 from apikeys import services as keys
 from apikeys.models import ApiKey, ApiKeySecret, KeyPolicy
 from apikeys.rotation import rotate_api_key
-from litellm_sync import catalogue, integration, state
+from litellm_sync import catalogue, integration, proof, state
 from litellm_sync import push as pushes
 from litellm_sync.client import transport
 from litellm_sync.models import LateCall, SyncRun, Upstream
@@ -38,6 +38,8 @@ TEAMS = ("blue", "red")
 FLEETING = "fleeting"
 MODELS = ("gpt-4o", "gpt-4o-mini", FLEETING)
 KEPT_OF_A_FAULT = ("mode", "seconds", "every", "paths", "methods")
+# In the middle of a push so many seconds pass; the longest are more than it may take, and less than its claim.
+DAWDLES = (1, 3, 6, 9, 20)
 # A request that LiteLLM is late with is done within this time, in seconds; the product waits a little longer.
 LATEST = 80.0
 
@@ -262,8 +264,10 @@ class World:
                 jobs.tasks[job.task_name](**job.args)
 
     def tick(self) -> None:
-        """What happens every five seconds."""
+        """What happens every few seconds."""
         integration.tick(timezone.now())
+        proof.note_ended(timezone.now())
+        proof.prove_due(timezone.now())
 
     def push(self, number: int) -> None:
         """Push one of the rows, due or not."""
@@ -285,6 +289,7 @@ class World:
             "die": self.die,
             "push_everything": self.push_everything,
             "steal": self.steal,
+            "dawdle": lambda: self.pass_time(DAWDLES[number]),
             "clear_up": self.clear_up,
             "arrive": self.arrive,
             "lose_jobs": self.lose_jobs,
