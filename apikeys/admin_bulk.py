@@ -5,8 +5,7 @@ from typing import Any, Final
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Case, Count, OuterRef, QuerySet, Subquery, Value, When
-from django.db.models.functions import Coalesce
+from django.db.models import Case, OuterRef, QuerySet, Subquery, Value, When
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -21,7 +20,7 @@ from accounts.rbac import Permission
 from apikeys import bulk
 from apikeys.models import ApiKey
 from apikeys.policy import LONGEST_REASON
-from apikeys.risks import HYGIENE, hygiene, untidy
+from apikeys.risks import HYGIENE, hygiene, known_until, untidy
 from apikeys.upkeep import BulkAction, BulkChange, BulkChangeKey, BulkStatus, Outcome
 
 STATUS: Final = {
@@ -99,6 +98,11 @@ def foreseen(actor: User, change: BulkChange) -> Iterable[Any]:
     yield gettext("Chosen by: %(which)s") % {"which": HYGIENE[change.which]}
     if change.reason:
         yield gettext("Reason: %(reason)s") % {"reason": change.reason}
+    if as_of := known_until():
+        words = gettext("What keys spent and when they were used is known up to %(time)s.")
+        yield words % {"time": f"{as_of:%Y-%m-%d %H:%M} UTC"}
+    else:
+        yield gettext("LiteLLM's figures were never fetched: nobody knows what keys spent and which were used.")
 
 
 @admin.register(BulkChange)
@@ -160,16 +164,13 @@ class BulkChangePage(AdminPage):
     def get_queryset(self, request: HttpRequest) -> QuerySet[BulkChange]:
         """With how far each is, and the name of who asked."""
         name = User.objects.filter(pk=OuterRef("requested_by")).values("username")
-        # Counted for the rows of the page alone, each through the index.
-        rows = BulkChangeKey.objects.filter(change=OuterRef("pk")).exclude(outcome=Outcome.WAITING).order_by()
-        treated = rows.values("change").annotate(number=Count("pk")).values("number")
-        return BulkChange.objects.annotate(treated=Coalesce(Subquery(treated), 0), requester_name=Subquery(name))
+        return BulkChange.objects.with_progress().annotate(requester_name=Subquery(name))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """With the figures above the list."""
         keys = listing("apikeys_apikey")
         figures = [(HYGIENE[way], number, f"{keys}?hygiene={way}") for way, number in hygiene().items()]
-        context: dict[str, Any] = {"hygiene": figures}
+        context: dict[str, Any] = {"hygiene": figures, "known_until": known_until()}
         return super().changelist_view(request, context | (extra_context or {}))
 
     def name_of(self, row: Any) -> str:
@@ -206,7 +207,9 @@ class BulkChangePage(AdminPage):
     @admin.display(description=_("Progress"))
     def progress(self, row: Any) -> SafeString:
         """How far it is."""
-        return cell("progress", done=row.treated, total=row.total, going=row.status == BulkStatus.RUNNING)
+        return cell(
+            "progress", done=row.total - row.waiting, total=row.total, going=row.status == BulkStatus.RUNNING
+        )
 
     @admin.display(description=_("Stopped because"))
     def stopped_because(self, row: BulkChange) -> Any:
