@@ -10,9 +10,10 @@ from accounts.admin_parts import LABELS, Verb
 from accounts.models import User
 from accounts.rbac import Permission
 from apikeys import endings, rotation, services
+from apikeys import model_limits as per_model
 from apikeys.edit_form import model_choices
 from apikeys.models import ApiKey, KeyStatus
-from apikeys.policy import BOUNDED, LONGEST_DESCRIPTION, LONGEST_REASON
+from apikeys.policy import BOUNDED, LONGEST_DESCRIPTION, LONGEST_REASON, get_policy
 from litemaas.foundation import validators
 
 EDITED: Final = ("name", "description", "budget_duration", "soft_budget", *BOUNDED, "expires_at")
@@ -29,8 +30,11 @@ class ReasonForm(forms.Form):
     )
 
 
-class EditKeyForm(forms.Form):
-    """A key as it is; ``initial["offered"]`` are the models that its owner could put on it."""
+class EditKeyForm(per_model.ModelLimitFields):
+    """A key as it is; ``initial["offered"]`` are the models that its owner could put on it.
+
+    Of limits per model it has those of the models that the key has.
+    """
 
     name = forms.CharField(label=_("Name"), max_length=100, validators=[validators.validate_key_name])
     description = forms.CharField(
@@ -67,12 +71,14 @@ class EditKeyForm(forms.Form):
         super().__init__(*args, **kwargs)
         field: Any = self.fields["models"]
         field.choices = self.initial.get("offered", [])
+        self.add_model_limits(self.initial.get("models", ()), self.initial.get("model_limits", {}), get_policy())
 
 
 def as_it_is(key: ApiKey) -> dict[str, Any]:
     """What the form shows of a key."""
     shown = {name: _plain(getattr(key, name)) for name in EDITED}
-    return shown | {"models": key.model_ids, "offered": model_choices(key)}
+    shown |= {"models": key.model_ids, "offered": model_choices(key), "model_limits": key.model_limits}
+    return shown | per_model.shown(key.model_ids, key.model_limits)
 
 
 def _plain(value: Any) -> Any:
@@ -81,7 +87,10 @@ def _plain(value: Any) -> Any:
 
 
 def edit(actor: User, key: ApiKey, **changes: Any) -> Any:
-    """Change what was touched."""
+    """Change what was touched. The other limits per model are those of now: the page has locked the key."""
+    if typed := {name: changes.pop(name) for name in list(changes) if per_model.is_one(name)}:
+        now = services.reread(key)
+        changes["model_limits"] = per_model.merged(now.model_limits, typed, changes.get("models", now.model_ids))
     return services.update_api_key(actor, key_id=key.pk, **changes)
 
 

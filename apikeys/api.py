@@ -1,6 +1,6 @@
 """The API's faces of keys and their policy."""
 
-from typing import cast
+from typing import Any, cast
 
 import django_filters
 from django.db.models import QuerySet
@@ -8,8 +8,10 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import generics, mixins, viewsets
 from rest_framework.decorators import action
+from rest_framework.filters import SearchFilter
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from accounts.api import validated
 from accounts.enforcement import signed_in
@@ -17,7 +19,7 @@ from accounts.rbac import Permission
 from apikeys import endings, policy, rotation, services
 from apikeys import validation as validations
 from apikeys.models import ApiKey, ApiKeyQuerySet, KeyPolicy, KeyStatus
-from apikeys.risks import HYGIENE, untidy
+from apikeys.risks import HYGIENE, require_known, untidy
 from apikeys.serializers import (
     ApiKeySerializer,
     IssuedKeySerializer,
@@ -31,6 +33,7 @@ from apikeys.serializers import (
 )
 from litellm_sync.state import SyncStatus
 from litemaas.foundation.access import access
+from litemaas.foundation.pagination import Filters, Order
 
 
 class ApiKeyFilter(django_filters.FilterSet):
@@ -40,21 +43,27 @@ class ApiKeyFilter(django_filters.FilterSet):
     sync_status = django_filters.ChoiceFilter(choices=SyncStatus, method="by_sync_status")
     expires_soon = django_filters.BooleanFilter(method="by_expiry")
     model = django_filters.CharFilter(field_name="links__model")
-    # By id alone: whether such a person exists is nobody's business.
+    # Of the keys that one may see: whether such a person exists is nobody's business.
+    owner = django_filters.CharFilter(method="by_owner", help_text="words of the owner's names or address")
     user = django_filters.UUIDFilter(field_name="user_id")
     team = django_filters.UUIDFilter(field_name="team_id")
     hygiene = django_filters.ChoiceFilter(choices=tuple(HYGIENE.items()), method="by_hygiene")
 
     class Meta:
         model = ApiKey
-        fields = ("hygiene", "status", "sync_status", "expires_soon", "model", "team", "user")
+        fields = ("hygiene", "owner", "status", "sync_status", "expires_soon", "model", "team", "user")
 
     def by_status(self, rows: ApiKeyQuerySet, _name: str, status: str) -> ApiKeyQuerySet:
         """Keys that show this status now."""
         return rows.with_status(status)
 
+    def by_owner(self, rows: ApiKeyQuerySet, _name: str, words: str) -> ApiKeyQuerySet:
+        """Keys of people who are called so, or a part of it."""
+        return rows.of_owner(words)
+
     def by_hygiene(self, rows: ApiKeyQuerySet, _name: str, way: str) -> ApiKeyQuerySet:
-        """Living keys that somebody should tidy up."""
+        """Living keys that somebody should tidy up; 409 uses_unknown where nobody can say which."""
+        require_known(way)
         return untidy(rows, way)
 
     @extend_schema_field(OpenApiTypes.STR)
@@ -68,6 +77,14 @@ class ApiKeyFilter(django_filters.FilterSet):
         return soon if wanted else rows.exclude(pk__in=soon.values("pk"))
 
 
+class KeySearch(SearchFilter):
+    """``search=ada night``: parts of names, descriptions, owners, or the end of a secret, as in the portals."""
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
+        """Everything where nothing is searched for."""
+        return cast("ApiKeyQuerySet", queryset).search(request.query_params.get(self.search_param, ""))
+
+
 @access(Permission.APIKEYS_READ)
 class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[ApiKey]):
     """One's own keys; administrators see everybody's."""
@@ -75,7 +92,8 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     queryset = ApiKey.objects.none()
     serializer_class = ApiKeySerializer
     filterset_class = ApiKeyFilter
-    search_fields = ("name", "description", "user__username")
+    filter_backends = (Filters, KeySearch, Order)
+    search_fields = ("name", "description", "user")
     ordering_fields = ("created_at", "name", "spend", "expires_at", "last_used_at")
     lookup_value_converter = "uuid"
 

@@ -17,7 +17,7 @@ from accounts.models import User
 from apikeys import endings
 from apikeys.models import ApiKey, ApiKeyQuerySet, KeyStatus
 from apikeys.policy import LONGEST_REASON
-from apikeys.risks import HYGIENE, untidy
+from apikeys.risks import HYGIENE, require_known, untidy
 from apikeys.upkeep import BulkAction, BulkChange, BulkChangeKey, BulkStatus, Outcome
 from litellm_sync import state
 from litemaas.foundation.errors import Conflict, DomainError, Invalid, NotAuthenticated, NotFound, PermissionDenied
@@ -46,11 +46,12 @@ PLANS_KEPT: Final = timedelta(days=7)
 
 def plan_bulk_change(actor: User, *, action: str, which: str, reason: str = "") -> BulkChange:
     """Choose and freeze the keys, without changing any. Raises Invalid (unknown_action, unknown_hygiene), Conflict
-    (nothing_to_do) where no key fits."""
+    (uses_unknown; nothing_to_do where no key fits)."""
     _require(actor, action)
     if which not in HYGIENE:
         message = _("Keys can be chosen by: %(ways)s.") % {"ways": ", ".join(HYGIENE)}
         raise Invalid(message, code="unknown_hygiene", field="which")
+    require_known(which)
     words = sanitize_string(reason, max_length=LONGEST_REASON)
     rows = _fitting(which, BulkAction(action))
     ids = list(rows.order_by("created_at", "pk").values_list("pk", flat=True)[:MOST_KEYS])

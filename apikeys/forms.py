@@ -11,6 +11,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from apikeys.model_limits import ModelLimitFields, merged
 from apikeys.models import KeyPolicy
 from apikeys.policy import BOUNDED, LONGEST_DESCRIPTION, LONGEST_REASON
 from litemaas.foundation import validators
@@ -76,7 +77,7 @@ class BlockForm(forms.Form):
     )
 
 
-class KeyFields(forms.Form):
+class KeyFields(ModelLimitFields):
     """What a key has, whether it is made or changed; the two forms say what empty means and what is on offer."""
 
     name = forms.CharField(
@@ -157,7 +158,8 @@ class KeyForm(KeyFields):
         self.fields["name"].help_text = WHAT_NAMES_ARE_FOR
         self.fields["models"].help_text = WHICH_MODELS
         usable = Subscription.objects.active().filter(user=user, model__availability=Availability.AVAILABLE)
-        self._offer("models", [(model, model) for model in usable.order_by("model").values_list("model_id", flat=True)])
+        models = list(usable.order_by("model").values_list("model_id", flat=True))
+        self._offer("models", [(model, model) for model in models])
         self._offer("budget_duration", _new_periods(policy))
         self._offer("expires_at", _new_expiries(policy))
         for name in BOUNDED:
@@ -169,6 +171,7 @@ class KeyForm(KeyFields):
             cast("forms.ModelChoiceField[Team]", self.fields["team"]).queryset = teams
         else:
             del self.fields["team"]
+        self.add_model_limits(models, {}, policy)
 
     @property
     def has_models(self) -> bool:
@@ -188,6 +191,8 @@ class KeyForm(KeyFields):
             filled["budget_duration"] = None if duration == NEVER else duration
         if choice := self.cleaned_data["expires_at"]:
             filled["expires_at"] = expiry(choice, self.cleaned_data["expires_on"])
+        if limits := merged({}, self.typed_limits(self.fields), self.cleaned_data["models"]):
+            filled["model_limits"] = limits
         team = self.cleaned_data.get("team")
         kept = {name: self.cleaned_data[name] for name in ("name", "description", "models")}
         return {**kept, "team": team.pk if team else None, **filled}

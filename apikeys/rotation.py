@@ -1,5 +1,6 @@
 """The verbs that give a key another secret: rotate, and end the old one before its grace is over."""
 
+import enum
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -30,6 +31,34 @@ BEFORE_ITS_END = timedelta(seconds=30)
 NOT_ENDED_NOW = timedelta(seconds=5)
 
 
+class Prospect(enum.StrEnum):
+    """What a rotation would do to the present secret now, or why there is none."""
+
+    # It goes on working for the grace.
+    GRACE = "grace"
+    # Nobody used it while an older one works: it ends, the older one goes on.
+    UNUSED = "unused"
+    # LiteLLM lost or refused it: it ends, an older one that works goes on.
+    USELESS = "useless"
+    # None: LiteLLM does not have it yet.
+    NOT_ARRIVED = "secret_not_arrived"
+    # None: an older secret works beside it, or has just ended.
+    RUNNING = "rotation_running"
+
+
+def prospect(key: ApiKey) -> Prospect:
+    """What a rotation of ``key``, which has not ended, would do now; the verb does this and pages say it."""
+    secrets, now = sorted(key.secrets.all(), key=lambda secret: (secret.created_at, secret.pk)), timezone.now()
+    present, older = secrets[-1], [secret for secret in secrets[:-1] if secret.carried_at is None]
+    if _is_useless(present):
+        return Prospect.USELESS
+    if present.has_pending:
+        return Prospect.NOT_ARRIVED
+    if present.last_used_at is None and any(not secret.has_ended(now) for secret in older):
+        return Prospect.UNUSED
+    return Prospect.RUNNING if older else Prospect.GRACE
+
+
 def rotate_api_key(actor: User, *, key_id: UUID | str, grace_seconds: int | None = None) -> IssuedKey:
     """Give a key of the actor's a new secret; the key itself stays what it is, with its id, limits, spend and history.
 
@@ -50,11 +79,13 @@ def rotate_api_key(actor: User, *, key_id: UUID | str, grace_seconds: int | None
         rbac.require_still(actor, rbac.Permission.APIKEYS_ROTATE, found)
         key, now = locked(found), timezone.now()
         _require_rotatable(key)
-        present = _present(key)
-        granted = _replace(key, present, grace, now)
+        outlook = prospect(key)
+        _require_possible(key, outlook)
+        valid = _still_valid(key, now)
+        granted = _replace(valid, outlook, grace, now)
         row = add_secret(key, secret)
         details: dict[str, Any] = {
-            "old": str(present),
+            "old": str(valid[-1]),
             "new": str(row),
             "grace_seconds": int(granted.total_seconds()),
         }
@@ -97,35 +128,29 @@ def keep_until_arrived(now: datetime) -> int:
     return len(kept)
 
 
-def _present(key: ApiKey) -> ApiKeySecret:
-    """The newest secret. What LiteLLM does not have yet, but may have soon, is not replaced: it is waited for."""
-    newest = key.secrets.order_by("-created_at", "-pk").first()
-    if newest is None or (newest.has_pending and not _is_useless(newest)):
+def _require_possible(key: ApiKey, outlook: Prospect) -> None:
+    """What LiteLLM does not have yet, but may have soon, is not replaced: it is waited for. And only one secret at a
+    time spends beside the newest: else each of many would spend what is left of the budget."""
+    if outlook is Prospect.NOT_ARRIVED:
         message = _("LiteLLM has not got the present secret of “%(name)s” yet. Rotate it when it works.")
         raise Conflict(message % {"name": key.name}, code="secret_not_arrived")
-    return newest
-
-
-def _replace(key: ApiKey, present: ApiKeySecret, grace: timedelta, now: datetime) -> timedelta:
-    """Give the secrets of a key that gets a new one their ends; returns how long the present one goes on working.
-
-    Only one at a time spends beside the newest: else each of many would spend what is left of the budget.
-    """
-    older = list(key.secrets.filter(carried_at=None).exclude(pk=present.pk).order_by("created_at", "pk"))
-    valid = [secret for secret in older if not secret.has_ended(now)]
-    is_unused = bool(valid) and present.last_used_at is None
-    if is_unused or _is_useless(present):
-        _end([present], now, now)
-        for secret in valid:
-            _end([secret], max(secret.valid_until or now, now + grace) if grace else now, now)
-        return timedelta()
-    if older:
+    if outlook is Prospect.RUNNING:
         message = _(
             "An old secret of “%(name)s” still works, or has just ended. End it, and rotate about half a minute later."
         )
         raise Conflict(message % {"name": key.name}, code="rotation_running")
-    _end([present], now + grace, now)
-    return grace
+
+
+def _replace(valid: list[ApiKeySecret], outlook: Prospect, grace: timedelta, now: datetime) -> timedelta:
+    """Give the secrets of a key that gets a new one their ends; returns how long the present one goes on working."""
+    *older, present = valid
+    if outlook is Prospect.GRACE:
+        _end([present], now + grace, now)
+        return grace
+    _end([present], now, now)
+    for secret in older:
+        _end([secret], max(secret.valid_until or now, now + grace) if grace else now, now)
+    return timedelta()
 
 
 def _is_useless(secret: ApiKeySecret) -> bool:

@@ -164,7 +164,7 @@ def api_key_rotate(request: SignedInRequest, key_id: UUID) -> HttpResponse:
         issued = perform(form, rotation.rotate_api_key, request.user, key_id=key_id, grace_seconds=grace)
         if issued:
             return _issued(request, issued)
-    context = {"form": form, "key": key, "ticket": new_ticket(request.user.pk)}
+    context = {"form": form, "key": key, "ticket": new_ticket(request.user.pk), "outlook": rotation.prospect(key)}
     return render(request, "apikeys/rotate.html", context, status=422 if form.errors else 200)
 
 

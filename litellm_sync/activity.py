@@ -6,8 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.db.models import Exists, Max, OuterRef
+from django.utils import timezone
 
 from apikeys.models import ApiKeySecret
+from apikeys.upkeep import KeyFigures
 from litellm_sync import spend
 from litellm_sync.client import Activity, KeyInfo, LiteLLM
 from usage import services as usage
@@ -71,7 +73,7 @@ def pull_key_spend(litellm: LiteLLM, beat: Callable[[], None] | None = None) -> 
     A key has spent what its secrets have together; what passed from one to the next counts once. Secrets that count
     together may stand on different pages: they are looked at when all pages are there.
     """
-    changed, number, is_last = 0, 1, False
+    began, changed, number, is_last = timezone.now(), 0, 1, False
     together: dict[str, KeyInfo] = {}
     while not is_last:
         page = litellm.with_limit(PAGE_SECONDS).get_key_page(number)
@@ -82,7 +84,9 @@ def pull_key_spend(litellm: LiteLLM, beat: Callable[[], None] | None = None) -> 
         number, is_last = number + 1, page.is_last
         if beat is not None:
             beat()
-    return changed + _note(together)
+    changed += _note(together)
+    KeyFigures.objects.update_or_create(id=1, defaults={"as_of": began})
+    return changed
 
 
 def _counting_with_others(digests: Collection[str]) -> list[str]:

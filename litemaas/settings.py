@@ -242,6 +242,8 @@ WHITENOISE_USE_FINDERS = not COMPRESS_STATIC
 
 # Bodies of the portal and the API are small; anything larger is refused before it is read.
 DATA_UPLOAD_MAX_MEMORY_SIZE = env.int("MAX_BODY_BYTES", default=1_000_000)
+# The form of a key has six fields for each model, and a key may have 500 models.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 5_000
 
 # --- Security headers ------------------------------------------------------------------------------------------------
 

@@ -84,6 +84,48 @@ def test_what_another_rotation_would_do_is_said_before(browser: Browser, ada: Us
     assert "End it, and rotate about half a minute later." in refused.content.decode()
 
 
+LOST = {"sync_status": "failed", "sync_error": "needs_rotation"}
+
+
+@pytest.mark.parametrize(
+    ("newest", "old", "words", "is_rotated"),
+    [
+        ({**LOST, "last_used_at": timezone.now()}, {}, "has lost or refused the present secret: it ends now. The", True),
+        (LOST, {"carried_at": timezone.now()}, "it ends now, whatever you choose", True),
+        ({"last_used_at": timezone.now()}, {"valid_until": timezone.now()}, "has just ended. In about half a", False),
+        ({"last_used_at": timezone.now()}, {}, "End it first", False),
+        ({}, {}, "was never used: it ends now", True),
+        ({"pending_secret": "sk-new"}, {}, "has not got the present secret yet", False),
+        ({}, {"valid_until": timezone.now(), "carried_at": timezone.now()}, "", True),
+    ],
+    ids=["lost", "lost-alone", "just-ended", "running", "unused", "not-arrived", "once-more"],
+)
+def test_the_page_says_what_the_verb_does(
+    browser: Browser,
+    ada: User,
+    key: ApiKey,
+    newest: dict[str, Any],
+    old: dict[str, Any],
+    words: str,
+    *,
+    is_rotated: bool,
+) -> None:
+    rotate_api_key(ada, key_id=key.pk, grace_seconds=3600)
+    first, second = ApiKeySecret.objects.order_by("created_at")
+    ApiKeySecret.objects.filter(pk=second.pk).update(**{"pending_secret": None, "sync_status": "synced", **newest})
+    old = {"valid_until": timezone.now()} | old if "carried_at" in old else old
+    ApiKeySecret.objects.filter(pk=first.pk).update(**old)
+    client, address = browser(ada), f"/api-keys/{key.pk}/rotate"
+    page = client.get(address).content.decode()
+    said = [hint for hint in HINTS if hint in page]
+    assert said == ([hint for hint in HINTS if hint in words] if words else [])
+    assert words in page
+    assert client.post(address, sent(ada)).status_code == (200 if is_rotated else 422)
+
+
+HINTS = ("End it first", "has just ended", "was never used: it ends now", "whatever you choose", "has not got the present")
+
+
 def test_a_refusal_is_said_on_the_form(browser: Browser, ada: User, key: ApiKey) -> None:
     ApiKey.objects.update(expires_at=timezone.now())
     answer = browser(ada).post(f"/api-keys/{key.pk}/rotate", sent(ada))
