@@ -8,11 +8,10 @@ from typing import Any, Final
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import CharField, Count, F, Min, QuerySet, Value, Window
+from django.db.models import CharField, Count, Exists, F, Min, OuterRef, QuerySet, Value, Window
 from django.db.models.functions import Cast, RowNumber
 
 from litellm_sync import proof, state
-from litellm_sync.drift import Drift, DriftKind
 from litellm_sync.failures import FAILING
 from litellm_sync.measures import queue
 from litellm_sync.models import Alert, RunStatus, SyncRun, Upstream
@@ -25,6 +24,7 @@ log = structlog.get_logger(__name__)
 FAILURES_IN_A_ROW: Final = 3
 # What is told of one by one is told of the oldest only: the next ones follow as these end.
 ONE_BY_ONE: Final = 20
+KEY_WORKS: Final = "key_still_works"
 # A kind that has not run for as long is not failing but switched off.
 RECENTLY: Final = timedelta(days=1)
 
@@ -45,9 +45,9 @@ class Trouble:
 
 def watch(now: datetime) -> None:
     """Compare what is wrong with what was told of. Called every few seconds, by any worker."""
-    found = {trouble.key: trouble for trouble in _troubles(now)}
     with transaction.atomic():
         advisory_lock("litellm_sync.alerts")  # or two workers would both tell of the same beginning
+        found = {trouble.key: trouble for trouble in _troubles(now)}
         known = {(alert.name, alert.subject): alert for alert in Alert.objects.all()}
         for key in sorted(found.keys() | known.keys()):
             _tell(found.get(key), known.get(key), now)
@@ -113,13 +113,17 @@ def _in_vain(before: datetime) -> QuerySet[Any, Any]:
 
 
 def _working_keys() -> Iterator[Trouble]:
-    """Secrets that must not work and do, as a proof or the last comparison saw it."""
-    for secret in proof.alarms().order_by("worked_at", "pk")[:ONE_BY_ONE]:
-        facts = {"key_id": str(secret.key_id), "worked_at": secret.worked_at}
-        yield Trouble("key_still_works", str(secret.pk), facts)
-    for found in Drift.objects.filter(kind=DriftKind.ALIVE).order_by("first_seen_at", "pk")[:ONE_BY_ONE]:
-        facts = {"key_id": found.details.get("key"), "seen_at": found.seen_at}
-        yield Trouble("key_still_works", found.row_id, facts)
+    """Secrets that must not work and do, as a proof or a comparison saw it.
+
+    Those that were told of come first, so that of them only what is over ends; of what is beyond the number is told.
+    """
+    told = Alert.objects.filter(name=KEY_WORKS, subject=Cast(OuterRef("pk"), CharField()))
+    alarms = proof.alarms().annotate(is_told=Exists(told)).order_by("-is_told", "pk")
+    secrets = list(alarms[:ONE_BY_ONE])
+    for secret in secrets:
+        yield Trouble(KEY_WORKS, str(secret.pk), {"key_id": str(secret.key_id), "worked_at": secret.worked_at})
+    if len(secrets) == ONE_BY_ONE and (more := proof.alarms().count() - ONE_BY_ONE) > 0:
+        yield Trouble("more_keys_still_work", facts={"more": more})
 
 
 def _upstream(now: datetime) -> Iterator[Trouble]:

@@ -27,6 +27,8 @@ OFFER_MAY_ARRIVE = late.MAY_ARRIVE
 LOOK_AGAIN = timedelta(seconds=5)
 # A block that hangs leaves a deletion its share of the immediate try.
 BLOCK_SECONDS = 2.0
+# And so does a look that hangs to both.
+LOOK_SECONDS = 1.0
 # What keys are for: they call models and never manage anything; key_type "llm_api" shows as this in both versions.
 LLM_ROUTES = ("llm_api_routes",)
 # With these among its metadata LiteLLM lets a key do more than its limits say; no key of ours has any.
@@ -98,16 +100,15 @@ def is_replaced(secret: ApiKeySecret, now: datetime) -> bool:
     return secret.has_ended(now) and key.deleted_at is None and key.status != KeyStatus.REVOKED
 
 
-def next_moment(secret: ApiKeySecret) -> datetime | None:
+def next_moment(secret: ApiKeySecret, began: datetime) -> datetime | None:
     """When to look again though nobody wishes it: at the end of the key, of a grace, of a settling, and when a change
-    that went unanswered can arrive no more."""
-    now = timezone.now()
+    that went unanswered can arrive no more. What came since the push ``began`` may have come too late for it."""
     if secret.key.deleted_at is not None or secret.key.status == KeyStatus.REVOKED:
         return None
-    if secret.has_ended(now):
-        return spend.settles_at(secret)
+    if secret.has_ended(began):
+        return spend.settles_at(secret, began)
     watched = secret.attempted_at and secret.attempted_at + OFFER_MAY_ARRIVE
-    return min((at for at in (secret.key.expires_at, secret.valid_until, watched) if at and at > now), default=None)
+    return min((at for at in (secret.key.expires_at, secret.valid_until, watched) if at and at > began), default=None)
 
 
 def is_resting(secret: ApiKeySecret, now: datetime) -> bool:
@@ -162,13 +163,14 @@ def _retire(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
         secret.blocked_at = timezone.now()
         state.claimed(secret).update(blocked_at=secret.blocked_at)
     found = spend.bring_up_to_date(secret, found, litellm)
-    if spend.settles_at(secret) is not None:
+    if spend.settles_at(secret, timezone.now()) is not None:
         return found
     if secret.carried_at is None and spend.ask_heirs(secret):
         raise UpstreamUnavailable(reason="spend_not_carried_over")
     _delete(secret, litellm)
     if secret.carried_at is None:
-        state.claimed(secret).update(carried_at=timezone.now())
+        secret.carried_at = timezone.now()
+        state.claimed(secret).update(carried_at=secret.carried_at)
     return None
 
 
@@ -180,8 +182,9 @@ def _close_absent(secret: ApiKeySecret) -> None:
     newer = ApiKeySecret.objects.filter(key=secret.key_id, created_at__gt=secret.created_at)
     if newer.filter(pending_secret__isnull=False).exists():
         raise UpstreamUnavailable(reason="spend_not_carried_over")
+    secret.carried_at = timezone.now()
     state.claimed(secret).update(
-        pending_secret=None, carried_at=timezone.now(), blocked_at=secret.blocked_at or timezone.now(),
+        pending_secret=None, carried_at=secret.carried_at, blocked_at=secret.blocked_at or secret.carried_at,
         spend_passed_on=F("spend"),
     )  # fmt: skip
 
@@ -194,8 +197,10 @@ def must_be_blocked(key: ApiKey, models: list[str]) -> bool:
 def _delete(secret: ApiKeySecret, litellm: LiteLLM) -> None:
     """Block and delete: where LiteLLM cannot delete, a dead key is left. LiteLLM names what it deleted; where it did
     not, or an offer that was cut off may be carried out after the deletion, a look must prove it, again and again."""
-    if _block(secret, litellm) and not secret.sync_attempts:  # a later try finds it blocked by the first
+    # Before, and not by the answers: whoever does not hear them finds nothing to change when it comes again.
+    if secret.stopped_at is not None and _may_work(secret, litellm):
         _unsee(secret)
+    _block(secret, litellm)
     is_named = litellm.delete_key(secret.digest)
     if is_named:
         _unsee(secret)
@@ -207,14 +212,21 @@ def _delete(secret: ApiKeySecret, litellm: LiteLLM) -> None:
         ApiKeySecret.objects.filter(pk=secret.pk).update(pending_secret=None)
 
 
-def _block(secret: ApiKeySecret, litellm: LiteLLM) -> bool:
-    """Whether LiteLLM blocked it. That it did not, also because it has no such key, is no reason not to delete."""
+def _may_work(secret: ApiKeySecret, litellm: LiteLLM) -> bool:
+    """Whether LiteLLM has it unblocked, or does not say."""
+    try:
+        found = litellm.with_limit(LOOK_SECONDS).get_key_info(secret.digest)
+    except (UpstreamRejected, UpstreamUnavailable):
+        return True
+    return found is not None and not found.blocked
+
+
+def _block(secret: ApiKeySecret, litellm: LiteLLM) -> None:
+    """That LiteLLM does not block it, also because it has no such key, is no reason not to delete."""
     try:
         litellm.with_limit(BLOCK_SECONDS).block_key(secret.digest)
     except (UpstreamRejected, UpstreamUnavailable) as error:
         log.info("not_blocked_before_deletion", **error.details)
-        return False
-    return True
 
 
 def _unsee(secret: ApiKeySecret) -> None:
@@ -242,8 +254,9 @@ def _until_answered(secret: ApiKeySecret) -> Iterator[None]:
 
 
 def _answered(secret: ApiKeySecret) -> None:
-    """``attempted_at`` becomes what it was before this push: of an earlier one something may still be on its way."""
-    ApiKeySecret.objects.filter(pk=secret.pk).update(attempted_at=secret.attempted_at)
+    """``attempted_at`` becomes what it was before this push: of an earlier one something may still be on its way, and of
+    one that has taken the claim over."""
+    state.claimed(secret).update(attempted_at=secret.attempted_at)
 
 
 def offer_may_arrive(secret: ApiKeySecret, now: datetime) -> bool:
@@ -272,6 +285,8 @@ def _create(secret: ApiKeySecret, models: list[str], litellm: LiteLLM) -> KeyInf
     # Under the claim: what another push may have deleted meanwhile must not be made again.
     with _until_answered(secret):
         litellm.create_key(body)
+        # It works from now on, whether or not it can be read back.
+        ApiKeySecret.objects.filter(pk=secret.pk).update(pushed_at=timezone.now())
     found = litellm.get_key_info(secret.digest)
     if found is None:
         raise UpstreamUnavailable(reason="not_there_after_creation")

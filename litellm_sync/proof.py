@@ -1,12 +1,14 @@
 """Proving that LiteLLM refuses what must not work: by reading back, and by seeing that no call got through after it."""
 
 import enum
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
+from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
@@ -29,9 +31,16 @@ LATE: Final = timedelta(seconds=90)
 OVERDUE: Final = timedelta(minutes=15)
 # LiteLLM's clock may run ahead of ours.
 SKEW: Final = timedelta(seconds=5)
-SOON: Final = timedelta(seconds=10)
 CALL_SECONDS: Final = 5.0
+# A round looks so often and begins no look after so long: the next one begins ten seconds after it, and whoever wants
+# a revocation pushed needs the workers too.
 AT_ONCE: Final = 50
+ROUND_SECONDS: Final = 8.0
+# Two looks at one secret never overlap: whoever takes it keeps others from it for longer than a look lasts.
+TAKEN: Final = timedelta(seconds=30)
+# What is answered where a route is closed or absent, also by a proxy in front of LiteLLM that lets few routes through.
+CLOSED: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
+NO_LOOK: Final = frozenset({"gone", "not_ended", "pending"})
 # So many looks of a round may fail, each after CALL_SECONDS at the latest.
 FAILING_AT_ONCE: Final = 5
 NOTED_AT_ONCE: Final = 500
@@ -127,34 +136,55 @@ def _note(rows: QuerySet[ApiKeySecret], now: datetime) -> int:
     return ApiKeySecret.objects.filter(pk__in=ids, proof_due_at=None).update(proof_due_at=now)
 
 
+def note_taken(ids: Collection[Any], now: datetime) -> None:
+    """A comparison saw that LiteLLM takes these secrets: an alarm until the opposite is proved, whatever was before."""
+    rows = ApiKeySecret.objects.filter(pk__in=ids).filter(ended(now) | _is_idle())
+    nothing = {"stopped_at": None, "proven_at": None, "proven_by": Evidence.UNKNOWN}
+    rows.update(worked_at=now, proof_due_at=now + late(), **nothing)
+
+
 def prove_due(now: datetime) -> dict[str, int]:
     """Look after those secrets whose time has come, the longest due first and at most AT_ONCE; counts by outcome.
 
-    A look that fails is put off, so that the others have their turn. LiteLLM being away ends the round: all are as due
-    in the next one.
+    Several rounds may run at the same time. A look that fails is put off, so that the others have their turn. LiteLLM
+    being away ends the round: all are as due in the next one.
     """
-    due = ApiKeySecret.objects.filter(proof_due_at__lte=now).order_by("proof_due_at", "pk")
     counts: dict[str, int] = {}
-    for pk in list(due.values_list("pk", flat=True)[:AT_ONCE]):
-        outcome = _prove_or_put_off(pk, now)
+    until, looks = time.monotonic() + ROUND_SECONDS, 0
+    while looks < AT_ONCE and time.monotonic() < until and (taken := _take(now)):
+        outcome = _prove_or_put_off(*taken, now)
         if outcome == "away":
             break
+        looks += outcome not in NO_LOOK
         counts[outcome] = counts.get(outcome, 0) + 1
         if counts.get("put_off") == FAILING_AT_ONCE:
             break
     return counts
 
 
-def _prove_or_put_off(pk: Any, now: datetime) -> str:
+def _take(now: datetime) -> tuple[Any, datetime] | None:
+    """The secret that has been due for longest, and since when; nobody else takes it meanwhile."""
+    with transaction.atomic():
+        due = ApiKeySecret.objects.filter(proof_due_at__lte=now).order_by("proof_due_at", "pk")
+        free = due.select_for_update(skip_locked=True, no_key=True, of=("self",))
+        taken: tuple[Any, datetime] | None = free.values_list("pk", "proof_due_at").first()
+        if taken is not None:
+            ApiKeySecret.objects.filter(pk=taken[0]).update(proof_due_at=now + TAKEN)
+    return taken
+
+
+def _prove_or_put_off(pk: Any, due_at: datetime, now: datetime) -> str:
+    still_taken = ApiKeySecret.objects.filter(pk=pk, proof_due_at=now + TAKEN)
     try:
         return prove(pk, now)
     except (UpstreamRejected, UpstreamUnavailable) as error:
         log.warning("proof_put_off", secret_id=pk, **error.details)
         if probe() is None:
+            still_taken.update(proof_due_at=due_at)
             return "away"
     except Exception:  # a bug of ours with one row must not keep the others from being proved
         log.exception("proof_broke", secret_id=pk)
-    ApiKeySecret.objects.filter(pk=pk, proof_due_at__lte=now).update(proof_due_at=now + late())
+    still_taken.update(proof_due_at=now + late())
     return "put_off"
 
 
@@ -171,8 +201,9 @@ def prove(pk: Any, now: datetime) -> str:
     if secret.was_never_there:
         never = Evidence.NEVER_THERE
         return _write(secret, "proven", stopped_at=now, proven_at=now, proven_by=never, proof_due_at=None)
-    if secret.sync_status == SyncStatus.PENDING and now < (secret.sync_requested_at or now) + LATE:
-        return _write(secret, "pending", proof_due_at=now + SOON)
+    waits_until = (secret.sync_requested_at or secret.created_at) + LATE
+    if secret.sync_status == SyncStatus.PENDING and now < waits_until:
+        return _write(secret, "pending", proof_due_at=waits_until)
     return _look(secret, now)
 
 
@@ -227,9 +258,7 @@ def _last_success(secret: ApiKeySecret) -> datetime | None:
 
 def _is_closed(error: UpstreamRejected | UpstreamUnavailable) -> bool:
     """Whether the log is closed to us: by the licence, or by its route, for the credential has just read the key."""
-    if isinstance(error, UpstreamUnavailable):
-        return error.details.get("reason") == "unauthorized"
-    return error.details.get("reason") == NEEDS_ENTERPRISE or error.details.get("http_status") == HTTPStatus.NOT_FOUND
+    return error.details.get("reason") == NEEDS_ENTERPRISE or error.details.get("http_status") in CLOSED
 
 
 def _alarm(secret: ApiKeySecret, how: str, now: datetime, **seen: datetime | None) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 from django.apps import apps
+from django.utils import timezone
 
 from accounts.models import User
 from apikeys.models import ApiKeySecret
@@ -48,6 +49,7 @@ def _membership(membership: Membership, litellm: LiteLLM) -> dict[str, Any]:
 
 
 def _secret(secret: ApiKeySecret, litellm: LiteLLM) -> dict[str, Any]:
+    began = timezone.now()
     found = make_secret_equal(secret, litellm)
     key = secret.key
     if found is not None:
@@ -56,7 +58,7 @@ def _secret(secret: ApiKeySecret, litellm: LiteLLM) -> dict[str, Any]:
         # Whoever has left the team stayed listed for the sake of this key.
         left = User.objects.filter(pk=key.user_id).exclude(memberships__team=key.team_id)
         state.request_pushes(User, left.values_list("pk", flat=True))
-    return {"due_at": next_moment(secret), **proof.begun(secret)}
+    return {"due_at": next_moment(secret, began), **proof.begun(secret)}
 
 
 PUSHES: dict[type[state.Synced], Callable[[Any, LiteLLM], dict[str, Any]]] = {

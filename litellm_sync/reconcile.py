@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from apikeys.models import ApiKeySecret
 from apikeys.rotation import NEEDS_ROTATION
-from litellm_sync import state
+from litellm_sync import proof, state
 from litellm_sync.client import LiteLLM
 from litellm_sync.drift import Drift, DriftKind, Subject
 from litellm_sync.runs import Run
@@ -177,6 +177,7 @@ class Reconcile:
         for finding in found:
             if finding.kind is DriftKind.ALIVE:
                 log.error("key_still_works", how="listed", object_id=finding.object_id, **finding.details)
+        proof.note_taken([finding.row_id for finding in found if finding.kind is DriftKind.ALIVE], now)
         self._mend([finding for finding in found if _is_to_be_mended(finding)])
 
     def _mend(self, found: list[Finding]) -> None:
@@ -212,7 +213,7 @@ def drift_by_kind(drifts: QuerySet[Drift] | None = None) -> dict[str, int]:
 def ask(table: type[state.Synced], what: Subject, ids: list[str]) -> int:
     """Have rows pushed, and note on the findings about them when; returns how many rows."""
     Drift.objects.filter(what=what, row_id__in=ids).update(asked_at=timezone.now())
-    return state.request_pushes(table, ids)
+    return state.request_or_wake(table, ids)
 
 
 def _fitting(object_id: str) -> str:

@@ -208,12 +208,12 @@ def _write(
     return after
 
 
-def settles_at(secret: ApiKeySecret) -> datetime | None:
+def settles_at(secret: ApiKeySecret, now: datetime) -> datetime | None:
     """Until when what an ended secret spent may still be written down; None when it is complete, or passed on."""
     if secret.carried_at is not None or secret.blocked_at is None:
         return None
     until = secret.blocked_at + settling()
-    return until if until > timezone.now() else None
+    return until if until > now else None
 
 
 def ask_heirs(secret: ApiKeySecret) -> bool:

@@ -153,6 +153,15 @@ def request_pushes(model: type[Synced], ids: Iterable[Any]) -> int:
     return _mark_pending(kind_of(model), list(ids))
 
 
+def request_or_wake(model: type[Synced], ids: Iterable[Any]) -> int:
+    """Ask for rows that LiteLLM does not agree with. What waits already is no newer wish: it is only tried soon, and
+    how often it was tried in vain, and why, stays known. Returns how many rows."""
+    rows, now = model._base_manager.filter(pk__in=list(ids)), timezone.now()
+    woken = _update_in_order(rows.filter(sync_status=SyncStatus.PENDING), sync_next_at=now)
+    others = list(rows.exclude(sync_status=SyncStatus.PENDING).values_list("pk", flat=True))
+    return woken + (request_pushes(model, others) if others else 0)
+
+
 def _mark_pending(kind: str, ids: list[Any]) -> int:
     now = timezone.now()
     still = Case(When(sync_status=SyncStatus.PENDING, then=Coalesce("sync_requested_at", Value(now))), default=now)

@@ -207,16 +207,16 @@ def _decode(response: requests.Response, body: bytes) -> Any:
     try:
         answer = json.loads(body)
     except ValueError as error:
-        raise UpstreamUnavailable(reason="garbage") from error
+        raise UpstreamUnavailable(reason="garbage", http_status=status) from error
     if status < HTTPStatus.MULTIPLE_CHOICES:
         return answer
     kind, text = _error_of(answer)
     log.warning("litellm_refused", status=status, type=kind, text=text[:500])
     if status in CREDENTIAL_STATUSES:
-        raise UpstreamUnavailable(reason="unauthorized")
+        raise UpstreamUnavailable(reason="unauthorized", http_status=status)
     if not _is_refusal(answer):
         # An unknown path, or something else that answers at this address: it says nothing about what was asked for.
-        raise UpstreamUnavailable(reason="not_litellm")
+        raise UpstreamUnavailable(reason="not_litellm", http_status=status)
     refusal = UpstreamRejected(http_status=status, type=kind)
     refusal.text = text
     raise refusal

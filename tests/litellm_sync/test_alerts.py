@@ -12,10 +12,10 @@ from structlog.testing import capture_logs
 from accounts.models import User
 from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.services import create_api_key
-from litellm_sync import alerts
-from litellm_sync.models import Alert, Drift, SyncRun, Upstream
+from litellm_sync import alerts, proof
+from litellm_sync.models import Alert, SyncRun, Upstream
 from subscriptions.models import Subscription
-from teams.models import Membership, Team
+from teams.models import DEFAULT_TEAM_ID, Membership, Team
 from tests.cast import make_person
 from tests.races import at_once, real_transactions
 
@@ -107,23 +107,50 @@ def test_a_key_that_works_although_it_must_not_is_told_by_itself(ada: User, subs
     for table in (User, Team, Membership, ApiKeySecret):
         table.objects.update(sync_status="synced", sync_requested_at=None)
     ApiKey.objects.update(status="blocked")
-    proved, listed, both = ApiKeySecret.objects.order_by("created_at")
-    ApiKeySecret.objects.filter(pk__in=[proved.pk, both.pk]).update(worked_at=NOW)
-    run = SyncRun.objects.create(kind="reconcile", status="done")
-    for secret in (listed, both):
-        Drift.objects.create(
-            run=run, what="key", kind="alive", object_id=secret.digest, row_id=str(secret.pk), name="k", seen_at=NOW
-        )
+    looked, listed, dead = ApiKeySecret.objects.order_by("created_at")
+    ApiKeySecret.objects.filter(pk=looked.pk).update(worked_at=NOW)
+    proof.note_taken([str(listed.pk)], NOW)
+    ApiKeySecret.objects.filter(pk=dead.pk).update(worked_at=NOW, proven_at=NOW)
     with capture_logs() as logs:
         alerts.watch(NOW)
     found = {line["subject"]: (line["log_level"], line["event"], line["alert"]) for line in logs}
-    assert found == {str(one.pk): ("error", "key_still_works", "begins") for one in (proved, listed, both)}
-    Drift.objects.all().delete()
-    ApiKeySecret.objects.filter(pk=proved.pk).update(proven_at=NOW)
+    assert found == {str(one.pk): ("error", "key_still_works", "begins") for one in (looked, listed)}
+    ApiKeySecret.objects.filter(pk=looked.pk).update(proven_at=NOW)
+    ApiKey.objects.filter(pk=listed.key_id).update(status="active")
     with capture_logs() as logs:
         alerts.watch(NOW)
-    assert sorted(line["subject"] for line in logs) == sorted([str(proved.pk), str(listed.pk)])
+    assert sorted(line["subject"] for line in logs) == sorted([str(looked.pk), str(listed.pk)])
     assert {line["event"] for line in logs} == {"alert_ended"}
+
+
+def test_of_many_working_keys_none_is_said_to_have_ended_that_has_not(ada: User) -> None:
+    number = alerts.ONE_BY_ONE + 5
+    for turn in range(number):
+        key = ApiKey.objects.create(user=ada, team_id=DEFAULT_TEAM_ID, name=f"k{turn}", status="revoked")
+        seen = {"pushed_at": NOW, "worked_at": NOW + timedelta(seconds=turn), "sync_status": "synced"}
+        ApiKeySecret.objects.create(key=key, digest=f"{turn:064d}", last4="abcd", **seen)
+    for table in (User, Team, Membership):
+        table.objects.update(sync_status="synced", sync_requested_at=None)
+    with capture_logs() as logs:
+        alerts.watch(NOW)
+    told = {line["subject"] for line in logs if line["event"] == "key_still_works"}
+    assert len(told) == alerts.ONE_BY_ONE
+    assert [line["more"] for line in logs if line["event"] == "more_keys_still_work"] == [5]
+    # They are looked at again and again, in this order and in that.
+    for turn in range(3):
+        again = sorted(told, key=int, reverse=bool(turn % 2))[: turn + 5]
+        ApiKeySecret.objects.filter(pk__in=again).update(worked_at=NOW + timedelta(hours=1, seconds=turn))
+        assert watched(NOW + timedelta(seconds=15 * (turn + 1))) == []
+    ended = sorted(told, key=int)[-1]
+    ApiKeySecret.objects.filter(pk=ended).update(proven_at=NOW)
+    with capture_logs() as logs:
+        alerts.watch(NOW + timedelta(minutes=2))
+    assert sorted((line["event"], line["alert"]) for line in logs) == [
+        ("alert_ended", "key_still_works"),
+        ("key_still_works", "begins"),
+    ]
+    [over] = [line["subject"] for line in logs if line["event"] == "alert_ended"]
+    assert over == ended
 
 
 def test_an_outage_that_lasts_is_told(agreed: User) -> None:

@@ -258,10 +258,29 @@ ANSWERS = {
     "broken": (UpstreamUnavailable(reason="http_500"), "put_off"),
     "bug": (KeyError("data"), "put_off"),
     "licence": (UpstreamRejected(http_status=500, reason=NEEDS_ENTERPRISE), "proven"),
-    "no such route": (UpstreamRejected(http_status=404), "proven"),
+    "no such route": (UpstreamUnavailable(reason="not_litellm", http_status=404), "proven"),
+    "no such method": (UpstreamUnavailable(reason="not_litellm", http_status=405), "put_off"),
+    "not let through": (UpstreamUnavailable(reason="garbage", http_status=404), "proven"),
     "not understood": (UpstreamRejected(http_status=400), "put_off"),
-    "route closed": (UpstreamUnavailable(reason="unauthorized"), "proven"),
+    "route closed": (UpstreamUnavailable(reason="unauthorized", http_status=403), "proven"),
 }
+
+
+def test_a_log_that_litellm_does_not_have_leaves_the_reading_back(
+    issued: IssuedKey, ann: User, litellm: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get = LiteLLM._get
+
+    def of_another_release(client: LiteLLM, operation: str, path: str, **params: Any) -> Any:
+        return get(client, operation, path.replace("/spend/logs/v2", "/spend/logs/v9"), **params)
+
+    monkeypatch.setattr(LiteLLM, "_get", of_another_release)
+    revoke(ann, issued.key)
+    pushed()
+    before = len(litellm.calls)
+    assert look(LATER) == {"proven": 1}
+    assert "/spend/logs/v9" in [path for _method, path in litellm.calls[before:]]
+    assert (row().proof, row().proven_by) == (Proof.PROVEN, Evidence.READ_BACK)
 
 
 @pytest.mark.parametrize("answer", sorted(ANSWERS))
