@@ -1,7 +1,7 @@
 """The one place where people and teams come to exist in LiteLLM, and where "already exists" is success."""
 
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import structlog
@@ -12,12 +12,16 @@ from accounts.models import User
 from apikeys.models import ApiKey, KeyStatus
 from litellm_sync import late, state
 from litellm_sync.client import SENTINEL, LiteLLM, TeamInfo, UserInfo
+from litellm_sync.drift import Drift, Subject
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
 from litemaas.foundation.limits import Limited
 from teams.models import DEFAULT_TEAM_ID, Membership, Team
 
 log = structlog.get_logger(__name__)
 Info = TypeVar("Info", TeamInfo, UserInfo)
+# What people are in LiteLLM: nobody administrates it by us. A comparison calls its finding about that "role".
+ROLE: Final = "internal_user"
+ROLE_FIELD: Final = "role"
 
 
 def limits_of(row: Limited) -> dict[str, Any]:
@@ -68,11 +72,14 @@ def ensure_team_was_made(team: Team, litellm: LiteLLM) -> None:
 
 
 def make_team_equal(team: Team, litellm: LiteLLM) -> TeamInfo:
-    """LiteLLM's team gets our name, models and limits; only what differs is sent."""
+    """LiteLLM's team gets our name, models and limits, and is not blocked: here only keys are. Only what differs is
+    sent. By an update 1.81 takes its keys again at once; /team/unblock leaves them refused for a minute."""
     found = ensure_team_exists_in_litellm(team, litellm)
     changes = differences({"models": sorted(team.allowed_models), **limits_of(team)}, found)
     if team.name != found.alias:
         changes["team_alias"] = team.name
+    if found.blocked:
+        changes["blocked"] = False
     if changes:
         late.send(team, litellm.update_team, str(team.pk), changes)
         found = _read_back(litellm.get_team_info(str(team.pk)), "team")
@@ -98,7 +105,7 @@ def ensure_user_exists_in_litellm(user: User, litellm: LiteLLM) -> UserInfo:
     body = {
         "user_id": str(user.pk),
         "user_alias": user.username,
-        "user_role": "internal_user",
+        "user_role": ROLE,
         "teams": [str(membership.team_id) for membership in memberships],
         **limits,
     }
@@ -119,10 +126,13 @@ def _create_user(user: User, body: dict[str, Any], litellm: LiteLLM) -> None:
 
 
 def make_user_equal(user: User, litellm: LiteLLM) -> UserInfo:
-    """LiteLLM's user gets our limits and address; what 1.81 does not clear by null gets the sentinel for "no limit"."""
+    """LiteLLM's user gets our limits and address, and its role where somebody asked for that; what 1.81 does not clear
+    by null gets the sentinel for "no limit"."""
     found = ensure_user_exists_in_litellm(user, litellm)
     wanted = limits_of(user)
     changes = differences(wanted, found) | _new_email(user, found, litellm)
+    if found.role not in {None, ROLE} and _is_role_asked_for(user):
+        changes["user_role"] = ROLE
     if not changes:
         return found
     late.send(user, litellm.update_user, str(user.pk), changes)
@@ -134,6 +144,17 @@ def make_user_equal(user: User, litellm: LiteLLM) -> UserInfo:
         late.send(user, litellm.update_user, str(user.pk), still)
         found = _read_back(litellm.get_user_info(str(user.pk)), "user")
     return found
+
+
+def _is_role_asked_for(user: User) -> bool:
+    """Whether the role is to be set back: since the last push that succeeded, an administrator or the settings
+    (RECONCILE_MENDS) have decided so about what a comparison found.
+
+    Somebody may administrate LiteLLM on purpose. Another push, of a new limit for instance, must not end that silently.
+    """
+    asked = Drift.objects.filter(what=Subject.USER, row_id=str(user.pk), details__fields__has_key=ROLE_FIELD)
+    since = {} if user.synced_at is None else {"asked_at__gt": user.synced_at}
+    return asked.filter(asked_at__isnull=False, **since).exists()
 
 
 def _new_email(user: User, found: UserInfo, litellm: LiteLLM) -> dict[str, str]:
