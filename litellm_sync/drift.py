@@ -49,7 +49,7 @@ class Drift(models.Model):
         ordering = ("-first_seen_at", "id")
         indexes = (
             models.Index(fields=["kind", "what"], name="drift_kind"),
-            # What is known of our rows is asked for with each page of a comparison, and with each push of a person.
+            # What is known of our rows is asked for with each page of a comparison and each chunk that is mended.
             models.Index(fields=["what", "row_id"], name="drift_row"),
         )
         constraints = (models.UniqueConstraint(fields=["what", "object_id"], name="drift_once"),)

@@ -278,6 +278,12 @@ def ask(table: type[state.Synced], what: Subject, ids: list[str]) -> int:
     return state.request_pushes(table, ids)
 
 
+def note_asked(row: state.Synced) -> None:
+    """Note on the findings about one row that somebody has decided that LiteLLM is to agree with it."""
+    what = [subject for subject, table in TABLES.items() if isinstance(row, table)]
+    Drift.objects.filter(what__in=what, row_id=str(row.pk)).update(asked_at=timezone.now())
+
+
 def _fitting(object_id: str) -> str:
     """LiteLLM's ids may have any length; of keys, of which alone something can be done by their id, all have 64."""
     longest: int = Drift._meta.get_field("object_id").max_length or 0

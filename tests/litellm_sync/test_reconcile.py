@@ -253,6 +253,19 @@ def test_another_role_in_litellm_is_different_and_taken_only_where_that_was_deci
     assert role_of(emulator, ada) == role
 
 
+def test_a_role_is_taken_where_an_administrator_lets_our_side_win(
+    issued: IssuedKey, ada: User, ann: User, litellm: Emulator
+) -> None:
+    post(litellm, "/user/update", user_id=str(ada.pk), user_role="proxy_admin")
+    compare()
+    integration.retry_push(ann, kind="accounts.user", object_id=ada.pk)
+    push("accounts.user", str(ada.pk), limit=5)
+    assert role_of(litellm, ada) == "proxy_admin"
+    integration.resolve_conflicts(ann, kind="accounts.user", object_id=ada.pk)
+    push("accounts.user", str(ada.pk), limit=5)
+    assert role_of(litellm, ada) == "internal_user"
+
+
 def test_roles_are_taken_by_the_settings_where_they_say_so_and_none_is_no_difference(
     issued: IssuedKey, ada: User, ben: User, litellm: Emulator, settings: Any
 ) -> None:
@@ -271,7 +284,7 @@ def test_roles_are_taken_by_the_settings_where_they_say_so_and_none_is_no_differ
 
 
 def test_what_is_known_of_our_rows_is_found_by_an_index() -> None:
-    """A comparison asks for it with each page, a push of a person each time."""
+    """A comparison asks for it with each page, and so does mending with each chunk."""
     rows = Drift.objects.filter(what=Subject.KEY, row_id__in=["1", "2"])
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
