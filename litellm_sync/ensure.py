@@ -132,7 +132,8 @@ def make_user_equal(user: User, litellm: LiteLLM) -> UserInfo:
     wanted = limits_of(user)
     changes = differences(wanted, found) | _new_email(user, found, litellm)
     if found.role not in {None, ROLE} and _is_role_asked_for(user):
-        changes["user_role"] = ROLE
+        # With all limits: LiteLLM gives those that are left out its own figures for internal users, if it has such.
+        changes |= wanted | {"user_role": ROLE}
     if not changes:
         return found
     late.send(user, litellm.update_user, str(user.pk), changes)

@@ -40,8 +40,8 @@ NAME: Final = 255
 LOST_SHARE: Final = 0.2
 # A page that LiteLLM breaks over is asked for so often in all.
 PAGE_TRIES: Final = 3
-# So many single looks may fail in one comparison, each for as long as CALL_SECONDS; no more are tried then.
-MOST_UNREAD: Final = 50
+# So many single looks may fail, each after as long as CALL_SECONDS; no more are tried then.
+MOST_FAILED_LOOKS: Final = 50
 
 
 def reconcile(run: Run) -> dict[str, Any]:
@@ -65,6 +65,7 @@ class Reconcile:
         self._compared: int = run.cursor.get("compared", 0)
         self._mended: int = run.cursor.get("mended", 0)
         self._unread: int = run.cursor.get("unread", 0)
+        self._failed_looks = 0
 
     def carry_out(self) -> dict[str, Any]:
         """All three lists; what was judged again and is not found any more is forgotten at the end."""
@@ -179,12 +180,13 @@ class Reconcile:
 
     def _look(self, side: Side, object_id: str) -> tuple[bool, Any]:
         """Whether LiteLLM could show a single object, and the object; one that it breaks over must not hide others."""
-        if self._unread >= MOST_UNREAD:
+        if self._failed_looks >= MOST_FAILED_LOOKS:
             return False, None
         try:
             return True, side.find(self._fresh(), object_id)
         except (UpstreamUnavailable, UpstreamRejected) as error:
             self._require_litellm(error)
+            self._failed_looks += 1
             log.warning("object_unread", what=side.what.value, object_id=object_id, **error.details)
             return False, None
 

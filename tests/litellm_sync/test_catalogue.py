@@ -229,7 +229,7 @@ def test_one_model_with_an_odd_figure_is_skipped_and_all_others_come(litellm: Em
     assert "8k" in report.skipped["gpt-4o"]
     rows.update(info["id"], {"model_info": info})
     assert catalogue.sync_models().added == ["gpt-4o"]
-    rows.update(info["id"], {"model_info": info | {"input_cost_per_token": "cheap"}})
+    rows.update(info["id"], {"model_info": info | {"max_output_tokens": ["4k"]}})
     report = catalogue.sync_models()
     assert (report.hidden, list(report.skipped), report.unchanged) == ([], ["gpt-4o"], 8)
     assert Model.objects.get(pk="gpt-4o").is_available

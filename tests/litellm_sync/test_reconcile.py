@@ -267,12 +267,12 @@ def test_a_role_is_taken_where_an_administrator_lets_our_side_win(
 
 
 def test_roles_are_taken_by_the_settings_where_they_say_so_and_none_is_no_difference(
-    issued: IssuedKey, ada: User, ben: User, litellm: Emulator, settings: Any
+    issued: IssuedKey, ada: User, eve: User, litellm: Emulator, settings: Any
 ) -> None:
-    state.request_pushes(User, [ben.pk])
+    state.request_pushes(User, [eve.pk])
     push_everything()
     post(litellm, "/user/update", user_id=str(ada.pk), user_role="proxy_admin")
-    litellm.state.users.update(str(ben.pk), {"user_role": None})
+    litellm.state.users.update(str(eve.pk), {"user_role": None})
     settings.RECONCILE_MENDS = ["different"]
     run = compare()
     assert (found(), run.report["mended"]) == ([("user", "different", str(ada.pk))], 1)
@@ -544,7 +544,7 @@ def test_an_unknown_key_that_cannot_be_read_stays_known(issued: IssuedKey, litel
 def test_looks_that_fail_are_not_tried_without_end(
     ada: User, subscribed: list[Subscription], litellm: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconcile, "MOST_UNREAD", 2)
+    monkeypatch.setattr(reconcile, "MOST_FAILED_LOOKS", 2)
     for number in range(5):
         create_api_key(ada, name=f"k{number}", models=["gpt-4o"])
     push_everything()
