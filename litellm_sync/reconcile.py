@@ -305,7 +305,7 @@ def _last_of(side: Side, listed: Mapping[str, Any], after: Any) -> Any:
 
 
 def _not_listed(
-    side: Side, listed: set[str], after: Any, upper: Any, *, is_last: bool
+    side: Side, listed: frozenset[str], after: Any, upper: Any, *, is_last: bool
 ) -> Iterator[tuple[list[Any], Any]]:
     """Our rows between two ids that LiteLLM does not list there, a chunk at a time, with where the next one begins."""
     if not is_last and upper is None:

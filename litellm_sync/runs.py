@@ -170,7 +170,7 @@ def forget_old_runs(now: datetime) -> int:
     old = SyncRun.objects.filter(requested_by=None, parent=None, created_at__lte=now - KEPT)
     newest = SyncRun.objects.order_by("kind", "status", "-created_at").distinct("kind", "status")
     kept = Q(pk__in=list(newest.values_list("pk", flat=True))) | Q(status__in=UNFINISHED)
-    kept |= Exists(Drift.objects.filter(run=OuterRef("pk")))
+    kept |= Q(Exists(Drift.objects.filter(run=OuterRef("pk"))))
     with_kept_steps = Exists(SyncRun.objects.filter(kept, parent=OuterRef("pk")))
     forgotten = old.exclude(kept).exclude(with_kept_steps).order_by("pk")
     count = 0

@@ -141,7 +141,7 @@ def test_the_end_of_a_key_is_shown_from_the_wish_to_the_proof(
     assert stopped(api, ada, issued.key) is None
     proof.prove_due(timezone.now() + proof.LATE + timedelta(seconds=1))
     text = shown()
-    assert text.count("no call got through since it is refused") == 2
+    assert text.count("no call got through after it was refused") == 2
     assert stopped(api, ada, issued.key) is not None
     ways = {
         "read_back": ("could not be read, so calls were not looked at", "read_back"),
