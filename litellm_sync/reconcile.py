@@ -96,13 +96,14 @@ class Reconcile:
             listed = {side.id_of(info): info for info in page.rows if side.id_of(info) not in THEIR_OWN}
             self._judge_listed(side, listed)
             self._keep(side, page.unreadable)
-            upper = _last_of(side, listed, after)
+            there = page.unreadable.union(listed)
+            upper = _last_of(side, there, after)
             bound = None if page.is_last else upper
-            for rows, last in _not_listed(side, page.unreadable.union(listed), after, bound, is_last=page.is_last):
+            for rows, last in _not_listed(side, there, after, bound, is_last=page.is_last):
                 self._judge(side, [(row, None) for row in rows])
                 if last is not None:
                     moved(page.total, side=place, page=number, after=str(last), before=before)
-            self._compared += len(listed) + len(page.unreadable)
+            self._compared += len(there)
             if page.is_last:
                 moved(page.total, side=place + 1)
                 return
@@ -298,7 +299,7 @@ def _is_to_be_mended(finding: Finding) -> bool:
     return bool(finding.row_id) and not is_lost and finding.kind.value in settings.RECONCILE_MENDS
 
 
-def _last_of(side: Side, listed: Mapping[str, Any], after: Any) -> Any:
+def _last_of(side: Side, listed: Collection[str], after: Any) -> Any:
     """Up to where our list has been laid beside this page; pages that shifted never lead back."""
     columns = [column for object_id in listed if (column := side.as_column(object_id)) is not None]
     return max([*columns, *([] if after is None else [after])], default=None)

@@ -533,6 +533,18 @@ def test_an_entry_of_the_list_that_cannot_be_read_is_there_and_hides_no_other(
     assert (after.seen_at, after.run_id) == (before.seen_at, run.pk)
 
 
+def test_an_entry_that_cannot_be_read_is_there_also_at_the_end_of_a_page(
+    sick_and_back: tuple[ApiKeySecret, ApiKeySecret, str], litellm: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("litellm_sync.client.lists.PAGE", 1)
+    first, _second, _plain = sick_and_back
+    litellm.state.keys.update(first.digest, {"tpm_limit": "many"})
+    asked = len(litellm.calls)
+    assert compare().report["unread"] == 1
+    looks = [path for _method, path in litellm.calls[asked:] if path.startswith("/key/info")]
+    assert len(looks) == 1  # at the one that is alive
+
+
 def test_an_unknown_key_that_cannot_be_read_stays_known(issued: IssuedKey, litellm: Emulator) -> None:
     foreign = post(litellm, "/key/generate", key_alias="theirs")
     compare()

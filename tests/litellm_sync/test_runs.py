@@ -114,6 +114,7 @@ def test_models_that_are_missing_are_asked_for_again_when_the_interval_has_passe
     now = timezone.now()
     integration.request_sync(None, what="models")
     work()
+    SyncRun.objects.update(created_at=now - timedelta(hours=3))
     for name in list(litellm.state.models.rows)[1:]:
         litellm.state.models.remove(name)
     integration.request_sync(None, what="models")
