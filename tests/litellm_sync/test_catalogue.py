@@ -223,13 +223,13 @@ def test_one_model_with_an_odd_figure_is_skipped_and_all_others_come(litellm: Em
     rows = litellm.state.models
     [odd] = rows.where("model_name", "gpt-4o")
     info = odd["model_info"]
-    rows.update(info["id"], {"model_info": info | {"max_input_tokens": "8k"}})
+    rows.put(info["id"], odd | {"model_info": info | {"max_input_tokens": "8k"}})
     report = catalogue.sync_models()
     assert (len(report.added), list(report.skipped)) == (8, ["gpt-4o"])
     assert "8k" in report.skipped["gpt-4o"]
-    rows.update(info["id"], {"model_info": info})
+    rows.put(info["id"], odd)
     assert catalogue.sync_models().added == ["gpt-4o"]
-    rows.update(info["id"], {"model_info": info | {"max_output_tokens": ["4k"]}})
+    rows.put(info["id"], odd | {"model_info": info | {"max_output_tokens": ["4k"]}})
     report = catalogue.sync_models()
     assert (report.hidden, list(report.skipped), report.unchanged) == ([], ["gpt-4o"], 8)
     assert Model.objects.get(pk="gpt-4o").is_available
@@ -239,7 +239,8 @@ def test_one_model_with_an_odd_figure_says_so_when_it_is_looked_at(ann: User, li
     catalogue.sync_models()
     rows = litellm.state.models
     [odd] = rows.where("model_name", "gpt-4o")
-    rows.update(odd["model_info"]["id"], {"model_info": odd["model_info"] | {"max_input_tokens": "8k"}})
+    info = odd["model_info"] | {"max_input_tokens": "8k"}
+    rows.put(info["id"], odd | {"model_info": info})
     looked = catalogue.look_at_model(Model.objects.get(pk="gpt-4o"))
     assert (looked.source, looked.reason) == ("local", "garbage")
     with pytest.raises(Conflict) as caught:
