@@ -38,25 +38,27 @@ def get_usage_from_litellm(litellm: LiteLLM, day: date) -> list[Activity]:
     return [row for row in litellm.get_daily_activity(day, day) if row.date == day]
 
 
-def pull_usage(progress: Callable[[int, int], None] | None = None) -> dict[str, int]:
+def pull_usage(
+    stored: Callable[[date, int, int], None] | None = None,
+    beat: Callable[[], None] | None = None,
+    *,
+    after: date | None = None,
+) -> dict[str, int]:
     """Fetch the spend of the keys, then replace the days that may have changed. Returns counts.
 
     The keys come first: their spend stops people and says which keys are in use, also while a day cannot be had. Each
-    day is kept as soon as it is there, so that a pull that fails half-way goes on from where it was.
+    day is kept as soon as it is there: ``stored`` hears of it, and how many of how many that makes. ``beat`` is called
+    after each page of keys. Whoever takes a pull up leaves out the days until ``after``.
     """
-    days = days_to_pull(datetime.now(UTC).date())
+    days = [day for day in days_to_pull(datetime.now(UTC).date()) if after is None or day > after]
     litellm = LiteLLM(DAY_SECONDS)
-    rows = done = 0
-
-    def moved() -> None:
-        if progress is not None:
-            progress(done, len(days))
-
-    keys = pull_key_spend(litellm, moved)
-    for done, day in enumerate(days, start=1):  # noqa: B007 -- moved() tells it
+    rows = 0
+    keys = pull_key_spend(litellm, beat)
+    for done, day in enumerate(days, start=1):
         found = get_usage_from_litellm(litellm.with_limit(DAY_SECONDS), day)
         rows += usage.replace_day(day, (_fact(row) for row in found))
-        moved()
+        if stored is not None:
+            stored(day, done, len(days))
     return {"days": len(days), "rows": rows, "keys": keys}
 
 
@@ -77,6 +79,7 @@ def pull_key_spend(litellm: LiteLLM, beat: Callable[[], None] | None = None) -> 
     together: dict[str, KeyInfo] = {}
     while not is_last:
         page = litellm.with_limit(PAGE_SECONDS).get_key_page(number)
+        # What could not be read keeps the figures that we have.
         found = {info.token: info for info in page.rows}
         for digest in _counting_with_others(found):
             together[digest] = found.pop(digest)

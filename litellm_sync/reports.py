@@ -36,6 +36,7 @@ WORDS: Final = {
     "unknown": _("Unknown here"),
     "mended": _("Pushed again"),
     "held_back": _("Keys that need rotation, not touched, because too many are missing at once"),
+    "unread": _("Could not be read in LiteLLM"),
     "settled": _("Settled since the last time"),
     "in_step": _("In step"),
     "failed": _("Refused"),

@@ -60,6 +60,7 @@ class UserChanges(Limits, total=False):
     """What of a person changes."""
 
     user_email: str
+    user_role: Literal["internal_user"]
 
 
 class UserUpdate(UserChanges):
@@ -80,8 +81,9 @@ class NewTeam(NewLimits):
 
 
 class TeamChanges(Limits, total=False):
-    """What of a team changes."""
+    """What of a team changes; 1.81 follows ``blocked`` at once here, and only after a minute by its own calls."""
 
+    blocked: bool
     team_alias: str
     models: list[str]
 

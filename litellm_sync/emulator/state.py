@@ -31,7 +31,7 @@ class State:
         self.activity = Table("activity", {"date": _field("date")})
         self.used_keys: set[str] = set()
         self.lingering_keys: dict[str, tuple[float, Row]] = {}
-        self.late_blocks: dict[str, float] = {}
+        self.late_blocks: dict[str, tuple[float, bool]] = {}
         self.windows: dict[tuple[str, str], list[float]] = {}
         self._catalogue = catalogue
         self._spend_delay = spend_delay
