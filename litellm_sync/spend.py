@@ -295,12 +295,19 @@ def note_secrets(secrets: Sequence[ApiKeySecret], infos: Mapping[str, KeyInfo]) 
         for newer in (one for one in secrets[number + 1 :] if not one.has_ended(now)):
             mark = Mark.of(infos[newer.digest], secret) if newer.digest in infos else None
             if mark is not None and secret.carried_at is None:
-                # Our own figure may be older than the mark: of what we have not seen nothing more is left.
-                included = mark.counts(secret.spend, seen.budget_reset_at, now) if seen else mark.spend
-                secret.spend_passed_on = min(included, secret.spend)
+                secret.spend_passed_on = _passed_on(secret, seen, mark, infos[newer.digest], now)
         if before != [getattr(secret, name) for name in NOTED]:
             changed.append(secret)
     return changed
+
+
+def _passed_on(secret: ApiKeySecret, seen: KeyInfo | None, mark: Mark, heir: KeyInfo, now: datetime) -> Decimal:
+    """What of a secret's spend counts in a newer one, or not any more."""
+    if seen is None:  # our own figure may be older than the mark: of what we have not seen nothing more is left
+        return min(mark.spend, secret.spend)
+    if _has_begun_without(seen, mark, secret.spend, heir, now):
+        return secret.spend
+    return min(mark.counts(secret.spend, seen.budget_reset_at, now), secret.spend)
 
 
 def note_key(key: ApiKey, secrets: Sequence[ApiKeySecret], infos: Mapping[str, KeyInfo]) -> bool:

@@ -110,6 +110,7 @@ def test_a_period_that_ends_just_after_a_grace_takes_the_past_with_it(
     reset_job.runs = True
     assert [spend_there(one) for one in (issued.secret, rotated.secret)] == [6, 0], "the expired one is passed over"
     charge(upstream, rotated.secret, "1")
+    assert shown() == 1
     settle()
     assert (spend_there(issued.secret), spend_there(rotated.secret), shown()) == (None, Decimal(1), Decimal(1))
     assert {secret.sync_status for secret in ApiKeySecret.objects.all()} == {"synced"}
