@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.db import transaction
-from django.db.models import F
 from django.utils import timezone
 
 from apikeys.models import ApiKey, ApiKeySecret, KeyModel, KeyStatus
@@ -148,7 +147,8 @@ def _let_rest(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
 def _retire(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
     """LiteLLM refuses at once what a newer secret has replaced, and forgets it when all that it spent is carried over.
 
-    What was spent before the block is written down later, so the last word about it is not read at once.
+    What was spent before the block is written down later, so the last word about it is not read at once. Its expiry
+    stays: an unblocking that arrives late must not bring it back.
     """
     found = litellm.get_key_info(secret.digest)
     if found is None:
@@ -159,9 +159,7 @@ def _retire(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
         litellm.block_key(secret.digest)
     if secret.has_pending:
         _forget_secret(secret)
-    if secret.blocked_at is None:
-        secret.blocked_at = timezone.now()
-        state.claimed(secret).update(blocked_at=secret.blocked_at)
+    _note_refused(secret)
     found = spend.bring_up_to_date(secret, found, litellm)
     if spend.settles_at(secret, timezone.now()) is not None:
         return found
@@ -175,18 +173,23 @@ def _retire(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
 
 
 def _close_absent(secret: ApiKeySecret) -> None:
-    """LiteLLM does not have a replaced secret (any more); one that begins with what this one spent asks first."""
+    """LiteLLM does not have a replaced secret (any more). What our row knows of its spend goes to a newer one all the
+    same: whichever takes it over closes this one."""
     _await_lost_offer(secret)
     if secret.carried_at is not None:
         return
-    newer = ApiKeySecret.objects.filter(key=secret.key_id, created_at__gt=secret.created_at)
-    if newer.filter(pending_secret__isnull=False).exists():
-        raise UpstreamUnavailable(reason="spend_not_carried_over")
-    secret.carried_at = timezone.now()
-    state.claimed(secret).update(
-        pending_secret=None, carried_at=secret.carried_at, blocked_at=secret.blocked_at or secret.carried_at,
-        spend_passed_on=F("spend"),
-    )  # fmt: skip
+    if secret.has_pending:
+        ApiKeySecret.objects.filter(pk=secret.pk).update(pending_secret=None)
+    _note_refused(secret)
+    if spend.settles_at(secret, timezone.now()) is None and not spend.ask_heirs(secret):
+        state.claimed(secret).update(carried_at=timezone.now())
+
+
+def _note_refused(secret: ApiKeySecret) -> None:
+    """LiteLLM refuses it: from now on its spend settles."""
+    if secret.blocked_at is None:
+        secret.blocked_at = timezone.now()
+        state.claimed(secret).update(blocked_at=secret.blocked_at)
 
 
 def must_be_blocked(key: ApiKey, models: list[str]) -> bool:

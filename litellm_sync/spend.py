@@ -6,7 +6,7 @@ changed by the very call that changes its ``spend``: so whatever dies in between
 Only the push of a secret writes to its key in LiteLLM, so nobody's metadata is lost.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -61,7 +61,7 @@ class Mark:
 
     def counts(self, spend: Decimal, resets_at: datetime | None, now: datetime) -> Decimal:
         """What of an older secret's present spend is included: nothing once LiteLLM has begun its budget again."""
-        is_over = self.resets_at is not None and self.resets_at <= now and resets_at != self.resets_at
+        is_over = _is_past(self.resets_at, now) and resets_at != self.resets_at
         return Decimal(0) if is_over or _exact(spend) < self.spend else self.spend
 
 
@@ -76,8 +76,19 @@ def _marks(info: KeyInfo) -> dict[str, Any]:
 
 
 def settling() -> timedelta:
-    """How long after a secret was blocked LiteLLM may still write down what it spent before."""
+    """How long after a secret was blocked LiteLLM may still write down what it spent: another of its workers may know
+    the key as it was for a minute, and each writes in batches."""
     return timedelta(seconds=settings.LITELLM_SPEND_SETTLES_SECONDS)
+
+
+def _is_past(resets_at: datetime | None, now: datetime) -> bool:
+    return resets_at is not None and resets_at <= now
+
+
+def _is_of_the_past(info: KeyInfo, now: datetime) -> bool:
+    """Whether LiteLLM still shows what was spent in a period of the budget that is over: a job of its begins the new
+    one minutes later, and never for a key that has expired."""
+    return bool(info.budget_duration) and _is_past(info.budget_reset_at, now)
 
 
 # --- The beginning ---------------------------------------------------------------------------------------------------
@@ -86,9 +97,9 @@ def settling() -> timedelta:
 def beginning(secret: ApiKeySecret, litellm: LiteLLM) -> tuple[Decimal, dict[str, Any]]:
     """With which spend (USD) LiteLLM's key for a new secret begins, and what its metadata says about that.
 
-    All that is not carried over yet counts, each once; what LiteLLM has lost had spent what our row says. Raises
-    UpstreamUnavailable where one that was replaced while an older one worked on is not complete yet: until it is, the
-    older one works.
+    All that is not carried over yet counts, each once; what LiteLLM has lost had spent what our row says. What was
+    spent in a period that is over is marked alone: the new key begins in the present one. Raises UpstreamUnavailable
+    where one that was replaced while an older one worked on is not complete yet: until it is, the older one works.
     """
     now, total = timezone.now(), Decimal(0)
     marks: dict[str, Any] = {}
@@ -100,7 +111,8 @@ def beginning(secret: ApiKeySecret, litellm: LiteLLM) -> tuple[Decimal, dict[str
             raise UpstreamUnavailable(reason=NOT_SETTLED)
         spend = _exact(older.spend if info is None else _spend_since_reset(info, secret.key))
         resets_at = info.budget_reset_at if info else None
-        total += spend - _included(older, spend, resets_at, newer)
+        if not (_is_of_the_past(info, now) if info else _is_past(secret.key.budget_resets_at, now)):
+            total += spend - _included(older, spend, resets_at, newer)
         marks[older.digest[:SHORT]] = Mark(spend, resets_at).written()
         newer.append(info)
     metadata = {RESET: _reset_mark(secret.key), INCLUDED: marks}
@@ -173,9 +185,9 @@ def _carry_over(older: ApiKeySecret, secret: ApiKeySecret, litellm: LiteLLM) -> 
         log.warning("spend_of_old_secret_unknown", secret=str(older), last_seen=str(older.spend))
     spend, resets_at = (final.spend, final.budget_reset_at) if final else (older.spend, mark.resets_at)
     spend = _exact(spend)
-    _require_reliable(older, (final, found), now)
+    _require_reliable(older, final, found, now)
     rest = spend - mark.counts(spend, resets_at, now)
-    if rest > 0:
+    if rest > 0 and not _has_begun_without(final, mark, spend, found, now):
         marks = _marks(found) | {older.digest[:SHORT]: Mark(spend, resets_at).written()}
         found = _write(secret, found, found.spend + rest, {INCLUDED: marks}, litellm)
     with transaction.atomic():
@@ -185,11 +197,21 @@ def _carry_over(older: ApiKeySecret, secret: ApiKeySecret, litellm: LiteLLM) -> 
     return found
 
 
-def _require_reliable(older: ApiKeySecret, infos: Iterable[KeyInfo | None], now: datetime) -> None:
-    """Neither while LiteLLM is about to begin a budget again, nor before both sides know of a reset of ours."""
-    for info in infos:
-        if info is not None and info.budget_reset_at is not None and info.budget_reset_at <= now:
-            raise UpstreamUnavailable(reason="budget_begins_again")
+def _has_begun_without(final: KeyInfo | None, mark: Mark, spend: Decimal, heir: KeyInfo, now: datetime) -> bool:
+    """Whether only the heir's budget has begun again, so that what the older secret spent is of the past."""
+    is_old = _is_of_the_past(final, now) if final else _is_past(mark.resets_at, now) and spend >= mark.spend
+    return is_old and heir.budget_reset_at is not None and heir.budget_reset_at > now
+
+
+def _require_reliable(older: ApiKeySecret, final: KeyInfo | None, heir: KeyInfo, now: datetime) -> None:
+    """Neither while LiteLLM is about to begin the heir's budget again, nor before both sides know of a reset of ours.
+
+    The older one's is not waited for: it may have expired, and then LiteLLM never begins it again.
+    """
+    has_expired = heir.expires is not None and heir.expires <= now
+    if _is_of_the_past(heir, now) and not has_expired:
+        raise UpstreamUnavailable(reason="budget_begins_again")
+    for info in (final, heir):
         if info is not None and not _is_reset(info, older.key):
             raise UpstreamUnavailable(reason=NOT_SETTLED)
 
@@ -272,12 +294,19 @@ def note_secrets(secrets: Sequence[ApiKeySecret], infos: Mapping[str, KeyInfo]) 
         for newer in (one for one in secrets[number + 1 :] if not one.has_ended(now)):
             mark = Mark.of(infos[newer.digest], secret) if newer.digest in infos else None
             if mark is not None and secret.carried_at is None:
-                # Our own figure may be older than the mark: of what we have not seen nothing more is left.
-                included = mark.counts(secret.spend, seen.budget_reset_at, now) if seen else mark.spend
-                secret.spend_passed_on = min(included, secret.spend)
+                secret.spend_passed_on = _passed_on(secret, seen, mark, infos[newer.digest], now)
         if before != [getattr(secret, name) for name in NOTED]:
             changed.append(secret)
     return changed
+
+
+def _passed_on(secret: ApiKeySecret, seen: KeyInfo | None, mark: Mark, heir: KeyInfo, now: datetime) -> Decimal:
+    """What of a secret's spend counts in a newer one, or not any more."""
+    if seen is None:  # our own figure may be older than the mark: of what we have not seen nothing more is left
+        return min(mark.spend, secret.spend)
+    if _has_begun_without(seen, mark, secret.spend, heir, now):
+        return secret.spend
+    return min(mark.counts(secret.spend, seen.budget_reset_at, now), secret.spend)
 
 
 def note_key(key: ApiKey, secrets: Sequence[ApiKeySecret], infos: Mapping[str, KeyInfo]) -> bool:
