@@ -20,6 +20,7 @@ from apikeys.models import ApiKey, ApiKeyQuerySet, KeyPolicy, KeyStatus
 from apikeys.risks import HYGIENE, untidy
 from apikeys.serializers import (
     ApiKeySerializer,
+    EndOldSecretSerializer,
     IssuedKeySerializer,
     KeyChangesSerializer,
     KeyPolicySerializer,
@@ -107,16 +108,17 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     @action(detail=True, methods=["post"])
     def rotate(self, request: Request, pk: str) -> Response:
         """Give one's own key another secret, which is in this answer and nowhere else; the old one works until the
-        grace ends."""
+        grace ends. With 0 every secret ends at once, and nothing works until the new one does."""
         data = validated(RotationSerializer(data=request.data))
         return self._issued(rotation.rotate_api_key(signed_in(request), key_id=pk, **data))
 
-    @extend_schema(request=None, responses=ApiKeySerializer)
+    @extend_schema(request=EndOldSecretSerializer, responses=ApiKeySerializer)
     @access(Permission.APIKEYS_REVOKE)
     @action(detail=True, methods=["post"], url_path="end-old-secret")
     def end_old_secret(self, request: Request, pk: str) -> Response:
-        """End the grace of a rotated key now; again changes nothing."""
-        ended = rotation.end_old_secret(signed_in(request), key_id=pk)
+        """End the grace of a rotated key now; again changes nothing. 409 where LiteLLM does not have the new secret."""
+        data = validated(EndOldSecretSerializer(data=request.data))
+        ended = rotation.end_old_secret(signed_in(request), key_id=pk, **data)
         return Response(self.get_serializer(ended).data)
 
     @extend_schema(request=None, responses=ApiKeySerializer)

@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from accounts import rbac
 from apikeys.models import ApiKey, KeyPolicy
+from apikeys.rotation import waits_for_spend
 from apikeys.stopped import stopped_at
 from apikeys.validation import Code
 from litemaas.foundation import validators
@@ -77,13 +78,19 @@ class IssuedKeySerializer(ApiKeySerializer):
     """The answer to a creation: flat, with the secret (from the context), once."""
 
     secret = serializers.SerializerMethodField()
+    waits_for_spend = serializers.SerializerMethodField()
 
     class Meta(ApiKeySerializer.Meta):
-        fields: tuple[str, ...] = (*ApiKeySerializer.Meta.fields, "secret")
+        fields: tuple[str, ...] = (*ApiKeySerializer.Meta.fields, "secret", "waits_for_spend")
 
     def get_secret(self, _key: ApiKey) -> str:
         """In this answer and nowhere else."""
         return str(self.context["secret"])
+
+    def get_waits_for_spend(self, key: ApiKey) -> bool:
+        """Whether the secret works only when it is known what those before it spent, about a minute and a half later.
+        Where old_secret_valid_until is null nothing works until then."""
+        return waits_for_spend(key)
 
 
 class ModelLimitsField(serializers.DictField):
@@ -172,9 +179,19 @@ class VerdictSerializer(Reading, serializers.Serializer[Any]):
 
 
 class RotationSerializer(serializers.Serializer[Any]):
-    """How long the old secret goes on working; left out or null is the policy's default, 0 ends it at once."""
+    """How long the old secret goes on working; left out or null is the policy's default, 0 ends all at once.
+
+    ``replace_newest``: the newest secret of a running rotation got lost. It ends at once, the older one when it would.
+    """
 
     grace_seconds = serializers.IntegerField(required=False, allow_null=True)
+    replace_newest = serializers.BooleanField(default=False)
+
+
+class EndOldSecretSerializer(serializers.Serializer[Any]):
+    """``force``: also where LiteLLM does not have the new secret, so that nothing works."""
+
+    force = serializers.BooleanField(default=False)
 
 
 class KeyPolicySerializer(serializers.ModelSerializer[KeyPolicy]):

@@ -250,6 +250,14 @@ def _await_lost_offer(secret: ApiKeySecret) -> None:
         raise Unsettled(reason="offer_may_arrive")
 
 
+def _await_offers_of_replaced(secret: ApiKeySecret) -> None:
+    """A secret that was replaced before it had arrived may still arrive, with spend that would count twice here."""
+    since = timezone.now() - OFFER_MAY_ARRIVE
+    replaced = ApiKeySecret.objects.filter(key=secret.key_id, valid_until__lte=timezone.now(), attempted_at__gt=since)
+    if replaced.filter(pending_secret__isnull=False).exclude(pk=secret.pk).exists():
+        raise UpstreamUnavailable(reason=spend.NOT_SETTLED)
+
+
 def _ensure_owner(key: ApiKey, litellm: LiteLLM) -> None:
     """What was pushed once is there; asking LiteLLM each time would cost the person most of the immediate try."""
     ensure_team_was_made(key.team, litellm)
@@ -259,6 +267,7 @@ def _ensure_owner(key: ApiKey, litellm: LiteLLM) -> None:
 
 def _create(secret: ApiKeySecret, models: list[str], litellm: LiteLLM) -> KeyInfo:
     key = secret.key
+    _await_offers_of_replaced(secret)
     spent, marks = spend.beginning(secret, litellm)
     wanted = {name: value for name, value in _wanted(secret, models).items() if value is not None}
     if secret.ends_at:
