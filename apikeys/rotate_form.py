@@ -15,7 +15,9 @@ from apikeys.rotation import Stage, stage
 HOUR, DAY = 3600, 86_400
 GRACES: Final = (0, HOUR, DAY, 7 * DAY)
 Choices = list[tuple[str | int, str]]
-ALL_AT_ONCE: Final = _("no longer: every secret is refused at once, and the new one works about a minute and a half later")
+ALL_AT_ONCE: Final = _(
+    "no longer: every secret is refused at once, and the new one works about a minute and a half later"
+)
 
 
 class RotateForm(forms.Form):
@@ -57,7 +59,10 @@ class RotateForm(forms.Form):
     def wish(self) -> dict[str, Any]:
         """What the verb is asked for."""
         found = self.cleaned_data
-        return {name: found.get(name, default) for name, default in (("grace_seconds", None), ("replace_newest", False))}
+        return {
+            "grace_seconds": found.get("grace_seconds"),
+            "replace_newest": found.get("replace_newest", False),
+        }
 
 
 def _choices(where: Stage, until: datetime | None, policy: KeyPolicy) -> Choices:
