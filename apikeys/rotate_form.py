@@ -69,8 +69,10 @@ def _choices(where: Stage, until: datetime | None, policy: KeyPolicy) -> Choices
     if where is Stage.IDLE:
         offered = {*GRACES, policy.default_grace_seconds, policy.maximum_grace_seconds}
         return [(value, grace(value)) for value in sorted(offered) if value <= policy.maximum_grace_seconds]
-    as_before: Choices = [("", gettext("until %(until)s, as before") % {"until": _moment(until)})] if until else []
-    return [*as_before, (0, str(ALL_AT_ONCE))]
+    all_at_once: tuple[str | int, str] = (0, str(ALL_AT_ONCE))
+    if until is None or where is Stage.WAITING:
+        return [all_at_once]
+    return [("", gettext("until %(until)s, as before") % {"until": _moment(until)}), all_at_once]
 
 
 def _moment(until: datetime) -> str:

@@ -7,7 +7,6 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -138,19 +137,21 @@ def keep_until_arrived(now: datetime) -> int:
     No secret is kept longer than the policy's longest grace from its replacement. What was ended on purpose stays
     ended, and keys that have expired need no secret.
     """
-    newest = ApiKeySecret.objects.filter(key=OuterRef("key"), valid_until=None, pending_secret__isnull=False)
-    living = ApiKeySecret.objects.filter(carried_at=None, key__deleted_at=None).exclude(key__status=KeyStatus.REVOKED)
-    ending = living.exclude(key__expires_at__lte=now).filter(
-        Exists(newest), valid_until__gt=now, valid_until__lte=now + BEFORE_ITS_END
+    ending = ApiKeySecret.objects.filter(
+        carried_at=None, valid_until__gt=now, valid_until__lte=now + BEFORE_ITS_END, key__deleted_at=None
     )
+    rows = ending.exclude(key__status=KeyStatus.REVOKED).exclude(key__expires_at__lte=now).order_by("pk")
     with transaction.atomic():
-        rows = ending.select_related("key").order_by("pk").select_for_update(skip_locked=True, of=("self",))
-        return sum(_keep(row, now) for row in list(rows))
+        found = rows.select_related("key").prefetch_related("key__secrets")
+        return sum(_keep(row, now) for row in list(found.select_for_update(skip_locked=True, of=("self",))))
 
 
 def _keep(secret: ApiKeySecret, now: datetime) -> bool:
     """Whether there was a later end for it; the history tells of the first time, and until when at the longest."""
-    replaced_at = secret.key.secrets.filter(created_at__gt=secret.created_at).earliest("created_at").created_at
+    secrets = _newest_first(secret.key.secrets.all())
+    if not secrets[0].has_pending:
+        return False
+    replaced_at = min(one.created_at for one in secrets if one.created_at > secret.created_at)
     at_the_longest = replaced_at + timedelta(seconds=get_policy().maximum_grace_seconds)
     ends_at, later = secret.valid_until or now, min(now + PROLONGED, at_the_longest)
     if ends_at <= timezone.now() + NOT_ENDED_NOW or later <= ends_at + NOT_ENDED_NOW:

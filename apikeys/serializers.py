@@ -78,14 +78,22 @@ class IssuedKeySerializer(ApiKeySerializer):
     """The answer to a creation: flat, with the secret (from the context), once."""
 
     secret = serializers.SerializerMethodField()
-    waits_for_spend = serializers.SerializerMethodField()
 
     class Meta(ApiKeySerializer.Meta):
-        fields: tuple[str, ...] = (*ApiKeySerializer.Meta.fields, "secret", "waits_for_spend")
+        fields: tuple[str, ...] = (*ApiKeySerializer.Meta.fields, "secret")
 
     def get_secret(self, _key: ApiKey) -> str:
         """In this answer and nowhere else."""
         return str(self.context["secret"])
+
+
+class RotatedKeySerializer(IssuedKeySerializer):
+    """The answer to a rotation: the same, with when the secret works."""
+
+    waits_for_spend = serializers.SerializerMethodField()
+
+    class Meta(IssuedKeySerializer.Meta):
+        fields: tuple[str, ...] = (*IssuedKeySerializer.Meta.fields, "waits_for_spend")
 
     def get_waits_for_spend(self, key: ApiKey) -> bool:
         """Whether the secret works only when it is known what those before it spent, about a minute and a half later.

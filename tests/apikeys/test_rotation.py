@@ -29,7 +29,7 @@ from teams.services import set_provider_teams
 from tests.races import at_once, wait_for_a_lock
 
 Subscribed = list[Subscription]
-GONE = timedelta(seconds=200)
+GONE = timedelta(seconds=90)
 
 
 @pytest.fixture

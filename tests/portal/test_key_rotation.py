@@ -114,7 +114,7 @@ def test_that_nothing_works_meanwhile_is_said_where_everything_ends(browser: Bro
     ],
     ids=["waiting", "lost"],
 )
-def test_what_can_be_done_where_the_newest_is_not_there(
+def test_what_can_be_done_where_the_newest_is_not_there(  # noqa: PLR0917 -- the cast
     columns: dict[str, str], words: str, choices: list[Any], browser: Browser, ada: User, key: ApiKey
 ) -> None:
     rotate_api_key(ada, key_id=key.pk, grace_seconds=3600)
