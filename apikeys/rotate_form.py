@@ -15,9 +15,7 @@ from apikeys.rotation import Stage, stage
 HOUR, DAY = 3600, 86_400
 GRACES: Final = (0, HOUR, DAY, 7 * DAY)
 Choices = list[tuple[str | int, str]]
-ALL_AT_ONCE: Final = _(
-    "no longer: every secret is refused at once, and the new one works about a minute and a half later"
-)
+ALL_AT_ONCE: Final = _("no longer: every secret is refused at once")
 
 
 class RotateForm(forms.Form):

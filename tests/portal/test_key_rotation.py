@@ -126,6 +126,8 @@ def test_what_can_be_done_where_the_newest_is_not_there(  # noqa: PLR0917 -- the
     asked = client.get(f"/api-keys/{key.pk}/end-old-secret").content.decode()
     assert "without the old one nothing works" in asked
     assert "goes on working" not in asked
+    page = client.get(f"/api-keys/{key.pk}").content.decode()
+    assert "Only the old secret works until LiteLLM has the new one." in page
     assert client.post(f"/api-keys/{key.pk}/end-old-secret").status_code == 422
     assert client.post(f"/api-keys/{key.pk}/end-old-secret", {"force": "on"}).status_code == 302
 
