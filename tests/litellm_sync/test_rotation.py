@@ -20,7 +20,7 @@ from litellm_sync.client import KeyInfo, LiteLLM
 from litellm_sync.client.transport import Transport
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.push import push
-from litellm_sync.spend import SHOWN, save_noted
+from litellm_sync.spend import SHOWN, beginning, save_noted
 from litellm_sync.state import SyncStatus
 from litemaas.foundation import rate_limits
 from litemaas.foundation.crypto import secret_digest
@@ -491,9 +491,9 @@ def test_a_secret_that_was_ended_before_its_offer_arrived_counts_once(
     """It may be made in LiteLLM late, with the spend that it began with; the next one waits until that is known."""
     charge(upstream, issued.secret, "4")
     second = away(settings, lambda: rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=3600))
-    pk = row(second.secret).pk
-    ApiKeySecret.objects.filter(pk=pk).update(attempted_at=timezone.now())
-    offer = {"key": second.secret, "key_type": "llm_api", "models": ["gpt-4o"], "spend": 4.0, "max_budget": 10.0}
+    spent, marks = beginning(row(second.secret), LiteLLM(5))
+    offer = {"key": second.secret, "key_type": "llm_api", "models": ["gpt-4o"], "metadata": marks, **spent}
+    ApiKeySecret.objects.filter(pk=row(second.secret).pk).update(attempted_at=timezone.now())
     third = away(settings, lambda: rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=0))
     work_once()
     assert there(third.secret) is None
