@@ -1,9 +1,11 @@
 """What administrators do to keys from the admin portal: the verbs with their forms and words."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, Final
 
 from django import forms
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin_parts import LABELS, Verb
@@ -14,6 +16,7 @@ from apikeys import model_limits as per_model
 from apikeys.edit_form import model_choices
 from apikeys.models import ApiKey, KeyStatus
 from apikeys.policy import BOUNDED, LONGEST_DESCRIPTION, LONGEST_REASON, get_policy
+from apikeys.rotate_form import EndOldSecretForm
 from litemaas.foundation import validators
 
 EDITED: Final = ("name", "description", "budget_duration", "soft_budget", *BOUNDED, "expires_at")
@@ -109,9 +112,16 @@ def unblock(actor: User, key: ApiKey, *, reason: str = "") -> Any:
     return endings.unblock_api_key(actor, key_id=key.pk, reason=reason)
 
 
-def end_old_secret(actor: User, key: ApiKey) -> Any:
+def end_old_secret(actor: User, key: ApiKey, *, force: bool = False) -> Any:
     """Let only the newest secret work."""
-    return rotation.end_old_secret(actor, key_id=key.pk)
+    return rotation.end_old_secret(actor, key_id=key.pk, force=force)
+
+
+def what_would_work(_actor: User, key: ApiKey) -> Iterable[Any]:
+    """Whether anything works when the old secret has ended."""
+    if rotation.stage(key.secrets.all(), timezone.now()) in rotation.NOT_THERE:
+        words = _("LiteLLM does not have the new secret %(new)s: without the old one nothing works.")
+        yield words % {"new": key.masked}
 
 
 def reset_spend(actor: User, key: ApiKey) -> Any:
@@ -170,6 +180,8 @@ VERBS: Final = (
         _("The key was rotated and two secrets work. The old one is refused from this moment."),
         _("The old secret of “%(name)s” has ended."),
         fits=lambda key: key.old_secret_valid_until is not None,
+        form=EndOldSecretForm,
+        preview=what_would_work,
         danger=True,
     ),
     Verb(

@@ -22,12 +22,14 @@ from apikeys.models import ApiKey, ApiKeyQuerySet, KeyPolicy, KeyStatus
 from apikeys.risks import HYGIENE, require_known, untidy
 from apikeys.serializers import (
     ApiKeySerializer,
+    EndOldSecretSerializer,
     IssuedKeySerializer,
     KeyChangesSerializer,
     KeyPolicySerializer,
     NewApiKeySerializer,
     QuestionSerializer,
     ReasonSerializer,
+    RotatedKeySerializer,
     RotationSerializer,
     VerdictSerializer,
 )
@@ -108,9 +110,9 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         data = validated(NewApiKeySerializer(data=request.data))
         return self._issued(services.create_api_key(signed_in(request), **data))
 
-    def _issued(self, issued: services.IssuedKey) -> Response:
+    def _issued(self, issued: services.IssuedKey, shape: type[IssuedKeySerializer] = IssuedKeySerializer) -> Response:
         context = {**self.get_serializer_context(), "secret": issued.secret}
-        answer = IssuedKeySerializer(issued.key, context=context).data
+        answer = shape(issued.key, context=context).data
         return Response(answer, status=201, headers={"Cache-Control": "no-store"})
 
     @extend_schema(responses={204: None})
@@ -120,21 +122,23 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         endings.delete_api_key(signed_in(request), key_id=pk)
         return Response(status=204)
 
-    @extend_schema(request=RotationSerializer, responses={201: IssuedKeySerializer})
+    @extend_schema(request=RotationSerializer, responses={201: RotatedKeySerializer})
     @access(Permission.APIKEYS_ROTATE)
     @action(detail=True, methods=["post"])
     def rotate(self, request: Request, pk: str) -> Response:
         """Give one's own key another secret, which is in this answer and nowhere else; the old one works until the
-        grace ends."""
+        grace ends. With 0 every secret ends at once, and nothing works until the new one does."""
         data = validated(RotationSerializer(data=request.data))
-        return self._issued(rotation.rotate_api_key(signed_in(request), key_id=pk, **data))
+        issued = rotation.rotate_api_key(signed_in(request), key_id=pk, **data)
+        return self._issued(issued, RotatedKeySerializer)
 
-    @extend_schema(request=None, responses=ApiKeySerializer)
+    @extend_schema(request=EndOldSecretSerializer, responses=ApiKeySerializer)
     @access(Permission.APIKEYS_REVOKE)
     @action(detail=True, methods=["post"], url_path="end-old-secret")
     def end_old_secret(self, request: Request, pk: str) -> Response:
-        """End the grace of a rotated key now; again changes nothing."""
-        ended = rotation.end_old_secret(signed_in(request), key_id=pk)
+        """End the grace of a rotated key now; again changes nothing. 409 where LiteLLM does not have the new secret."""
+        data = validated(EndOldSecretSerializer(data=request.data))
+        ended = rotation.end_old_secret(signed_in(request), key_id=pk, **data)
         return Response(self.get_serializer(ended).data)
 
     @extend_schema(request=None, responses=ApiKeySerializer)

@@ -28,8 +28,6 @@ PERIODS: Final = {
 }
 ALWAYS_ALLOWED: Final = ("7d", "30d")
 EXPIRY_DAYS: Final = (30, 90, 365)
-HOUR, DAY = 3600, 86_400
-GRACES: Final = (0, HOUR, DAY, 7 * DAY)
 NEVER: Final = "never"
 ON_A_DATE: Final = "date"
 WHAT_NAMES_ARE_FOR: Final = _("What you will recognise it by, such as the program that will use it.")
@@ -38,31 +36,6 @@ WHICH_MODELS: Final = _("Those that you have subscribed to and that are availabl
 
 class ConfirmForm(forms.Form):
     """Nothing to fill in: sending it is the answer."""
-
-
-class RotateForm(forms.Form):
-    """How long the secret that is replaced goes on working; the policy's default is chosen already."""
-
-    grace_seconds = forms.TypedChoiceField(label=_("The old secret works"), coerce=int, widget=forms.RadioSelect)
-
-    def __init__(self, *args: Any, policy: KeyPolicy, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["grace_seconds"].initial = policy.default_grace_seconds
-        offered = {*GRACES, policy.default_grace_seconds, policy.maximum_grace_seconds}
-        choices = [(value, grace(value)) for value in sorted(offered) if value <= policy.maximum_grace_seconds]
-        cast("forms.ChoiceField", self.fields["grace_seconds"]).choices = choices
-
-
-def grace(seconds: int) -> str:
-    """How long a grace lasts, in the largest unit that fits exactly."""
-    if not seconds:
-        return gettext("no longer: it is refused at once")
-    if seconds % DAY == 0:
-        return ngettext("%(number)d day more", "%(number)d days more", seconds // DAY) % {"number": seconds // DAY}
-    if seconds % HOUR == 0:
-        hours = seconds // HOUR
-        return ngettext("%(number)d hour more", "%(number)d hours more", hours) % {"number": hours}
-    return ngettext("%(number)d second more", "%(number)d seconds more", seconds) % {"number": seconds}
 
 
 class BlockForm(forms.Form):

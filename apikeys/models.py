@@ -282,6 +282,11 @@ class ApiKeySecret(Stoppable):
         indexes = (
             *Stoppable.Meta.indexes,
             models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="api_key_secret_due_at"),
+            models.Index(
+                fields=["valid_until"],
+                condition=Q(carried_at=None, valid_until__isnull=False),
+                name="api_key_secret_in_grace",
+            ),
         )
 
     def __str__(self) -> str:

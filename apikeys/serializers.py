@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from accounts import rbac
 from apikeys.models import ApiKey, KeyPolicy
+from apikeys.rotation import waits_for_spend
 from apikeys.stopped import Evidence, evidence, stopped_at
 from apikeys.upkeep import BulkChange, BulkChangeKey
 from apikeys.validation import Code
@@ -96,6 +97,20 @@ class IssuedKeySerializer(ApiKeySerializer):
     def get_secret(self, _key: ApiKey) -> str:
         """In this answer and nowhere else."""
         return str(self.context["secret"])
+
+
+class RotatedKeySerializer(IssuedKeySerializer):
+    """The answer to a rotation: the same, with when the secret works."""
+
+    waits_for_spend = serializers.SerializerMethodField()
+
+    class Meta(IssuedKeySerializer.Meta):
+        fields: tuple[str, ...] = (*IssuedKeySerializer.Meta.fields, "waits_for_spend")
+
+    def get_waits_for_spend(self, key: ApiKey) -> bool:
+        """Whether the secret works only when it is known what those before it spent, about a minute and a half later.
+        Where old_secret_valid_until is null nothing works until then."""
+        return waits_for_spend(key)
 
 
 class ModelLimitsField(serializers.DictField):
@@ -253,9 +268,19 @@ class BulkChangeKeySerializer(serializers.ModelSerializer[BulkChangeKey]):
 
 
 class RotationSerializer(serializers.Serializer[Any]):
-    """How long the old secret goes on working; left out or null is the policy's default, 0 ends it at once."""
+    """How long the old secret goes on working; left out or null is the policy's default, 0 ends all at once.
+
+    ``replace_newest``: the newest secret of a running rotation got lost. It ends at once, the older one when it would.
+    """
 
     grace_seconds = serializers.IntegerField(required=False, allow_null=True)
+    replace_newest = serializers.BooleanField(default=False)
+
+
+class EndOldSecretSerializer(serializers.Serializer[Any]):
+    """``force``: also where LiteLLM does not have the new secret, so that nothing works."""
+
+    force = serializers.BooleanField(default=False)
 
 
 class KeyPolicySerializer(serializers.ModelSerializer[KeyPolicy]):

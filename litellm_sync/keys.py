@@ -274,6 +274,14 @@ def _await_lost_offer(secret: ApiKeySecret) -> None:
         raise Unsettled(reason="offer_may_arrive")
 
 
+def _await_offers_of_replaced(secret: ApiKeySecret) -> None:
+    """A secret that was replaced before it had arrived may still arrive, with spend that would count twice here."""
+    since = timezone.now() - OFFER_MAY_ARRIVE
+    replaced = ApiKeySecret.objects.filter(key=secret.key_id, valid_until__lte=timezone.now(), attempted_at__gt=since)
+    if replaced.filter(pending_secret__isnull=False).exclude(pk=secret.pk).exists():
+        raise UpstreamUnavailable(reason=spend.NOT_SETTLED)
+
+
 def _ensure_owner(key: ApiKey, litellm: LiteLLM) -> None:
     """What was pushed once is there; asking LiteLLM each time would cost the person most of the immediate try."""
     ensure.ensure_team_was_made(key.team, litellm)
@@ -284,6 +292,7 @@ def _ensure_owner(key: ApiKey, litellm: LiteLLM) -> None:
 def _create(secret: ApiKeySecret, models: list[str], litellm: LiteLLM) -> KeyInfo:
     if secret.key.team_id != DEFAULT_TEAM_ID and late.removal_may_arrive(secret.key.user_id, timezone.now()):
         raise UpstreamUnavailable(reason="removal_may_arrive")  # LiteLLM would delete the key with it
+    _await_offers_of_replaced(secret)
     body = _new_key(secret, models, litellm)
     # Under the claim: what another push may have deleted meanwhile must not be made again.
     with _until_answered(secret):

@@ -321,6 +321,28 @@ def test_it_can_be_stopped_and_gone_on_with_by_another_administrator(
     assert last.actor_id == ada.pk
 
 
+def test_it_goes_on_in_the_name_of_whoever_took_it_over(
+    keys: list[ApiKey], ann: User, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one's job is at a key while somebody stops the change and starts it anew."""
+    User.objects.filter(pk=ada.pk).update(roles=["admin"])
+    other, change, revoke = User.objects.get(pk=ada.pk), started(ann), endings.revoke_api_key
+    names = []
+
+    def taken_over(actor: User, **key: Any) -> Any:
+        names.append(actor.pk)
+        if len(names) == 1:
+            stop_bulk_change(other, change_id=change.pk)
+            start_bulk_change(other, change_id=change.pk)
+        return revoke(actor, **key)
+
+    monkeypatch.setattr(endings, "revoke_api_key", taken_over)
+    carry_out(str(change.pk))
+    assert (names, fresh(change).status) == ([ann.pk], "running"), "neither goes on nor tells that it is done"
+    carry_out(str(change.pk))
+    assert (names, fresh(change).status) == ([ann.pk] + [ada.pk] * 4, "done")
+
+
 def test_one_refusal_does_not_touch_the_others(keys: list[ApiKey], ann: User, monkeypatch: pytest.MonkeyPatch) -> None:
     change, revoke = started(ann), endings.revoke_api_key
     errors = {keys[1].pk: Conflict("no", code="key_revoked"), keys[2].pk: ZeroDivisionError("a bug")}

@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('apikeys', '0007_unsettled_rows'),
+        ('apikeys', '0009_reset_of_a_secret'),
     ]
 
     operations = [
