@@ -99,7 +99,7 @@ class ApiKeyPage(AdminPage):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
         """With what a row shows; deleted keys are hidden from everybody."""
-        return ApiKey.objects.visible_to(request.user).for_display()
+        return ApiKey.objects.visible_to(request.user).for_display().with_usability()
 
     @admin.display(description=_("Key"), ordering="name")
     def key(self, row: ApiKey) -> SafeString:

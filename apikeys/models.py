@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final, Self
 
 from django.db import models
-from django.db.models import Exists, F, OuterRef, Prefetch, Q
+from django.db.models import Case, Exists, F, OuterRef, Prefetch, Q, When
 from django.utils import timezone
 
 from accounts import rbac
@@ -28,6 +28,11 @@ __all__ = ["ApiKey", "ApiKeySecret", "KeyModel", "KeyPolicy", "KeyStatus"]
 EXPIRES_SOON: Final = timedelta(days=7)  # from then on somebody should look at a key
 # What an ApiKey shows is the worst that any of its secrets is in.
 WORST_FIRST = (SyncStatus.FAILED, SyncStatus.PENDING, SyncStatus.SYNCED)
+
+
+def _usable() -> Exists:
+    """Whether a key could do anything at all."""
+    return Exists(KeyModel.objects.filter(key=OuterRef("pk")).effective())
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
@@ -66,8 +71,8 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         return self.alive().filter(expires_at__lte=timezone.now() + EXPIRES_SOON)
 
     def with_usability(self) -> Self:
-        """Each key with ``has_usable_model``: whether it could do anything at all."""
-        return self.annotate(has_usable_model=Exists(KeyModel.objects.filter(key=OuterRef("pk")).effective()))
+        """Each key with ``has_usable_model``."""
+        return self.annotate(has_usable_model=_usable())
 
     def needing_attention(self) -> Self:
         """Living keys that do not work as wished, or soon will not."""
@@ -80,9 +85,14 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         return self.select_related("user", "team").prefetch_related("links", "secrets")
 
     def for_answer(self) -> Self:
-        """With what the API says of a key: of people and teams the ids alone, of secrets no more than it shows."""
+        """With what the API says of a key: of people and teams the ids alone, of secrets no more than it shows.
+
+        Whether a key has a usable model counts for it only where an end was proved.
+        """
+        proved = Exists(ApiKeySecret.objects.filter(key=OuterRef("pk"), proven_at__isnull=False))
+        usable = Case(When(proved, then=_usable()), default=None)
         shown = ApiKeySecret.objects.only("key", "digest", "last4", "created_at", *COLUMNS)
-        owned = self.annotate(owner_is_active=F("user__is_active"))
+        owned = self.annotate(owner_is_active=F("user__is_active"), has_usable_model=usable)
         return owned.prefetch_related("links", Prefetch("secrets", queryset=shown))
 
 
@@ -112,6 +122,8 @@ class ApiKey(Limited):
 
     # Annotated by for_answer(), which reads no people; None where the person has to be asked.
     owner_is_active: bool | None = None
+    # Annotated by with_usability() and for_answer(); None where the links have to be asked.
+    has_usable_model: bool | None = None
 
     class Meta(Limited.Meta):
         abstract = False
@@ -155,6 +167,12 @@ class ApiKey(Limited):
         """Whether an active key is blocked only because its owner is deactivated."""
         known = self.owner_is_active
         return self.status == KeyStatus.ACTIVE and not (self.user.is_active if known is None else known)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether none of its models can be used, so that LiteLLM is to refuse it; one statement if not annotated."""
+        known = self.has_usable_model
+        return not (self.links.effective().exists() if known is None else known)
 
     @property
     def current_status(self) -> KeyStatus:

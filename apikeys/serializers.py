@@ -8,10 +8,13 @@ from rest_framework import serializers
 
 from accounts import rbac
 from apikeys.models import ApiKey, KeyPolicy
-from apikeys.stopped import stopped_at
+from apikeys.stopped import Evidence, evidence, stopped_at
 from apikeys.validation import Code
 from litemaas.foundation import validators
 from litemaas.foundation.rows import Reading
+
+# How the end of a key was proved; of what was proved before this was noted it is unknown.
+EVIDENCE = [one.value or "unknown" for one in Evidence]
 
 
 class MoneyField(serializers.DecimalField):
@@ -32,6 +35,7 @@ class ApiKeySerializer(Reading, serializers.ModelSerializer[ApiKey]):
     masked = serializers.CharField()
     old_secret_valid_until = serializers.DateTimeField(allow_null=True)
     stopped_at = serializers.SerializerMethodField()
+    stopped_proof = serializers.SerializerMethodField()
     token = serializers.SerializerMethodField()
 
     class Meta:
@@ -60,12 +64,19 @@ class ApiKeySerializer(Reading, serializers.ModelSerializer[ApiKey]):
             "old_secret_valid_until",
             "created_at",
             "stopped_at",
+            "stopped_proof",
             "token",
         )
 
     def get_stopped_at(self, key: ApiKey) -> datetime | None:
         """When it was proved that LiteLLM refuses the key; null while it may work, or is not proved to have stopped."""
         return stopped_at(key.secrets.all())
+
+    @extend_schema_field(serializers.ChoiceField(choices=EVIDENCE, allow_null=True))
+    def get_stopped_proof(self, key: ApiKey) -> str | None:
+        """How that was proved, of several secrets the weakest; null with ``stopped_at``."""
+        found = evidence(key.secrets.all())
+        return None if found is None else (found.value or "unknown")
 
     def get_token(self, key: ApiKey) -> str | None:
         """Null for everybody who is not an administrator."""

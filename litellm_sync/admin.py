@@ -130,14 +130,17 @@ class SyncRunPage(AdminPage):
         if named := row.report.get("named"):
             refused = [[failures.what(one["kind"]), one["name"], failures.reason(one["reason"])] for one in named]
             yield Section(_("The first that LiteLLM refused"), (_("Kind"), _("Name"), _("Reason")), refused, "")
-        if changed := row.report.get("changed"):
+        changed = row.report.get("changed")
+        if changed and isinstance(changed, dict):
             headers = (_("Model"), _("What"), _("Old"), _("New"))
             yield Section(WORDS["changed"], headers, list(_changes(changed)), "")
         for name in LISTS:
-            if models := row.report.get(name):
+            models = row.report.get(name)
+            if models and isinstance(models, list):  # runs of before counted what these name
                 rows = [[_model(model, exists=True)] for model in models]
                 yield Section(WORDS[name], (_("Model"),), rows, "")
-        if skipped := row.report.get("skipped"):
+        skipped = row.report.get("skipped")
+        if skipped and isinstance(skipped, dict | list):
             # Runs of before have no reasons.
             reasons = skipped.items() if isinstance(skipped, dict) else ((name, "") for name in skipped)
             yield Section(WORDS["skipped"], (_("Model"), _("Reason")), [list(pair) for pair in reasons], "")

@@ -20,8 +20,8 @@ CODE = "mass_disappearance"
 
 def refused_models(run: SyncRun) -> list[str]:
     """The models that a run would have hidden, had they not been too many."""
-    names: list[str] = run.report.get("refused", []) if run.report.get("code") == CODE else []
-    return names
+    names = run.report.get("refused") if run.report.get("code") == CODE else None
+    return names if isinstance(names, list) else []  # runs of before counted them
 
 
 def is_confirmable(run: SyncRun) -> bool:

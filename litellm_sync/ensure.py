@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from accounts.models import User
 from apikeys.models import ApiKey, KeyStatus
-from litellm_sync import state
+from litellm_sync import late, state
 from litellm_sync.client import SENTINEL, LiteLLM, TeamInfo, UserInfo
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
 from litemaas.foundation.limits import Limited
@@ -54,7 +54,7 @@ def ensure_team_exists_in_litellm(team: Team, litellm: LiteLLM) -> TeamInfo:
     body = {"team_id": str(team.pk), "team_alias": team.name, "models": sorted(team.allowed_models)}
     limits = {name: value for name, value in limits_of(team).items() if value is not None}
     try:
-        litellm.create_team(body | limits)
+        late.send(team, litellm.create_team, body | limits)
     except UpstreamRejected as error:
         if not _exists_already(error, f"Team id = {team.pk} already exists"):
             raise
@@ -74,7 +74,7 @@ def make_team_equal(team: Team, litellm: LiteLLM) -> TeamInfo:
     if team.name != found.alias:
         changes["team_alias"] = team.name
     if changes:
-        litellm.update_team(str(team.pk), changes)
+        late.send(team, litellm.update_team, str(team.pk), changes)
         found = _read_back(litellm.get_team_info(str(team.pk)), "team")
     return found
 
@@ -108,14 +108,14 @@ def ensure_user_exists_in_litellm(user: User, litellm: LiteLLM) -> UserInfo:
 
 def _create_user(user: User, body: dict[str, Any], litellm: LiteLLM) -> None:
     try:
-        litellm.create_user(body | ({"user_email": user.email} if user.email else {}))
+        late.send(user, litellm.create_user, body | ({"user_email": user.email} if user.email else {}))
     except UpstreamRejected as error:
         if _exists_already(error, f"User with id {user.pk} already exists"):
             return
         if not _exists_already(error, "User with email"):
             raise
         log.warning("litellm_email_taken", user_id=str(user.pk))
-        litellm.create_user(body)
+        late.send(user, litellm.create_user, body)
 
 
 def make_user_equal(user: User, litellm: LiteLLM) -> UserInfo:
@@ -125,13 +125,13 @@ def make_user_equal(user: User, litellm: LiteLLM) -> UserInfo:
     changes = differences(wanted, found) | _new_email(user, found, litellm)
     if not changes:
         return found
-    litellm.update_user(str(user.pk), changes)
+    late.send(user, litellm.update_user, str(user.pk), changes)
     found = _read_back(litellm.get_user_info(str(user.pk)), "user")
     still = {
         name: SENTINEL for name in differences(wanted, found) if wanted[name] is None and name != "budget_duration"
     }
     if still:
-        litellm.update_user(str(user.pk), still)
+        late.send(user, litellm.update_user, str(user.pk), still)
         found = _read_back(litellm.get_user_info(str(user.pk)), "user")
     return found
 
@@ -176,7 +176,7 @@ def make_membership_equal(membership: Membership, litellm: LiteLLM) -> bool:
         # Also one that was pushed before, should somebody have deleted it there.
         ensure_team_exists_in_litellm(membership.team, litellm)
         try:
-            litellm.add_team_member(team_id, user_id)
+            late.send(membership.user, litellm.add_team_member, team_id, user_id)
         except UpstreamRejected as error:
             if not _exists_already(error, "already in team"):
                 raise
@@ -193,7 +193,7 @@ def leave_former_teams(user: User, found: UserInfo, litellm: LiteLLM) -> None:
     former = ours.exclude(memberships__user=user).exclude(pk=DEFAULT_TEAM_ID)
     for team in former.exclude(pk__in=_teams_of_living_keys(user)):
         try:
-            litellm.remove_team_member(str(team.pk), str(user.pk))
+            late.send(user, litellm.remove_team_member, str(team.pk), str(user.pk))
         except UpstreamRejected as error:
             if "User not found in team" not in error.text:
                 raise

@@ -32,6 +32,7 @@ PASSING: Final = {
     "not_there_after_creation": gettext_lazy("LiteLLM did not keep what it was given."),
     "offer_may_arrive": gettext_lazy("It is done; an earlier call may still arrive, so it is looked at again."),
     "redirected": gettext_lazy("LiteLLM's address leads elsewhere: see LITELLM_API_URL."),
+    "removal_may_arrive": gettext_lazy("LiteLLM may still take its owner out of the team, and would delete it then."),
     "spend_not_carried_over": gettext_lazy("Its last spend has still to be carried over to the new secret."),
     "spend_not_settled": gettext_lazy("LiteLLM may still write down what the old secret spent."),
     "still_there": gettext_lazy("LiteLLM says that it deleted the key, and still has it."),
@@ -43,6 +44,7 @@ PASSING: Final = {
 # What does not pass by itself.
 LASTING: Final = {
     "internal_error": gettext_lazy("A fault of ours. The log has it."),
+    "left_in_litellm": gettext_lazy("LiteLLM refuses every call with it, but does not carry out the rest."),
     "needs_rotation": gettext_lazy(
         "LiteLLM has lost this key, and its secret is erased here: its owner has to rotate it."
     ),
@@ -50,6 +52,8 @@ LASTING: Final = {
         "None of ENCRYPTION_KEYS opens its secret: put the key back that it was written with, or revoke it."
     ),
 }
+# Of a key that must not work and waits: what says nothing of whether it does.
+HARMLESS: Final = frozenset({*PASSING, "internal_error", "left_in_litellm"})
 # Tried so often although LiteLLM answers, something is wrong that does not pass.
 MANY_ATTEMPTS: Final = 5
 _PASSES: Final = Q(sync_error="") | Q(sync_error__in=PASSING) | Q(sync_error__startswith="http_5")
@@ -111,7 +115,7 @@ class Failure:
     def must_not_work(self) -> bool:
         """A key whose refusal LiteLLM does not carry out: it is tried for ever, and may work until then."""
         is_key = self.kind == state.kind_of(ApiKeySecret)
-        return is_key and self.status == SyncStatus.PENDING and self.error not in {*PASSING, "internal_error"}
+        return is_key and self.status == SyncStatus.PENDING and self.error not in HARMLESS
 
 
 def reason(error: str) -> str:

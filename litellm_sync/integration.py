@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from accounts import audit, rbac
 from accounts.models import OF_THE_INTEGRATION, AuditEvent, User
 from apikeys.rotation import keep_until_arrived
-from litellm_sync import keys, runs, schedules, state, steps
+from litellm_sync import keys, late, runs, schedules, state, steps
 from litellm_sync.failures import FAILING
 from litellm_sync.health import get_integration_health
 from litellm_sync.measures import measured_run
@@ -304,6 +304,7 @@ def tick(now: datetime) -> None:
         runs.take_up_silent(now)
         request_due_syncs(now)
         keys.follow_the_clock(now)
+        late.follow(now)
         state.defer_due()
 
 

@@ -12,10 +12,11 @@ from django.utils import timezone
 
 from apikeys.models import ApiKey, ApiKeySecret, KeyModel, KeyStatus
 from apikeys.stopped import UNSEEN
-from litellm_sync import spend, state
+from litellm_sync import late, spend, state
 from litellm_sync.client import KeyInfo, LiteLLM
 from litellm_sync.ensure import differences, ensure_team_was_made, ensure_user_exists_in_litellm, limits_of
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
+from teams.models import DEFAULT_TEAM_ID
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +24,7 @@ log = structlog.get_logger(__name__)
 EXPIRY_TOLERANCE = timedelta(seconds=5)
 # An offer whose answer was lost may still be carried out for this long, also after a later one was answered; until
 # then a dead key is looked at again and again.
-OFFER_MAY_ARRIVE = timedelta(seconds=90)
+OFFER_MAY_ARRIVE = late.MAY_ARRIVE
 LOOK_AGAIN = timedelta(seconds=5)
 # A block that hangs leaves a deletion its share of the immediate try.
 BLOCK_SECONDS = 2.0
@@ -43,10 +44,6 @@ class Unsettled(UpstreamUnavailable):
     """Done, but an earlier offer may still arrive: look again."""
 
 
-class SecretLost(UpstreamRejected):
-    """LiteLLM does not have the key and we have erased the secret: the key needs rotation."""
-
-
 def make_secret_equal(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
     """Delete what must be dead, create what is missing, change what differs. Returns the key as LiteLLM has it."""
     now = timezone.now()
@@ -58,6 +55,7 @@ def make_secret_equal(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
         _delete(secret, litellm)
         return None
     models = _effective_models(secret.key)
+    secret.key.has_usable_model = bool(models)  # what is told LiteLLM now, the proof goes by
     # Also for a new one: a LiteLLM that hangs is noticed by a look, which cannot arrive late, and not by an offer.
     found = litellm.get_key_info(secret.digest)
     is_new = secret.has_pending
@@ -66,7 +64,7 @@ def make_secret_equal(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
         found = found or _create(secret, models, litellm)
         _forget_secret(secret)
     if found is None:
-        raise SecretLost(reason="needs_rotation")
+        raise UpstreamRejected(reason="needs_rotation")  # we have erased the secret: nobody can offer it again
     found = spend.bring_up_to_date(secret, _update(secret, models, found, litellm), litellm)
     if found.blocked and not is_new:  # an offer that arrives late changes nothing of a key that is there
         _await_lost_offer(secret)
@@ -78,7 +76,7 @@ def _effective_models(key: ApiKey) -> list[str]:
 
 
 def must_not_work(secret: ApiKeySecret) -> bool:
-    """Whether LiteLLM is to refuse this secret: such a wish is never given up, whatever LiteLLM answers to it."""
+    """Whether LiteLLM is to refuse this secret: such a wish is never given up while LiteLLM has it."""
     return not is_alive(secret, timezone.now()) or must_be_blocked(secret.key, _effective_models(secret.key))
 
 
@@ -243,10 +241,15 @@ def _answered(secret: ApiKeySecret) -> None:
     ApiKeySecret.objects.filter(pk=secret.pk).update(attempted_at=secret.attempted_at)
 
 
-def _await_lost_offer(secret: ApiKeySecret) -> None:
-    """Raise Unsettled while an offer or a change without an answer may still be carried out."""
+def offer_may_arrive(secret: ApiKeySecret, now: datetime) -> bool:
+    """Whether an offer or a change without an answer may still be carried out."""
     lost = secret.attempted_at
-    if lost is not None and timezone.now() - lost < OFFER_MAY_ARRIVE:
+    return lost is not None and now - lost < OFFER_MAY_ARRIVE
+
+
+def _await_lost_offer(secret: ApiKeySecret) -> None:
+    """Raise Unsettled while something may still arrive."""
+    if offer_may_arrive(secret, timezone.now()):
         raise Unsettled(reason="offer_may_arrive")
 
 
@@ -259,6 +262,8 @@ def _ensure_owner(key: ApiKey, litellm: LiteLLM) -> None:
 
 def _create(secret: ApiKeySecret, models: list[str], litellm: LiteLLM) -> KeyInfo:
     key = secret.key
+    if key.team_id != DEFAULT_TEAM_ID and late.removal_may_arrive(key.user_id, timezone.now()):
+        raise UpstreamUnavailable(reason="removal_may_arrive")  # LiteLLM would delete the key with it
     spent, marks = spend.beginning(secret, litellm)
     wanted = {name: value for name, value in _wanted(secret, models).items() if value is not None}
     if secret.ends_at:

@@ -40,6 +40,29 @@ class Upstream(models.Model):
         return f"down since {self.down_since}" if self.down_since else "reachable"
 
 
+class LateCall(models.Model):
+    """A change in LiteLLM that is on its way, or of which no answer came: it may be carried out ``until`` then.
+
+    ``kind`` and ``object_id`` say which row of ours it is about, ``call`` what was asked for.
+    """
+
+    kind = models.CharField(max_length=50)
+    object_id = models.CharField(max_length=36)
+    call = models.CharField(max_length=30)
+    until = models.DateTimeField()
+
+    objects: ClassVar[models.Manager["LateCall"]] = models.Manager()
+
+    class Meta:
+        indexes = (
+            models.Index(fields=["until"], name="late_call_until"),
+            models.Index(fields=["object_id"], name="late_call_object"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.call} {self.kind}/{self.object_id}"
+
+
 class RunKind(models.TextChoices):
     """What is synchronised: first what is fetched from LiteLLM, then what is made equal there."""
 

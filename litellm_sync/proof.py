@@ -1,17 +1,21 @@
 """Proving that LiteLLM refuses what must not work: by reading back, and by seeing that no call got through after it."""
 
+import enum
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from apikeys.models import ApiKeySecret, KeyStatus
+from apikeys.models import ApiKeySecret, KeyModel, KeyStatus
+from apikeys.stopped import Evidence
 from litellm_sync import spend, state
 from litellm_sync.client import KeyInfo, LiteLLM
 from litellm_sync.client.transport import NEEDS_ENTERPRISE
+from litellm_sync.keys import offer_may_arrive
 from litellm_sync.state import SyncStatus
 from litellm_sync.upstream import probe
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
@@ -31,7 +35,23 @@ AT_ONCE: Final = 50
 # So many looks of a round may fail, each after CALL_SECONDS at the latest.
 FAILING_AT_ONCE: Final = 5
 NOTED_AT_ONCE: Final = 500
-NOTHING: Final = {"stopped_at": None, "proven_at": None, "worked_at": None, "proof_due_at": None}
+NOTHING: Final = {"proven_by": Evidence.UNKNOWN} | dict.fromkeys(
+    ("stopped_at", "proven_at", "worked_at", "proof_due_at")
+)
+
+
+class Standing(enum.StrEnum):
+    """How LiteLLM stands to a secret that must not work, as one look shows it."""
+
+    ABSENT = "absent"
+    MAY_ARRIVE = "may_arrive"  # absent; an earlier offer may still be carried out
+    REFUSED = "refused"
+    TAKEN = "taken"
+    UNKNOWN = "unknown"  # it could not be asked: the secret may work
+
+
+class LogClosed(Exception):
+    """LiteLLM does not let its log of calls be read: reading the key back has to do."""
 
 
 def late() -> timedelta:
@@ -49,19 +69,32 @@ def begun(secret: ApiKeySecret) -> dict[str, Any]:
         return dict(NOTHING)
     if secret.stopped_at is not None:
         return {}
-    return {"stopped_at": now, "proven_at": None, "proof_due_at": now + late()}
+    return {"stopped_at": now, "proven_at": None, "proven_by": Evidence.UNKNOWN, "proof_due_at": now + late()}
 
 
 def ended(now: datetime) -> Q:
-    """Which secrets must not work, as Stoppable.must_not_work_at() says of one."""
+    """Which secrets must not work by their key's state or their own end; those of ``idle()`` must not either."""
     by_state = Q(key__status__in=(KeyStatus.BLOCKED, KeyStatus.REVOKED)) | Q(key__user__is_active=False)
     by_time = Q(valid_until__lte=now) | Q(key__expires_at__lte=now)
     return by_state | by_time | Q(key__deleted_at__isnull=False)
 
 
+def idle() -> QuerySet[ApiKeySecret]:
+    """Secrets of keys without a usable model. Not one condition with ``ended()``: so each is quick over all keys."""
+    return ApiKeySecret.objects.filter(_is_idle())
+
+
+def _is_idle() -> Q:
+    return Q(~Exists(KeyModel.objects.filter(key=OuterRef("key")).effective()))
+
+
 def alarms() -> QuerySet[ApiKeySecret]:
-    """Secrets that must not work, were seen to do so, and are not proved to have stopped."""
-    return ApiKeySecret.objects.filter(worked_at__isnull=False, proven_at=None)
+    """Secrets that must not work, were seen to do so, and are not proved to have stopped.
+
+    What may work again is none any more, also before its push has emptied the columns.
+    """
+    seen = ApiKeySecret.objects.filter(worked_at__isnull=False, proven_at=None)
+    return seen.filter(ended(timezone.now()) | _is_idle())
 
 
 def overdue(now: datetime) -> QuerySet[ApiKeySecret]:
@@ -73,7 +106,7 @@ def overdue(now: datetime) -> QuerySet[ApiKeySecret]:
 
 def note_waiting(now: datetime) -> int:
     """Put what has ended and LiteLLM does not agree with on the list of the next look; returns how many."""
-    return _note(_unnoticed(now).exclude(sync_status=SyncStatus.SYNCED), now)
+    return sum(_note(rows.exclude(sync_status=SyncStatus.SYNCED), now) for rows in _unnoticed(now))
 
 
 def note_ended(now: datetime) -> int:
@@ -81,11 +114,12 @@ def note_ended(now: datetime) -> int:
 
     This reads all keys. A push says so itself of what is revoked, blocked or expired: here is what came otherwise.
     """
-    return _note(_unnoticed(now), now)
+    return sum(_note(rows, now) for rows in _unnoticed(now))
 
 
-def _unnoticed(now: datetime) -> QuerySet[ApiKeySecret]:
-    return ApiKeySecret.objects.filter(ended(now), proven_at=None, proof_due_at=None)
+def _unnoticed(now: datetime) -> Iterator[QuerySet[ApiKeySecret]]:
+    for rows in (ApiKeySecret.objects.filter(ended(now)), idle()):
+        yield rows.filter(proven_at=None, proof_due_at=None)
 
 
 def _note(rows: QuerySet[ApiKeySecret], now: datetime) -> int:
@@ -135,7 +169,8 @@ def prove(pk: Any, now: datetime) -> str:
     if not secret.must_not_work_at(now):
         return _write(secret, "not_ended", proof_due_at=None)
     if secret.was_never_there:
-        return _write(secret, "proven", stopped_at=now, proven_at=now, proof_due_at=None)
+        never = Evidence.NEVER_THERE
+        return _write(secret, "proven", stopped_at=now, proven_at=now, proven_by=never, proof_due_at=None)
     if secret.sync_status == SyncStatus.PENDING and now < (secret.sync_requested_at or now) + LATE:
         return _write(secret, "pending", proof_due_at=now + SOON)
     return _look(secret, now)
@@ -149,10 +184,26 @@ def _look(secret: ApiKeySecret, now: datetime) -> str:
         return _write(secret, "stopped", stopped_at=now, proof_due_at=now + late())
     if now < secret.stopped_at + late():
         return _write(secret, "early", proof_due_at=secret.stopped_at + late())
-    worked_at = _last_success(secret)
+    evidence = Evidence.LOG
+    try:
+        worked_at = _last_success(secret)
+    except LogClosed:
+        worked_at, evidence = None, Evidence.READ_BACK
     if worked_at is not None and worked_at > secret.stopped_at + SKEW:
         return _alarm(secret, "used", now, worked_at=worked_at, stopped_at=now)
-    return _write(secret, "proven", proven_at=now, proof_due_at=None)
+    return _write(secret, "proven", proven_at=now, proven_by=evidence, proof_due_at=None)
+
+
+def standing(secret: ApiKeySecret, litellm: LiteLLM) -> Standing:
+    """Look once at a secret that must not work; whatever keeps LiteLLM from answering is no answer, and no error."""
+    try:
+        found = litellm.get_key_info(secret.digest)
+    except (UpstreamRejected, UpstreamUnavailable):
+        return Standing.UNKNOWN
+    now = timezone.now()
+    if found is None:
+        return Standing.MAY_ARRIVE if offer_may_arrive(secret, now) else Standing.ABSENT
+    return Standing.REFUSED if is_refused(found, now) else Standing.TAKEN
 
 
 def is_refused(found: KeyInfo | None, now: datetime) -> bool:
@@ -161,7 +212,7 @@ def is_refused(found: KeyInfo | None, now: datetime) -> bool:
 
 
 def _last_success(secret: ApiKeySecret) -> datetime | None:
-    """The newest successful call since the stop; None also where LiteLLM does not let its log be read.
+    """The newest successful call since the stop. Raises LogClosed where LiteLLM does not let its log be read.
 
     Whatever else keeps it from being read is a failed look, and proves nothing.
     """
@@ -171,7 +222,7 @@ def _last_success(secret: ApiKeySecret) -> datetime | None:
         if not _is_closed(error):
             raise
         log.warning("spend_log_unreadable", **error.details)
-        return None
+        raise LogClosed from error
 
 
 def _is_closed(error: UpstreamRejected | UpstreamUnavailable) -> bool:
@@ -194,7 +245,7 @@ def _as_text(seen: dict[str, datetime | None]) -> dict[str, str]:
     return {name: value.isoformat() for name, value in seen.items() if value is not None}
 
 
-def _write(secret: ApiKeySecret, outcome: str, **columns: datetime | None) -> str:
+def _write(secret: ApiKeySecret, outcome: str, **columns: datetime | Evidence | None) -> str:
     """Only where nobody has wished otherwise since the look: what was seen belongs to the wish of then."""
     ApiKeySecret.objects.filter(pk=secret.pk, sync_generation=secret.sync_generation).update(**columns)
     return outcome

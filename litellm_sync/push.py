@@ -12,8 +12,9 @@ from apikeys.models import ApiKeySecret
 from litellm_sync import ensure, proof, spend, state
 from litellm_sync.client import LiteLLM
 from litellm_sync.default_team import ensure_default_team_exists
-from litellm_sync.keys import LOOK_AGAIN, SecretLost, Unsettled, make_secret_equal, must_not_work, next_moment
+from litellm_sync.keys import LOOK_AGAIN, Unsettled, make_secret_equal, must_not_work, next_moment
 from litellm_sync.measures import measured_push
+from litellm_sync.proof import Standing
 from litemaas.foundation.crypto import DecryptionFailed
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
 from teams.models import DEFAULT_TEAM_ID, Membership, Team
@@ -73,20 +74,18 @@ def push(kind: str, object_id: str, *, limit: float) -> None:
     deadline = time.monotonic() + limit
     for _round in range(ROUNDS):
         row = state.claim(kind, object_id)
-        if row is None or _push_claimed(row, deadline - time.monotonic()):
+        if row is None or _push_claimed(row, deadline):
             return
 
 
-def _push_claimed(row: state.Synced, limit: float) -> bool:
+def _push_claimed(row: state.Synced, deadline: float) -> bool:
     """Whether the row is done with for now; False when it moved on meanwhile."""
     try:
         with measured_push(row):
-            facts = PUSHES[type(row)](row, LiteLLM(limit))
+            facts = PUSHES[type(row)](row, LiteLLM(deadline - time.monotonic()))
     except UpstreamRejected as error:
         log.warning("push_refused", kind=state.kind_of(row), object_id=str(row.pk), **error.details)
-        # A lost secret is one that LiteLLM does not have, so nothing works there.
-        is_harmless = isinstance(error, SecretLost)
-        _give_up(row, str(error.details.get("reason") or error.message), is_harmless=is_harmless)
+        _give_up(row, str(error.details.get("reason") or error.message), deadline)
         return True
     except Unsettled as error:
         state.postpone(row, str(error.details["reason"]), wait=LOOK_AGAIN)
@@ -97,7 +96,7 @@ def _push_claimed(row: state.Synced, limit: float) -> bool:
         return True
     except DecryptionFailed:
         log.exception("secret_unreadable", kind=state.kind_of(row), object_id=str(row.pk))
-        _give_up(row, "secret_unreadable")
+        _give_up(row, "secret_unreadable", deadline)
         return True
     except Exception:
         # A bug of ours must not keep the claim: the row waits like any other and shows that something is wrong.
@@ -107,10 +106,26 @@ def _push_claimed(row: state.Synced, limit: float) -> bool:
     return state.settle(row, **facts)
 
 
-def _give_up(row: state.Synced, reason: str, *, is_harmless: bool = False) -> None:
-    """Stop, unless that would leave a key working that must not: that is tried for ever, and is an error to be seen."""
-    if is_harmless or not (isinstance(row, ApiKeySecret) and must_not_work(row)):
+def _give_up(row: state.Synced, reason: str, deadline: float) -> None:
+    """Stop, unless that would leave something in LiteLLM that must not work: that is tried for ever.
+
+    A look decides what is said of it, and an error to be seen is only what may really still work. What LiteLLM does not
+    have works for nobody.
+    """
+    if not (isinstance(row, ApiKeySecret) and must_not_work(row)):
         state.refuse(row, reason)
         return
-    log.error("key_still_works", kind=state.kind_of(row), object_id=str(row.pk), reason=reason)
+    standing = proof.standing(row, LiteLLM(deadline - time.monotonic()))
+    if standing is Standing.ABSENT:
+        state.refuse(row, reason)
+        return
+    if standing is Standing.MAY_ARRIVE:
+        state.postpone(row, "offer_may_arrive", wait=LOOK_AGAIN)
+        return
+    about = {"key_id": str(row.key_id), "secret_id": row.pk, "how": standing.value, "reason": reason}
+    if standing is Standing.REFUSED:
+        log.warning("key_left_in_litellm", **about)
+        state.postpone(row, "left_in_litellm", wait=state.LONGEST_BACK_OFF)
+        return
+    log.error("key_still_works", **about)
     state.postpone(row, reason, wait=state.LONGEST_BACK_OFF)

@@ -18,7 +18,7 @@ from litellm_sync.emulator.server import Emulator
 from litellm_sync.models import RunKind, SyncRun, SyncSchedule, Upstream
 from subscriptions.models import Subscription
 from teams.models import DEFAULT_TEAM_ID, Membership, Team
-from tests.admin.conftest import page, send
+from tests.admin.conftest import listing, page, send
 from tests.cast import make_person
 
 pytestmark = pytest.mark.django_db
@@ -249,6 +249,17 @@ def test_what_litellm_has_can_be_written_again_where_it_was_changed_by_hand(
     assert ApiKeySecret.objects.get().sync_status == "pending"
     forced = AuditEvent.objects.filter(action="push.forced").values_list("target_id", flat=True)
     assert set(forced) == {str(ada.pk), str(ApiKeySecret.objects.get().pk)}
+
+
+@pytest.mark.parametrize("kind", ["keys", "models", "users"])
+@pytest.mark.parametrize("code", ["", "mass_disappearance"])
+def test_a_run_of_before_that_only_counted_has_its_pages(ann: User, browser: Browser, kind: str, code: str) -> None:
+    report = {"added": 1, "changed": 2, "hidden": 3, "restored": 4, "refused": 5, "skipped": 6, "code": code}
+    run = SyncRun.objects.create(kind=kind, status="failed", report=report)
+    client = browser(ann)
+    assert "Not hidden, because too many are missing at once" in text(client, page(run))
+    for path in (listing(SyncRun), "/admin/", "/admin/integration/"):
+        assert client.get(path).status_code == 200
 
 
 def test_the_page_of_everything_shows_its_steps_and_theirs_lead_back(ann: User, browser: Browser) -> None:

@@ -32,6 +32,7 @@ FIELDS = {
     *("budget_duration", "budget_resets_at", "soft_budget", "spend", "tpm_limit", "rpm_limit", "token"),
     *("max_parallel_requests", "model_limits", "expires_at", "last_used_at", "old_secret_valid_until", "created_at"),
     "stopped_at",
+    "stopped_proof",
 }
 POLICY_FIELDS = {
     *("default_max_budget", "default_budget_duration", "default_tpm_limit", "default_rpm_limit"),
@@ -77,6 +78,7 @@ def test_a_new_key_is_flat_with_its_secret(api: Api, ada: User, subscribed: list
         "model_limits": {"gpt-4o": {"rpm_limit": 5}},
         "last_used_at": None,
         "stopped_at": None,
+        "stopped_proof": None,
         "token": None,
     }
     shown = api(ada).get(f"{KEYS}/{key.pk}").json()

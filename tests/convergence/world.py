@@ -23,7 +23,7 @@ from apikeys.rotation import rotate_api_key
 from litellm_sync import catalogue, integration, state
 from litellm_sync import push as pushes
 from litellm_sync.client import transport
-from litellm_sync.models import SyncRun, Upstream
+from litellm_sync.models import LateCall, SyncRun, Upstream
 from litemaas.foundation import crypto
 from litemaas.foundation.errors import DomainError
 from subscriptions.models import Model, Subscription, SubscriptionStatus
@@ -100,7 +100,7 @@ class World:
             self.order("POST", "reset")
         self.clock.ahead = timedelta()
         transport.shared.cache_clear()
-        for rows in (User, Team, Model, KeyPolicy, SyncRun, Upstream):
+        for rows in (User, Team, Model, KeyPolicy, LateCall, SyncRun, Upstream):
             rows.objects.all().delete()
         self.lose_jobs()
 

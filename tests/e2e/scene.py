@@ -328,6 +328,10 @@ def _differences(states: dict[str, str]) -> None:
         Drift.objects.create(kind="unknown", object_id=secret_digest(name), name=name, details=told, **about)
     worked = {"stopped_at": timezone.now(), "worked_at": timezone.now(), "proof_due_at": None}
     ApiKeySecret.objects.filter(key__id=UUID(states["revoked"])).update(pushed_at=timezone.now(), **worked)
+    proved = {"stopped_at": timezone.now(), "proven_at": timezone.now(), "proof_due_at": None, "sync_status": "synced"}
+    for state, way in (("blocked", "read_back_and_log"), ("expired", "read_back")):
+        ended = ApiKeySecret.objects.filter(key__id=UUID(states[state]))
+        ended.update(pushed_at=timezone.now(), proven_by=way, **proved)
 
 
 def _tokens(user: User) -> None:

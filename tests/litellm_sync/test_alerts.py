@@ -10,7 +10,7 @@ from django.utils import timezone
 from structlog.testing import capture_logs
 
 from accounts.models import User
-from apikeys.models import ApiKeySecret
+from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.services import create_api_key
 from litellm_sync import alerts
 from litellm_sync.models import Alert, Drift, SyncRun, Upstream
@@ -106,6 +106,7 @@ def test_a_key_that_works_although_it_must_not_is_told_by_itself(ada: User, subs
         create_api_key(ada, name=name, models=["gpt-4o"])
     for table in (User, Team, Membership, ApiKeySecret):
         table.objects.update(sync_status="synced", sync_requested_at=None)
+    ApiKey.objects.update(status="blocked")
     proved, listed, both = ApiKeySecret.objects.order_by("created_at")
     ApiKeySecret.objects.filter(pk__in=[proved.pk, both.pk]).update(worked_at=NOW)
     run = SyncRun.objects.create(kind="reconcile", status="done")

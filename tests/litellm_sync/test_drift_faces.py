@@ -5,15 +5,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts.models import User
 from apikeys.endings import revoke_api_key
-from apikeys.models import ApiKeySecret
+from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.services import IssuedKey, create_api_key
-from litellm_sync import integration, proof
+from litellm_sync import integration, proof, state
 from litellm_sync.drift import Drift, DriftKind
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.push import push
@@ -117,6 +119,8 @@ def stopped(api: Api, user: User, key: Any) -> Any:
     alone = api(user).get(f"/api/v1/api-keys/{key.pk}").json()["stopped_at"]
     [listed] = [row["stopped_at"] for row in api(user).get("/api/v1/api-keys").json()["results"]]
     assert alone == listed
+    [way] = [row["stopped_proof"] for row in api(user).get("/api/v1/api-keys").json()["results"]]
+    assert (way is None) is (alone is None)
     return alone
 
 
@@ -137,11 +141,63 @@ def test_the_end_of_a_key_is_shown_from_the_wish_to_the_proof(
     assert stopped(api, ada, issued.key) is None
     proof.prove_due(timezone.now() + proof.LATE + timedelta(seconds=1))
     text = shown()
-    assert text.count("no call got through") == 2
+    assert text.count("no call got through after it was refused") == 2
     assert stopped(api, ada, issued.key) is not None
+    ways = {
+        "read_back": ("could not be read, so calls were not looked at", "read_back"),
+        "": ("In which way was not noted then", "unknown"),
+    }
+    for way, (words, told) in ways.items():
+        ApiKeySecret.objects.update(proven_by=way)
+        assert shown().count(words) == 2
+        assert api(ada).get(f"/api/v1/api-keys/{issued.key.pk}").json()["stopped_proof"] == told
     ApiKeySecret.objects.update(worked_at=timezone.now(), proven_at=None)
     assert shown().count("Still works: alarm") == 2
     assert stopped(api, ada, issued.key) is None
+
+
+def test_a_key_without_a_usable_model_shows_its_end_until_a_model_is_back(
+    issued: IssuedKey, ada: User, ann: User, api: Api, browser: Browser
+) -> None:
+    def shown(words: str) -> int:
+        paths = {f"/api-keys/{issued.key.pk}": ada, f"/admin/apikeys/apikey/{issued.key.pk}/change/": ann}
+        return sum(browser(person).get(path).content.decode().count(words) for path, person in paths.items())
+
+    for status, stays in (("suspended", True), ("active", False)):
+        Subscription.objects.filter(user=ada).update(status=status)
+        state.request_push(issued.key.secrets.get(), immediately=False)
+        assert shown("Not yet proven") == 2 * stays
+        push(KIND, str(issued.key.secrets.get().pk), limit=5)
+        assert shown("Stopped, proof to come") == 2 * stays
+        proof.prove_due(timezone.now() + proof.LATE + timedelta(seconds=1))
+        assert shown("Stopped in LiteLLM") == 2 * stays
+        assert (stopped(api, ada, issued.key) is not None) is stays
+        assert api(ada).get(f"/api/v1/api-keys/{issued.key.pk}").json()["status"] == "active"
+
+
+def test_the_list_of_keys_without_a_usable_model_asks_no_more_for_more_keys(
+    issued: IssuedKey, ada: User, api: Api
+) -> None:
+    def asked() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            rows = api(ada).get("/api/v1/api-keys").json()["results"]
+        assert all(row["stopped_at"] for row in rows)
+        return len(queries)
+
+    def end() -> None:
+        for key in ApiKey.objects.all():
+            push(KIND, str(key.secrets.get().pk), limit=5)
+        proof.prove_due(timezone.now() + proof.LATE + timedelta(seconds=1))
+
+    Subscription.objects.filter(user=ada).exclude(model="gpt-4o").update(status="suspended")
+    more = [create_api_key(ada, name=f"k{number}", models=["gpt-4o"]).key for number in range(4)]
+    push_everything()
+    Subscription.objects.filter(user=ada).update(status="suspended")
+    state.request_pushes(ApiKeySecret, ApiKeySecret.objects.values_list("pk", flat=True))
+    end()
+    several = asked()
+    ApiKey.objects.filter(pk__in=[key.pk for key in more]).update(deleted_at=timezone.now())
+    assert asked() == several
 
 
 def test_the_dashboard_says_what_differs_and_what_must_not_work(

@@ -19,7 +19,7 @@ from litellm_sync.emulator.server import Emulator
 from litellm_sync.models import RunKind, RunStatus, SyncRun, SyncSchedule, Upstream
 from litellm_sync.push import push
 from litellm_sync.state import synced_models
-from litemaas.foundation.errors import Invalid, NotFound, PermissionDenied
+from litemaas.foundation.errors import Invalid, NotFound, PermissionDenied, UpstreamRejected
 from subscriptions.models import Subscription
 from teams.models import DEFAULT_TEAM_ID, Membership, Team
 from tests.cast import make_person
@@ -213,20 +213,25 @@ def found() -> list[failures.Failure]:
 
 
 def test_a_key_that_may_still_work_is_a_failure_although_it_waits(
-    ada: User, subscribed: list[Subscription], litellm: Emulator, settings: Any
+    ada: User, subscribed: list[Subscription], litellm: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A push that cannot end such a key goes on for ever; its row only says that it waits."""
     key = create_api_key(ada, name="notebook", models=["gpt-4o"]).key
+    push(SECRET, str(key.secrets.get().pk), limit=5)
     settle_all()
     ApiKey.objects.update(status=KeyStatus.BLOCKED)
     ApiKeySecret.objects.update(sync_status="pending")
-    settings.ENCRYPTION_KEYS = ["YW5vdGhlci1rZXktdGhhdC1vcGVucy1ub3RoaW5nISE="]
+
+    def refused(*_arguments: object) -> None:
+        raise UpstreamRejected(http_status=400, reason="LiteLLM says no")
+
+    monkeypatch.setattr("litellm_sync.client.LiteLLM.block_key", refused)
     push(SECRET, str(key.secrets.get().pk), limit=5)
     (failure,) = found()
     assert failure.must_not_work
     assert (failure.what, failure.name, failure.status) == ("Key", "notebook", "pending")
     assert (failure.page, failure.shown) == ("apikeys_apikey", str(key.pk))
-    assert failure.reason.startswith("None of ENCRYPTION_KEYS opens its secret")
+    assert failure.reason == "LiteLLM says no"
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,17 @@ from accounts.models import User
 from apikeys.endings import block_api_key, revoke_api_key, unblock_api_key
 from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.services import create_api_key
-from litellm_sync import state
+from litellm_sync import late, state
 from litellm_sync.client import KeyInfo, LiteLLM
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.keys import OFFER_MAY_ARRIVE, follow_the_clock
+from litellm_sync.models import LateCall
 from litellm_sync.push import push
 from litellm_sync.state import SyncStatus
+from litemaas.foundation.errors import UpstreamRejected
 from subscriptions.models import Model, Subscription, SubscriptionStatus
 from subscriptions.services import create_subscription
-from teams.models import Team
+from teams.models import Membership, Team
 from teams.services import set_provider_teams
 from tests.cast import MODELS, make_person
 from tests.races import at_once
@@ -131,6 +133,163 @@ def test_an_answered_change_needs_no_watch(ann: User, key: ApiKey, litellm: Emul
     block_api_key(ann, key_id=key.pk)
     row = pushed(key)
     assert (row.sync_status, row.attempted_at) == (SyncStatus.SYNCED, None)
+
+
+@pytest.mark.parametrize("ending", ["expired", "revoked", "replaced"])
+def test_trap_20_an_offer_that_arrives_after_the_end_of_its_secret_does_not_stay(
+    ada: User, ann: User, subscribed: list[Subscription], litellm: Emulator, ending: str
+) -> None:
+    litellm.faults.add("late", seconds=600, paths=["/key/generate"], count=1)
+    made = create_api_key(ada, name="k", models=["gpt-4o"])
+    assert pushed(made.key).sync_error == "unreachable"
+    past = timezone.now() - timedelta(seconds=1)
+    if ending == "expired":
+        ApiKey.objects.update(expires_at=past)
+    elif ending == "replaced":
+        ApiKeySecret.objects.update(valid_until=past)
+    else:
+        revoke_api_key(ann, key_id=made.key.pk)
+    state.request_push(made.key.secrets.get(), immediately=False)
+    row = pushed(made.key)
+    assert (row.sync_status, row.sync_error) == (SyncStatus.PENDING, "offer_may_arrive")
+    assert litellm.faults.arrive() == 1
+    assert there(made.key).blocked is False
+    pushed(made.key)
+    found = LiteLLM(5).get_key_info(row.digest)
+    assert found is None or found.blocked
+
+
+# --- Changes of people, teams and memberships that arrive late -------------------------------------------------------
+
+
+def push_all() -> None:
+    """Whatever waits, once: teams, people, memberships, keys."""
+    for table in (Team, User, Membership, ApiKeySecret):
+        rows: Any = table._base_manager.filter(sync_status=SyncStatus.PENDING)
+        for pk in list(rows.values_list("pk", flat=True)):
+            push(state.kind_of(table), str(pk), limit=5)
+
+
+def when_nothing_can_arrive() -> int:
+    """How many calls are looked after once their time is over."""
+    return late.follow(timezone.now() + late.MAY_ARRIVE + timedelta(seconds=1))
+
+
+def limit_person(ada: User, _red: Team, figure: int) -> None:
+    """Another wish for a person."""
+    User.objects.filter(pk=ada.pk).update(tpm_limit=figure)
+    state.request_push(ada, immediately=False)
+
+
+def limit_team(_ada: User, red: Team, figure: int) -> None:
+    """Another wish for a team."""
+    Team.objects.filter(pk=red.pk).update(tpm_limit=figure)
+    state.request_push(red, immediately=False)
+
+
+LIMITS: dict[str, tuple[str, Callable[[User, Team, int], None], Callable[[User, Team], Any]]] = {
+    "person": ("/user/update", limit_person, lambda ada, _red: LiteLLM(5).get_user_info(str(ada.pk))),
+    "team": ("/team/update", limit_team, lambda _ada, red: LiteLLM(5).get_team_info(str(red.pk))),
+}
+
+
+@pytest.mark.parametrize("what", sorted(LIMITS))
+def test_trap_20_an_older_limit_that_arrives_late_does_not_stay(
+    ada: User, red: Team, litellm: Emulator, what: str
+) -> None:
+    path, limit, look = LIMITS[what]
+    push_all()
+    litellm.faults.add("late", seconds=600, paths=[path], count=1)
+    for figure in (7000, 8000):
+        limit(ada, red, figure)
+        push_all()
+    row: Any = {"person": ada, "team": red}[what]
+    row.refresh_from_db()
+    assert (row.sync_status, look(ada, red).tpm_limit) == (SyncStatus.SYNCED, 8000)
+    assert litellm.faults.arrive() == 1
+    assert look(ada, red).tpm_limit == 7000
+    assert late.follow(timezone.now()) == 0  # more may arrive
+    assert when_nothing_can_arrive() == 1
+    push_all()
+    assert (look(ada, red).tpm_limit, LateCall.objects.count()) == (8000, 0)
+
+
+def test_trap_20_a_joining_that_arrives_after_the_leaving_does_not_stay(
+    ada: User, red: Team, litellm: Emulator
+) -> None:
+    set_provider_teams(User.objects.get(pk=ada.pk), [])
+    push_all()
+    litellm.faults.add("late", seconds=600, paths=["/team/member_add"], count=1)
+    for groups in (["red"], []):
+        set_provider_teams(User.objects.get(pk=ada.pk), groups)
+        push_all()
+    assert members(red) == frozenset()
+    assert litellm.faults.arrive() == 1
+    assert members(red) == {str(ada.pk)}
+    assert when_nothing_can_arrive() == 1
+    push_all()
+    assert members(red) == frozenset()
+
+
+def test_trap_20_a_leaving_that_arrives_after_the_return_takes_nobody_out_and_no_key_away(
+    ada: User, red: Team, subscribed: list[Subscription], litellm: Emulator
+) -> None:
+    push_all()
+    litellm.faults.add("late", seconds=600, paths=["/team/member_delete"], count=1)
+    for groups in ([], ["red"]):
+        set_provider_teams(User.objects.get(pk=ada.pk), groups)
+        push_all()
+    key = create_api_key(ada, name="k", models=["gpt-4o"], team=red.pk).key
+    row = pushed(key)
+    assert (row.sync_status, row.sync_error) == (SyncStatus.PENDING, "removal_may_arrive")
+    assert pushed(create_api_key(ada, name="other", models=["gpt-4o"]).key).sync_status == SyncStatus.SYNCED
+    assert litellm.faults.arrive() == 1
+    assert members(red) == frozenset()
+    assert when_nothing_can_arrive() == 1
+    push_all()
+    assert members(red) == {str(ada.pk)}
+    assert ApiKeySecret.objects.get(key=key).sync_status == SyncStatus.SYNCED
+    assert there(key).blocked is False
+
+
+def test_a_process_that_dies_of_a_change_leaves_its_note(
+    ada: User, red: Team, litellm: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push_all()
+    limit_person(ada, red, 7000)
+
+    def die(*_arguments: Any) -> None:
+        raise SystemExit
+
+    die.__name__ = "update_user"
+    with monkeypatch.context() as patch:
+        patch.setattr(LiteLLM, "update_user", die)
+        with pytest.raises(SystemExit):
+            push("accounts.user", str(ada.pk), limit=5)
+    assert LateCall.objects.get().object_id == str(ada.pk)
+    assert when_nothing_can_arrive() == 1
+    assert set(Membership.objects.filter(user=ada).values_list("sync_status", flat=True)) == {SyncStatus.PENDING}
+
+
+def test_answered_changes_of_people_and_teams_need_no_watch(
+    ada: User, red: Team, litellm: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push_all()
+    limit_person(ada, red, 7000)
+    limit_team(ada, red, 7000)
+    push_all()
+    assert LateCall.objects.count() == 0
+
+    def refuse(*_arguments: Any) -> None:
+        raise UpstreamRejected(http_status=400)
+
+    refuse.__name__ = "update_user"
+    limit_person(ada, red, 8000)
+    with monkeypatch.context() as patch:
+        patch.setattr(LiteLLM, "update_user", refuse)
+        push_all()
+    ada.refresh_from_db()
+    assert (ada.sync_status, LateCall.objects.count()) == (SyncStatus.FAILED, 0)
 
 
 # --- Teams that are left ---------------------------------------------------------------------------------------------

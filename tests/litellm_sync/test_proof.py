@@ -10,10 +10,11 @@ import structlog
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.people import deactivate_user, reactivate_user
 from apikeys.endings import block_api_key, revoke_api_key, unblock_api_key
 from apikeys.models import ApiKey, ApiKeySecret, KeyStatus
 from apikeys.services import IssuedKey, create_api_key, update_api_key
-from apikeys.stopped import Proof
+from apikeys.stopped import Evidence, Proof, evidence, stopped_at
 from litellm_sync import alerts, catalogue, proof, state, upstream
 from litellm_sync.client import LiteLLM
 from litellm_sync.client.transport import NEEDS_ENTERPRISE
@@ -22,7 +23,7 @@ from litellm_sync.push import push
 from litellm_sync.state import SyncStatus
 from litellm_sync.steps import secrets_to_push
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
-from subscriptions.models import Subscription
+from subscriptions.models import Availability, Model, Subscription, SubscriptionStatus
 
 pytestmark = pytest.mark.django_db
 
@@ -106,6 +107,7 @@ def test_what_was_ended_is_stopped_with_its_push_and_proved_when_the_log_has_com
     proved = row()
     assert proved.proof is Proof.PROVEN
     assert proved.proven_at is not None
+    assert (proved.proven_by, evidence([proved])) == (Evidence.LOG, Evidence.LOG)
     assert (proved.worked_at, proved.proof_due_at) == (None, None)
     assert look(LATER) == {}  # for good
 
@@ -129,7 +131,20 @@ def test_a_secret_that_litellm_never_had_is_proved_at_once(
     revoke(ann, key)
     assert row().proof is Proof.NEVER_THERE
     assert look() == {"proven": 1}  # there is no LiteLLM in this test
-    assert row().proven_at is not None
+    assert (row().proven_at is not None, row().proven_by) == (True, Evidence.NEVER_THERE)
+
+
+def test_a_key_is_proved_as_its_least_proved_secret_is(issued: IssuedKey, ann: User, litellm: Emulator) -> None:
+    revoke(ann, issued.key)
+    pushed()
+    assert evidence([row()]) is None
+    look(LATER)
+    rows = []
+    for way in ("", "read_back", "read_back_and_log"):
+        rows.append(row())
+        rows[-1].proven_by = way
+    assert evidence(rows[1:]) is Evidence.READ_BACK
+    assert evidence(rows) is Evidence.UNKNOWN
 
 
 def test_what_works_again_has_no_proof_and_the_next_end_needs_a_new_one(
@@ -142,6 +157,7 @@ def test_what_works_again_has_no_proof_and_the_next_end_needs_a_new_one(
     unblock_api_key(ann, key_id=issued.key.pk)
     again = pushed()
     assert [again.stopped_at, again.proven_at, again.worked_at, again.proof_due_at] == [None] * 4
+    assert again.proven_by == ""
     block(ann, issued.key)
     assert row().proof is Proof.WAITING
     assert pushed().proof is Proof.STOPPED
@@ -166,6 +182,20 @@ def test_a_key_that_litellm_still_takes_is_an_alarm_and_is_told_again(
     # The call of before the second deletion lies before the new stop.
     assert look(2 * LATER) == {"proven": 1}
     assert (row().proof, list(proof.alarms())) == (Proof.PROVEN, [])
+
+
+def test_a_key_that_may_work_again_is_no_alarm_although_its_push_waits(
+    issued: IssuedKey, ann: User, litellm: Emulator
+) -> None:
+    kept = dict(litellm.state.keys.rows[row().digest])
+    block(ann, issued.key)
+    pushed()
+    litellm.state.keys.put(row().digest, kept)
+    assert look(LATER) == {"works": 1}
+    assert list(proof.alarms()) == [row()]
+    litellm.faults.add("down")
+    unblock_api_key(ann, key_id=issued.key.pk)
+    assert (row().worked_at is not None, list(proof.alarms()), row().proof) == (True, [], None)
 
 
 def test_a_call_that_got_through_after_the_stop_is_an_alarm(issued: IssuedKey, ann: User, litellm: Emulator) -> None:
@@ -249,6 +279,7 @@ def test_only_a_log_that_is_closed_leaves_the_reading_back(
     backdate()
     assert look() == {outcome: 1}
     assert (row().proven_at is not None) is (outcome == "proven")
+    assert row().proven_by == (Evidence.READ_BACK if outcome == "proven" else "")
 
 
 def test_one_look_that_fails_does_not_keep_the_others_from_being_proved(
@@ -323,6 +354,95 @@ def test_a_push_that_waits_is_waited_for(issued: IssuedKey, ann: User, litellm: 
     assert pushed().proof is Proof.WAITING
     assert look() == {"pending": 1}
     assert look() == {}
+
+
+# --- Keys whose owner or models are gone -----------------------------------------------------------------------------
+
+
+def lose_owner(ada: User, ann: User) -> None:
+    """By an administrator."""
+    deactivate_user(ann, user_id=ada.pk)
+
+
+def find_owner(ada: User, ann: User) -> None:
+    """By an administrator."""
+    reactivate_user(ann, user_id=ada.pk)
+
+
+def decide(ada: User, status: SubscriptionStatus) -> None:
+    """By an administrator."""
+    Subscription.objects.filter(user=ada).update(status=status)
+    for subscription in Subscription.objects.filter(user=ada):
+        state.request_push(subscription, immediately=False)
+
+
+def hide(ada: User, listed: Availability) -> None:
+    """By a sync of the catalogue."""
+    Model.objects.update(availability=listed)
+    catalogue._push_keys_of(["gpt-4o"])
+
+
+BARRED: dict[str, tuple[Callable[[User, User], None], Callable[[User, User], None]]] = {
+    "models": (
+        lambda ada, _ann: hide(ada, Availability.UNAVAILABLE),
+        lambda ada, _ann: hide(ada, Availability.AVAILABLE),
+    ),
+    "owner": (lose_owner, find_owner),
+    "subscriptions": (
+        lambda ada, _ann: decide(ada, SubscriptionStatus.SUSPENDED),
+        lambda ada, _ann: decide(ada, SubscriptionStatus.ACTIVE),
+    ),
+}
+
+
+@pytest.mark.parametrize("why", sorted(BARRED))
+def test_what_is_barred_by_its_models_or_owner_is_proved_until_it_is_let_in_again(
+    issued: IssuedKey, ada: User, ann: User, litellm: Emulator, why: str
+) -> None:
+    bar, admit = BARRED[why]
+    bar(ada, ann)
+    assert row().proof is Proof.WAITING
+    assert pushed().proof is Proof.STOPPED
+    assert chat(litellm, issued.secret) == 401
+    assert look(LATER) == {"proven": 1}
+    assert (row().proof, row().proven_by, stopped_at([row()])) == (Proof.PROVEN, Evidence.LOG, row().proven_at)
+    admit(ada, ann)
+    assert (row().proof, stopped_at([row()])) == (None, None)
+    again = pushed()
+    assert [again.stopped_at, again.proven_at, again.worked_at, again.proof_due_at] == [None] * 4
+    assert chat(litellm, issued.secret) == 200
+
+
+@pytest.mark.parametrize("why", sorted(BARRED))
+def test_what_is_barred_and_works_is_an_alarm_and_is_told_again(
+    issued: IssuedKey, ada: User, ann: User, litellm: Emulator, why: str
+) -> None:
+    BARRED[why][0](ada, ann)
+    litellm.faults.add("500", paths=["/key/block"])
+    assert pushed().sync_status == SyncStatus.PENDING
+    wait_long()
+    assert proof.note_waiting(timezone.now()) == 1
+    with structlog.testing.capture_logs() as logs:
+        assert proof.prove_due(timezone.now()) == {"works": 1}
+    assert [entry["how"] for entry in logs if entry["event"] == "key_still_works"] == ["taken"]
+    assert row().proof is Proof.WORKS
+    litellm.faults.clear()
+    upstream.probe()
+    ApiKeySecret.objects.update(attempted_at=timezone.now() - LATER)  # the block that failed can arrive no more
+    assert pushed().sync_status == SyncStatus.SYNCED
+    assert chat(litellm, issued.secret) == 401
+    assert look(2 * LATER) == {"proven": 1}
+
+
+def test_a_key_that_lost_its_models_before_this_was_proved_is_looked_at(
+    issued: IssuedKey, ada: User, litellm: Emulator
+) -> None:
+    decide(ada, SubscriptionStatus.SUSPENDED)
+    pushed()
+    ApiKeySecret.objects.update(**proof.NOTHING)  # as a row of before
+    assert proof.note_ended(timezone.now()) == 1
+    assert look() == {"stopped": 1}
+    assert look(LATER) == {"proven": 1}
 
 
 # --- A push that waits for long --------------------------------------------------------------------------------------
@@ -476,6 +596,11 @@ def test_what_the_list_of_ended_says_is_what_a_row_says(ada: User, ann: User, su
     User.objects.filter(pk=ada.pk).update(is_active=False)
     assert all(secret.must_not_work_at(now) for secret in rows.all())
     assert rows.filter(proof.ended(now)).count() == len(ends)
+    User.objects.filter(pk=ada.pk).update(is_active=True)
+    assert list(proof.idle()) == []
+    Subscription.objects.update(status=SubscriptionStatus.SUSPENDED)
+    assert all(secret.must_not_work_at(now) for secret in rows.all())
+    assert proof.idle().count() == len(ends)
 
 
 def test_a_model_that_goes_is_taken_from_living_keys_alone(issued: IssuedKey, ada: User, ann: User) -> None:

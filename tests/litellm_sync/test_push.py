@@ -7,19 +7,22 @@ from typing import Any
 
 import pytest
 import requests
+import structlog
 from django.utils import timezone
 
 from accounts.models import User
 from apikeys.endings import revoke_api_key
 from apikeys.models import ApiKey, ApiKeySecret, KeyStatus
 from apikeys.services import create_api_key
-from litellm_sync import ensure, health, integration, state
+from apikeys.stopped import Proof
+from litellm_sync import ensure, failures, health, integration, state
 from litellm_sync.client import LiteLLM
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.models import Upstream
 from litellm_sync.push import push
 from litellm_sync.state import SyncStatus
 from litemaas.foundation.crypto import secret_digest
+from litemaas.foundation.errors import UpstreamRejected
 from subscriptions.models import Availability, Model, Subscription, SubscriptionStatus
 from teams.models import DEFAULT_TEAM_ID, Membership, Team
 
@@ -87,13 +90,88 @@ def test_a_secret_that_no_key_opens_is_refused(key: ApiKey, litellm: Emulator, s
     assert (row.sync_status, row.sync_error) == (SyncStatus.FAILED, "secret_unreadable")
 
 
-def test_a_secret_that_no_key_opens_is_asked_about_for_ever_when_it_must_not_work(
+def alarms_of(logs: Any) -> list[str]:
+    """How each alarm about a key that works says that it was seen."""
+    return [entry["how"] for entry in logs if entry["event"] == "key_still_works"]
+
+
+def test_a_blocked_secret_that_no_key_opens_and_litellm_never_had_is_no_alarm(
     key: ApiKey, litellm: Emulator, settings: Any
 ) -> None:
     ApiKey.objects.update(status=KeyStatus.BLOCKED)
     settings.ENCRYPTION_KEYS = ["YW5vdGhlci1rZXktdGhhdC1vcGVucy1ub3RoaW5nISE="]
-    row = pushed(key)
-    assert (row.sync_status, row.sync_error) == (SyncStatus.PENDING, "secret_unreadable")
+    with structlog.testing.capture_logs() as logs:
+        row = pushed(key)
+    assert (row.sync_status, row.sync_error) == (SyncStatus.FAILED, "secret_unreadable")
+    assert (alarms_of(logs), row.proof) == ([], Proof.NEVER_THERE)
+
+
+def test_a_blocked_secret_that_no_key_opens_is_watched_while_an_offer_of_it_may_arrive(
+    key: ApiKey, litellm: Emulator, settings: Any
+) -> None:
+    litellm.faults.add("late", seconds=600, paths=["/key/generate"], count=1)
+    assert pushed(key).sync_status == SyncStatus.PENDING
+    ApiKey.objects.update(status=KeyStatus.BLOCKED)
+    state.request_push(secret_of(key), immediately=False)
+    opened, settings.ENCRYPTION_KEYS = settings.ENCRYPTION_KEYS, ["YW5vdGhlci1rZXktdGhhdC1vcGVucy1ub3RoaW5nISE="]
+    with structlog.testing.capture_logs() as logs:
+        row = pushed(key)
+    assert (row.sync_status, row.sync_error, alarms_of(logs)) == (SyncStatus.PENDING, "offer_may_arrive", [])
+    assert litellm.faults.arrive() == 1
+    row = pushed(key)  # it is there now, and blocked without its secret
+    found = LiteLLM(5).get_key_info(row.digest)
+    assert found is not None
+    assert found.blocked is True
+    settings.ENCRYPTION_KEYS = opened
+
+
+def refused(*_arguments: Any) -> None:
+    """LiteLLM says no."""
+    raise UpstreamRejected(http_status=400)
+
+
+def test_a_deletion_that_litellm_refuses_after_the_block_is_no_alarm(
+    key: ApiKey, ann: User, litellm: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pushed(key)
+    revoke_api_key(ann, key_id=key.pk)
+    with monkeypatch.context() as patch, structlog.testing.capture_logs() as logs:
+        patch.setattr(LiteLLM, "delete_key", refused)
+        row = pushed(key)
+    assert alarms_of(logs) == []
+    assert [entry["how"] for entry in logs if entry["event"] == "key_left_in_litellm"] == ["refused"]
+    assert (row.sync_status, row.sync_error) == (SyncStatus.PENDING, "left_in_litellm")
+    [failure] = failures.shown(failures.failures(KIND))
+    assert failure.must_not_work is False
+    assert pushed(key).sync_status == SyncStatus.SYNCED  # it is tried on
+
+
+@pytest.mark.parametrize("weather", ["fair", "foul"])
+def test_what_litellm_refuses_to_stop_or_cannot_be_asked_about_is_an_alarm(
+    key: ApiKey, ann: User, litellm: Emulator, monkeypatch: pytest.MonkeyPatch, weather: str
+) -> None:
+    pushed(key)
+    revoke_api_key(ann, key_id=key.pk)
+    for verb in ("block_key", "delete_key"):
+        monkeypatch.setattr(LiteLLM, verb, refused)
+    if weather == "foul":
+        litellm.faults.add("500", paths=["/key/info"])
+    with structlog.testing.capture_logs() as logs:
+        row = pushed(key)
+    assert alarms_of(logs) == [{"fair": "taken", "foul": "unknown"}[weather]]
+    assert row.sync_status == SyncStatus.PENDING
+    [failure] = failures.shown(failures.failures(KIND))
+    assert failure.must_not_work is True
+
+
+def test_a_blocked_key_that_litellm_refuses_to_make_is_no_alarm(
+    key: ApiKey, litellm: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ApiKey.objects.update(status=KeyStatus.BLOCKED)
+    monkeypatch.setattr(LiteLLM, "create_key", refused)
+    with structlog.testing.capture_logs() as logs:
+        row = pushed(key)
+    assert (row.sync_status, alarms_of(logs)) == (SyncStatus.FAILED, [])
 
 
 def test_an_outcome_is_written_only_where_the_wish_has_not_moved(key: ApiKey) -> None:

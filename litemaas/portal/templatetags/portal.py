@@ -98,7 +98,7 @@ def states(key: ApiKey) -> list[str]:
 
 def _worries(key: ApiKey, now: datetime) -> list[str]:
     # Annotated where it is of interest, with_usability().
-    found = [] if getattr(key, "has_usable_model", True) else ["no_model"]
+    found = ["no_model"] if key.has_usable_model is False else []
     if key.max_budget is not None and key.spend >= key.max_budget:
         found.append("over_budget")
     elif key.max_budget is not None and key.spend >= key.max_budget * NEARLY:
