@@ -1,7 +1,7 @@
 """The one place where people and teams come to exist in LiteLLM, and where "already exists" is success."""
 
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import structlog
@@ -12,27 +12,45 @@ from accounts.models import User
 from apikeys.models import ApiKey, KeyStatus
 from litellm_sync import late, state
 from litellm_sync.client import SENTINEL, LiteLLM, TeamInfo, UserInfo
+from litellm_sync.client.bodies import Body, Limits, NewLimits, NewTeam, NewUser, TeamChanges, UserChanges, only
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
 from litemaas.foundation.limits import Limited
 from teams.models import DEFAULT_TEAM_ID, Membership, Team
 
 log = structlog.get_logger(__name__)
 Info = TypeVar("Info", TeamInfo, UserInfo)
+New = TypeVar("New", bound=NewLimits)
+Changes = TypeVar("Changes", bound=Limits)
+
+# Where null does not clear. A period without a budget limits nothing, so it may stay.
+UNREACHABLE: Final[UserChanges] = {"max_budget": SENTINEL, "tpm_limit": SENTINEL, "rpm_limit": SENTINEL}
 
 
-def limits_of(row: Limited) -> dict[str, Any]:
-    """A row's limits as LiteLLM names them; None clears."""
-    return {
-        "max_budget": None if row.max_budget is None else float(row.max_budget),
-        "budget_duration": row.budget_duration or None,
-        "tpm_limit": row.tpm_limit,
-        "rpm_limit": row.rpm_limit,
-    }
+def with_new_limits(body: New, row: Limited) -> New:
+    """``body`` with the limits that a row has."""
+    if row.max_budget is not None:
+        body["max_budget"] = float(row.max_budget)
+    if row.budget_duration:
+        body["budget_duration"] = row.budget_duration
+    if row.tpm_limit is not None:
+        body["tpm_limit"] = row.tpm_limit
+    if row.rpm_limit is not None:
+        body["rpm_limit"] = row.rpm_limit
+    return body
 
 
-def differences(wanted: dict[str, Any], found: Any) -> dict[str, Any]:
+def with_limits(body: Changes, row: Limited) -> Changes:
+    """``body`` with all limits; null, which clears, where a row has none."""
+    body["max_budget"] = None if row.max_budget is None else float(row.max_budget)
+    body["budget_duration"] = row.budget_duration or None
+    body["tpm_limit"] = row.tpm_limit
+    body["rpm_limit"] = row.rpm_limit
+    return body
+
+
+def differences(wanted: Body, found: object) -> Body:
     """What of ``wanted`` LiteLLM has otherwise; ``found`` has attributes of the same names."""
-    return {name: value for name, value in wanted.items() if not _same(value, getattr(found, name))}
+    return only(wanted, {name for name, value in wanted.items() if not _same(value, getattr(found, name))})
 
 
 def _same(wanted: Any, found: object) -> bool:
@@ -51,10 +69,9 @@ def ensure_team_exists_in_litellm(team: Team, litellm: LiteLLM) -> TeamInfo:
     found = litellm.get_team_info(str(team.pk))
     if found is not None:
         return found
-    body = {"team_id": str(team.pk), "team_alias": team.name, "models": sorted(team.allowed_models)}
-    limits = {name: value for name, value in limits_of(team).items() if value is not None}
+    body: NewTeam = {"team_id": str(team.pk), "team_alias": team.name, "models": sorted(team.allowed_models)}
     try:
-        late.send(team, litellm.create_team, body | limits)
+        late.send(team, litellm.create_team, with_new_limits(body, team))
     except UpstreamRejected as error:
         if not _exists_already(error, f"Team id = {team.pk} already exists"):
             raise
@@ -70,7 +87,8 @@ def ensure_team_was_made(team: Team, litellm: LiteLLM) -> None:
 def make_team_equal(team: Team, litellm: LiteLLM) -> TeamInfo:
     """LiteLLM's team gets our name, models and limits; only what differs is sent."""
     found = ensure_team_exists_in_litellm(team, litellm)
-    changes = differences({"models": sorted(team.allowed_models), **limits_of(team)}, found)
+    wanted: TeamChanges = {"models": sorted(team.allowed_models)}
+    changes = differences(with_limits(wanted, team), found)
     if team.name != found.alias:
         changes["team_alias"] = team.name
     if changes:
@@ -94,21 +112,19 @@ def ensure_user_exists_in_litellm(user: User, litellm: LiteLLM) -> UserInfo:
     memberships = list(listed_memberships(user))
     for membership in memberships:
         ensure_team_was_made(membership.team, litellm)
-    limits = {name: value for name, value in limits_of(user).items() if value is not None}
-    body = {
+    body: NewUser = {
         "user_id": str(user.pk),
         "user_alias": user.username,
         "user_role": "internal_user",
         "teams": [str(membership.team_id) for membership in memberships],
-        **limits,
     }
-    _create_user(user, body, litellm)
+    _create_user(user, with_new_limits(body, user), litellm)
     return _read_back(litellm.get_user_info(str(user.pk)), "user")
 
 
-def _create_user(user: User, body: dict[str, Any], litellm: LiteLLM) -> None:
+def _create_user(user: User, body: NewUser, litellm: LiteLLM) -> None:
     try:
-        late.send(user, litellm.create_user, body | ({"user_email": user.email} if user.email else {}))
+        late.send(user, litellm.create_user, {**body, "user_email": user.email} if user.email else body)
     except UpstreamRejected as error:
         if _exists_already(error, f"User with id {user.pk} already exists"):
             return
@@ -121,29 +137,30 @@ def _create_user(user: User, body: dict[str, Any], litellm: LiteLLM) -> None:
 def make_user_equal(user: User, litellm: LiteLLM) -> UserInfo:
     """LiteLLM's user gets our limits and address; what 1.81 does not clear by null gets the sentinel for "no limit"."""
     found = ensure_user_exists_in_litellm(user, litellm)
-    wanted = limits_of(user)
-    changes = differences(wanted, found) | _new_email(user, found, litellm)
+    wanted = with_limits(UserChanges(), user)
+    changes = differences(wanted, found)
+    if email := _new_email(user, found, litellm):
+        changes["user_email"] = email
     if not changes:
         return found
     late.send(user, litellm.update_user, str(user.pk), changes)
     found = _read_back(litellm.get_user_info(str(user.pk)), "user")
-    still = {
-        name: SENTINEL for name in differences(wanted, found) if wanted[name] is None and name != "budget_duration"
-    }
+    still = only(UNREACHABLE, {name for name, value in differences(wanted, found).items() if value is None})
     if still:
         late.send(user, litellm.update_user, str(user.pk), still)
         found = _read_back(litellm.get_user_info(str(user.pk)), "user")
     return found
 
 
-def _new_email(user: User, found: UserInfo, litellm: LiteLLM) -> dict[str, str]:
-    """The address where LiteLLM has another. It would take one of somebody else's, which no creation could have."""
+def _new_email(user: User, found: UserInfo, litellm: LiteLLM) -> str:
+    """The address where LiteLLM has another, or nothing. It would take one of somebody else's, which no creation could
+    have."""
     if not user.email or user.email.lower() == (found.email or "").lower():
-        return {}
+        return ""
     if litellm.get_user_ids_with_email(user.email) - {str(user.pk)}:
         log.warning("litellm_email_taken", user_id=str(user.pk))
-        return {}
-    return {"user_email": user.email}
+        return ""
+    return user.email
 
 
 # --- Memberships -----------------------------------------------------------------------------------------------------
@@ -162,7 +179,8 @@ def is_listed(membership: Membership) -> bool:
     if membership.listed or membership.team_id != DEFAULT_TEAM_ID:
         return True
     limit: int = settings.LITELLM_DEFAULT_TEAM_LISTED_MEMBERS
-    return Membership.objects.filter(team=DEFAULT_TEAM_ID, pk__lt=membership.pk).count() < limit
+    before = Membership.objects.filter(team=DEFAULT_TEAM_ID, pk__lt=membership.pk)
+    return before[:limit].count() < limit
 
 
 def make_membership_equal(membership: Membership, litellm: LiteLLM) -> bool:

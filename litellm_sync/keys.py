@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any
 
 import structlog
 from django.db import transaction
@@ -12,9 +11,9 @@ from django.utils import timezone
 
 from apikeys.models import ApiKey, ApiKeySecret, KeyModel, KeyStatus
 from apikeys.stopped import UNSEEN
-from litellm_sync import late, spend, state
+from litellm_sync import ensure, late, spend, state
 from litellm_sync.client import KeyInfo, LiteLLM
-from litellm_sync.ensure import differences, ensure_team_was_made, ensure_user_exists_in_litellm, limits_of
+from litellm_sync.client.bodies import KeyChanges, NewKey
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
 from teams.models import DEFAULT_TEAM_ID
 
@@ -38,6 +37,12 @@ LOOSENING = frozenset(
     }
 )  # fmt: skip
 PER_MODEL = {"rpm_limit": "model_rpm_limit", "tpm_limit": "model_tpm_limit"}
+
+
+class KeyDifferences(KeyChanges, total=False):
+    """What LiteLLM's key has otherwise; whether it is blocked is changed by calls of its own."""
+
+    blocked: bool
 
 
 class Unsettled(UpstreamUnavailable):
@@ -255,28 +260,15 @@ def _await_lost_offer(secret: ApiKeySecret) -> None:
 
 def _ensure_owner(key: ApiKey, litellm: LiteLLM) -> None:
     """What was pushed once is there; asking LiteLLM each time would cost the person most of the immediate try."""
-    ensure_team_was_made(key.team, litellm)
+    ensure.ensure_team_was_made(key.team, litellm)
     if key.user.synced_at is None:
-        ensure_user_exists_in_litellm(key.user, litellm)
+        ensure.ensure_user_exists_in_litellm(key.user, litellm)
 
 
 def _create(secret: ApiKeySecret, models: list[str], litellm: LiteLLM) -> KeyInfo:
-    key = secret.key
-    if key.team_id != DEFAULT_TEAM_ID and late.removal_may_arrive(key.user_id, timezone.now()):
+    if secret.key.team_id != DEFAULT_TEAM_ID and late.removal_may_arrive(secret.key.user_id, timezone.now()):
         raise UpstreamUnavailable(reason="removal_may_arrive")  # LiteLLM would delete the key with it
-    spent, marks = spend.beginning(secret, litellm)
-    wanted = {name: value for name, value in _wanted(secret, models).items() if value is not None}
-    if secret.ends_at:
-        wanted["duration"] = _duration(secret.ends_at)
-    # An empty list would mean every model; the name of no model does no harm, and the key is blocked besides.
-    wanted["models"] = models or [f"none-{key.pk}"]
-    body = {
-        "key": secret.pending_secret,
-        "key_type": "llm_api",
-        "metadata": {"managed_by": "litemaas", **marks, **_per_model(key, models)},
-        **spent,
-        **wanted,
-    }
+    body = _new_key(secret, models, litellm)
     # Under the claim: what another push may have deleted meanwhile must not be made again.
     with _until_answered(secret):
         litellm.create_key(body)
@@ -286,21 +278,34 @@ def _create(secret: ApiKeySecret, models: list[str], litellm: LiteLLM) -> KeyInf
     return found
 
 
-def _forget_secret(secret: ApiKeySecret) -> None:
-    """LiteLLM has it: from now on nobody but its owner does."""
-    ApiKeySecret.objects.filter(pk=secret.pk).update(pending_secret=None, pushed_at=timezone.now())
-
-
-def _wanted(secret: ApiKeySecret, models: list[str]) -> dict[str, Any]:
-    key = secret.key
-    return {
+def _new_key(secret: ApiKeySecret, models: list[str], litellm: LiteLLM) -> NewKey:
+    key, value = secret.key, secret.pending_secret
+    if value is None:  # without one LiteLLM would make up a key that nobody has
+        raise SecretLost(reason="needs_rotation")
+    spent, marks = spend.beginning(secret, litellm)
+    body: NewKey = {
+        "key": value,
+        "key_type": "llm_api",
         "key_alias": secret.alias,
         "user_id": str(key.user_id),
         "team_id": str(key.team_id),
-        "max_parallel_requests": key.max_parallel_requests,
+        # An empty list would mean every model; the name of no model does no harm, and the key is blocked besides.
+        "models": models or [f"none-{key.pk}"],
         "blocked": must_be_blocked(key, models),
-        **limits_of(key),
+        "metadata": {"managed_by": "litemaas", **marks, **_per_model(key, models)},
     }
+    if key.max_parallel_requests is not None:
+        body["max_parallel_requests"] = key.max_parallel_requests
+    if secret.ends_at:
+        body["duration"] = _duration(secret.ends_at)
+    if spent > 0:
+        body["spend"] = float(spent)
+    return ensure.with_new_limits(body, key)
+
+
+def _forget_secret(secret: ApiKeySecret) -> None:
+    """LiteLLM has it: from now on nobody but its owner does."""
+    ApiKeySecret.objects.filter(pk=secret.pk).update(pending_secret=None, pushed_at=timezone.now())
 
 
 def _per_model(key: ApiKey, models: list[str]) -> dict[str, dict[str, int]]:
@@ -336,16 +341,23 @@ def _update(secret: ApiKeySecret, models: list[str], found: KeyInfo, litellm: Li
     return after
 
 
-def differences_of(secret: ApiKeySecret, models: list[str], found: KeyInfo) -> dict[str, Any]:
+def differences_of(secret: ApiKeySecret, models: list[str], found: KeyInfo) -> KeyDifferences:
     """What a push would change in LiteLLM's key, by LiteLLM's names; nothing is asked or sent."""
+    differing = _changes(secret, models, found)
     blocked = must_be_blocked(secret.key, models)
-    return _changes(secret, models, found) | ({} if blocked == found.blocked else {"blocked": blocked})
+    if blocked != found.blocked:
+        differing["blocked"] = blocked
+    return differing
 
 
-def _changes(secret: ApiKeySecret, models: list[str], found: KeyInfo) -> dict[str, Any]:
+def _changes(secret: ApiKeySecret, models: list[str], found: KeyInfo) -> KeyDifferences:
     key = secret.key
-    wanted = {name: value for name, value in _wanted(secret, models).items() if name not in {"blocked", "key_alias"}}
-    changes = differences(wanted, found)
+    wanted: KeyDifferences = {
+        "user_id": str(key.user_id),
+        "team_id": str(key.team_id),
+        "max_parallel_requests": key.max_parallel_requests,
+    }
+    changes = ensure.differences(ensure.with_limits(wanted, key), found)
     if found.alias != secret.alias:
         changes["key_alias"] = secret.alias
     if found.allowed_routes != LLM_ROUTES:

@@ -13,6 +13,7 @@ from accounts.models import User
 from apikeys.models import ApiKey, ApiKeySecret, KeyModel, KeyStatus
 from litellm_sync import ensure, keys, state
 from litellm_sync.client import KeyInfo, LiteLLM, TeamInfo, UserInfo
+from litellm_sync.client.bodies import Limits
 from litellm_sync.client.lists import ListPage
 from litellm_sync.drift import DriftKind, Subject
 from litellm_sync.proof import is_refused
@@ -121,7 +122,7 @@ def _fields(wanted: Mapping[str, Any], found: Any) -> dict[str, list[Any]]:
 
 def _limits_that_differ(row: Any, found: Any) -> dict[str, list[Any]]:
     """A period without a budget limits nothing, and 1.81 cannot be told to forget one."""
-    changes = ensure.differences(ensure.limits_of(row), found)
+    changes = ensure.differences(ensure.with_limits(Limits(), row), found)
     if row.max_budget is None and found.max_budget is None:
         changes.pop(NOTHING_LIMITED, None)
     return _fields(changes, found)
@@ -326,7 +327,7 @@ def _may_stay(secret: ApiKeySecret) -> bool:
     return secret.key.deleted_at is None and secret.key.status != KeyStatus.REVOKED
 
 
-def _key_fields(secret: ApiKeySecret, changes: dict[str, Any], info: KeyInfo) -> dict[str, list[Any]]:
+def _key_fields(secret: ApiKeySecret, changes: keys.KeyDifferences, info: KeyInfo) -> dict[str, list[Any]]:
     """By the names that people know; a duration is sent where a moment is meant."""
     fields = _fields({name: value for name, value in changes.items() if name != "duration"}, info)
     if "key_alias" in fields:

@@ -83,8 +83,8 @@ def settling() -> timedelta:
 # --- The beginning ---------------------------------------------------------------------------------------------------
 
 
-def beginning(secret: ApiKeySecret, litellm: LiteLLM) -> tuple[dict[str, Any], dict[str, Any]]:
-    """With which spend LiteLLM's key for a new secret begins, and what its metadata says about that.
+def beginning(secret: ApiKeySecret, litellm: LiteLLM) -> tuple[Decimal, dict[str, Any]]:
+    """With which spend (USD) LiteLLM's key for a new secret begins, and what its metadata says about that.
 
     All that is not carried over yet counts, each once; what LiteLLM has lost had spent what our row says. Raises
     UpstreamUnavailable where one that was replaced while an older one worked on is not complete yet: until it is, the
@@ -104,8 +104,7 @@ def beginning(secret: ApiKeySecret, litellm: LiteLLM) -> tuple[dict[str, Any], d
         marks[older.digest[:SHORT]] = Mark(spend, resets_at).written()
         newer.append(info)
     metadata = {RESET: _reset_mark(secret.key), INCLUDED: marks}
-    spend_field = {"spend": float(max(total, Decimal(0)))} if total > 0 else {}
-    return spend_field, {name: value for name, value in metadata.items() if value}
+    return total, {name: value for name, value in metadata.items() if value}
 
 
 def _included(

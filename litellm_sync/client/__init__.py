@@ -1,6 +1,7 @@
 """The only HTTP to LiteLLM: one method for each thing that the product asks of it."""
 
 import time
+from collections.abc import Mapping
 from datetime import date
 from hashlib import sha256
 from typing import Any, Self
@@ -17,6 +18,23 @@ from litellm_sync.client.answers import (
     UserInfoFull,
     activity_of_day,
     as_documented,
+)
+from litellm_sync.client.bodies import (
+    FormerKeys,
+    FormerMember,
+    KeyChanges,
+    KeyUpdate,
+    Member,
+    NamedKey,
+    NewKey,
+    NewMember,
+    NewTeam,
+    NewUser,
+    TeamChanges,
+    TeamUpdate,
+    UserChanges,
+    UserCreation,
+    UserUpdate,
 )
 from litellm_sync.client.lists import Lists
 from litellm_sync.client.transport import NEEDS_ENTERPRISE, Transport, configured
@@ -51,7 +69,7 @@ class LiteLLM(Lists):
     def _get(self, operation: str, path: str, **params: Any) -> Any:
         return self._call(operation, "GET", path, params=params)
 
-    def _post(self, operation: str, path: str, body: dict[str, Any]) -> Any:
+    def _post(self, operation: str, path: str, body: Mapping[str, object]) -> Any:
         return self._call(operation, "POST", path, json=body)
 
     def _find(self, operation: str, path: str, **params: Any) -> Any | None:
@@ -131,9 +149,9 @@ class LiteLLM(Lists):
         with as_documented():
             return UserInfoFull.parse(answer)
 
-    def create_user(self, body: dict[str, Any]) -> None:
+    def create_user(self, body: NewUser) -> None:
         """/user/new without making a key. UpstreamRejected with ``already exists`` in its text on a duplicate."""
-        self._post("create_user", "/user/new", {"auto_create_key": False, **body})
+        self._post("create_user", "/user/new", UserCreation(auto_create_key=False, **body))
 
     def get_user_ids_with_email(self, email: str) -> set[str]:
         """Who has an address, whatever its case. LiteLLM looks for parts of addresses: longer ones are left out."""
@@ -145,9 +163,9 @@ class LiteLLM(Lists):
             number, is_last = number + 1, page.is_last
         return ids
 
-    def update_user(self, user_id: str, changes: dict[str, Any]) -> None:
+    def update_user(self, user_id: str, changes: UserChanges) -> None:
         """Look before: LiteLLM *creates* unknown users here, and 1.81 ignores most nulls."""
-        self._post("update_user", "/user/update", {"user_id": user_id, **changes})
+        self._post("update_user", "/user/update", UserUpdate(user_id=user_id, **changes))
 
     # --- Teams -------------------------------------------------------------------------------------------------------
 
@@ -159,21 +177,22 @@ class LiteLLM(Lists):
         with as_documented():
             return TeamInfo.parse(answer["team_info"])
 
-    def create_team(self, body: dict[str, Any]) -> None:
+    def create_team(self, body: NewTeam) -> None:
         """/team/new with our id."""
         self._post("create_team", "/team/new", body)
 
-    def update_team(self, team_id: str, changes: dict[str, Any]) -> None:
+    def update_team(self, team_id: str, changes: TeamChanges) -> None:
         """Nulls clear limits here in both versions."""
-        self._post("update_team", "/team/update", {"team_id": team_id, **changes})
+        self._post("update_team", "/team/update", TeamUpdate(team_id=team_id, **changes))
 
     def add_team_member(self, team_id: str, user_id: str) -> None:
         """Look before: LiteLLM creates unknown users here and refuses those who are members already."""
-        self._post("add_team_member", "/team/member_add", {"team_id": team_id, "member": _member(user_id)})
+        member = Member(role="user", user_id=user_id)
+        self._post("add_team_member", "/team/member_add", NewMember(team_id=team_id, member=member))
 
     def remove_team_member(self, team_id: str, user_id: str) -> None:
         """UpstreamRejected when the user is no member."""
-        self._post("remove_team_member", "/team/member_delete", {"team_id": team_id, "user_id": user_id})
+        self._post("remove_team_member", "/team/member_delete", FormerMember(team_id=team_id, user_id=user_id))
 
     # --- Keys --------------------------------------------------------------------------------------------------------
 
@@ -207,27 +226,27 @@ class LiteLLM(Lists):
             raise Conflict(message, code="ambiguous_key")
         return tokens[0] if tokens else None
 
-    def create_key(self, body: dict[str, Any]) -> None:
+    def create_key(self, body: NewKey) -> None:
         """/key/generate with our own secret. Look before, read back after: it checks neither user, team nor models,
         and answers 200 for a value that exists, keeping its old settings."""
         self._post("create_key", "/key/generate", body)
 
-    def update_key(self, token: str, changes: dict[str, Any]) -> None:
+    def update_key(self, token: str, changes: KeyChanges) -> None:
         """Only what is sent changes; null clears (1.81 cannot clear budget_duration); metadata is replaced."""
-        self._post("update_key", "/key/update", {"key": token, **changes})
+        self._post("update_key", "/key/update", KeyUpdate(key=token, **changes))
 
     def block_key(self, token: str) -> None:
         """Takes effect at once on the worker that answers."""
-        self._post("block_key", "/key/block", {"key": token})
+        self._post("block_key", "/key/block", NamedKey(key=token))
 
     def unblock_key(self, token: str) -> None:
         """The opposite of block_key."""
-        self._post("unblock_key", "/key/unblock", {"key": token})
+        self._post("unblock_key", "/key/unblock", NamedKey(key=token))
 
     def delete_key(self, token: str) -> bool:
         """Whether there was such a key; one that is not there is as good as deleted."""
         try:
-            answer = self._post("delete_key", "/key/delete", {"keys": [token]})
+            answer = self._post("delete_key", "/key/delete", FormerKeys(keys=[token]))
         except UpstreamRejected as error:
             if error.details["http_status"] == NOT_FOUND:
                 return False
@@ -264,7 +283,3 @@ class LiteLLM(Lists):
     def with_limit(self, limit: float) -> Self:
         """The same LiteLLM with a deadline of its own."""
         return type(self)(limit, self._transport)
-
-
-def _member(user_id: str) -> dict[str, str]:
-    return {"role": "user", "user_id": user_id}

@@ -1,8 +1,8 @@
 """Reading from LiteLLM where our own tables know an answer too: its word when it answers, ours when it is away."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Generic, NoReturn, TypeVar
+from typing import Final, Generic, NoReturn, TypeVar
 
 from litellm_sync.client import LiteLLM
 from litemaas.foundation.errors import UpstreamUnavailable
@@ -24,7 +24,7 @@ class Answered(Generic[T]):
 class ReadingLiteLLM(LiteLLM):
     """A LiteLLM that is only read: what was written may have been done although no answer came, so it stands alone."""
 
-    def _post(self, operation: str, path: str, body: dict[str, Any]) -> NoReturn:
+    def _post(self, operation: str, path: str, body: Mapping[str, object]) -> NoReturn:
         raise RuntimeError(f"{operation} writes: it cannot be answered from our tables")
 
 

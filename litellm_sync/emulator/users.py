@@ -38,9 +38,8 @@ def create(call: Call) -> Row:
     if user_id in state.users:
         raise call.bad_request(f"{{'error': 'User with id {user_id} already exists'}}", 409)
     email = body.get("user_email")
-    if email and state.users.where("user_email", email.lower()):
-        taken = state.users.where("user_email", email.lower())[0]["user_email"]
-        raise call.bad_request(f"{{'error': 'User with email {taken} already exists'}}", 409)
+    if email and (taken := people.with_email(state, email)):
+        raise call.bad_request(f"{{'error': 'User with email {taken[0]['user_email']} already exists'}}", 409)
     reset = call.reset_time()
     user = people.add(state, user_id, chosen(body, _FIELDS) | {"budget_reset_at": reset})
     memberships.join_teams(call, user, body.get("teams") or [])
@@ -202,4 +201,4 @@ def _matches(user: Row, query: dict[str, str]) -> bool:
         return False
     if "role" in query and user["user_role"] != query["role"]:
         return False
-    return query.get("user_email", "").lower() in (user["user_email"] or "").lower()
+    return "user_email" not in query or people.is_like(user["user_email"], f"%{query['user_email']}%")

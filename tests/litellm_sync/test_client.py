@@ -72,9 +72,9 @@ def test_the_three_shapes_of_refusals_keep_type_and_text(litellm: LiteLLM) -> No
         ),
     ]
     for body, kind, text in shapes:
-        responses.add("POST", f"{URL}/key/generate", json=body, status=400)
+        responses.add("POST", f"{URL}/key/update", json=body, status=400)
         with pytest.raises(UpstreamRejected) as caught:
-            litellm.create_key({})
+            litellm.update_key("token", {})
         assert (caught.value.details["type"], caught.value.text) == (kind, text)
         # It is compared and logged, and shown to nobody.
         assert text not in str(caught.value.details)
@@ -101,12 +101,12 @@ def test_absent_is_none_and_deleted_is_absent(litellm: LiteLLM) -> None:
 @responses.activate
 def test_trap_41_only_get_is_repeated_and_only_after_a_cut(litellm: LiteLLM) -> None:
     responses.get(f"{URL}/key/info", body=requests.ConnectionError("cut"))
-    responses.post(f"{URL}/key/generate", body=requests.ConnectionError("cut"))
+    responses.post(f"{URL}/key/update", body=requests.ConnectionError("cut"))
     assert reason(litellm) == "unreachable"
     with pytest.raises(UpstreamUnavailable):
-        litellm.create_key({})
+        litellm.update_key("token", {})
     asked = [(call.request.method, call.request.path_url) for call in responses.calls]
-    assert asked == [("GET", "/key/info?key=token"), ("GET", "/key/info?key=token"), ("POST", "/key/generate")]
+    assert asked == [("GET", "/key/info?key=token"), ("GET", "/key/info?key=token"), ("POST", "/key/update")]
 
 
 @responses.activate

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from litellm_sync.client import LiteLLM, transport
+from litellm_sync.client.bodies import NewUser
 from litellm_sync.client.fallback import Answered, execute_with_fallback
 from litellm_sync.emulator.server import Emulator
 from litemaas.foundation.errors import Conflict, UpstreamRejected
@@ -30,16 +31,29 @@ def release(request: pytest.FixtureRequest, settings: Any) -> Iterator[Emulator]
 def client(release: Emulator) -> LiteLLM:
     """A client with a team and two people of it in LiteLLM."""
     litellm = LiteLLM(20.0)
-    litellm.create_team({"team_id": "team", "team_alias": "A team"})
+    litellm.create_team({"team_id": "team", "team_alias": "A team", "models": []})
     for name in ("ada", "eve"):
-        litellm.create_user({"user_id": name, "teams": ["team"], "max_budget": 5.0, "tpm_limit": 100})
+        who: NewUser = {"user_id": name, "user_alias": name, "user_role": "internal_user", "teams": ["team"]}
+        litellm.create_user({**who, "max_budget": 5.0, "tpm_limit": 100})
     return litellm
 
 
 def make_key(litellm: LiteLLM, secret: str, owner: str = "ada") -> str:
     """A key as somebody made it in LiteLLM; returns its token."""
-    litellm.create_key({"key": secret, "user_id": owner, "team_id": "team", "key_type": "llm_api"})
-    return sha256(secret.encode()).hexdigest()
+    token = sha256(secret.encode()).hexdigest()
+    litellm.create_key(
+        {
+            "key": secret,
+            "key_type": "llm_api",
+            "key_alias": token,
+            "user_id": owner,
+            "team_id": "team",
+            "models": [],
+            "blocked": False,
+            "metadata": {},
+        }
+    )
+    return token
 
 
 def test_a_whole_user_has_limits_keys_and_teams(client: LiteLLM) -> None:
@@ -120,6 +134,6 @@ def test_a_refusal_is_an_answer(litellm: Emulator) -> None:
 
 
 def test_what_writes_has_no_fallback(litellm: Emulator) -> None:
-    with pytest.raises(RuntimeError, match="create_team writes"):
-        execute_with_fallback(5.0, lambda one: one.create_team({"team_id": "x"}), lambda: None)
+    with pytest.raises(RuntimeError, match="block_key writes"):
+        execute_with_fallback(5.0, lambda one: one.block_key("token"), lambda: None)
     assert litellm.calls == []

@@ -18,6 +18,7 @@ from apikeys.models import ApiKey, ApiKeySecret, KeyModel
 from apikeys.services import IssuedKey, create_api_key, update_api_key
 from litellm_sync import integration, measures, state
 from litellm_sync.client import LiteLLM
+from litellm_sync.client.bodies import NewUser
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.push import push
 from litellm_sync.state import SyncStatus
@@ -55,6 +56,12 @@ def call(upstream: Emulator, issued: IssuedKey) -> int:
     return requests.post(f"{upstream.url}/chat/completions", json=body, headers=headers, timeout=10).status_code
 
 
+def make_stranger(user_id: str, email: str) -> None:
+    """Somebody of this address whom others made in LiteLLM."""
+    who: NewUser = {"user_id": user_id, "user_alias": user_id, "user_role": "internal_user", "teams": []}
+    LiteLLM(5).create_user({**who, "user_email": email})
+
+
 def all_synced() -> bool:
     return not any(row["pending"] or row["failed"] for row in measures.queue().values())
 
@@ -88,8 +95,8 @@ def test_a_changed_address_follows(ada: User, upstream: Emulator, work: Work) ->
 
 def test_an_address_that_somebody_else_has_there_is_not_taken(ada: User, upstream: Emulator, work: Work) -> None:
     work()
-    LiteLLM(5).create_user({"user_id": "else", "user_email": "Countess@test.example"})
-    LiteLLM(5).create_user({"user_id": "other", "user_email": "not-countess2@test.example"})
+    make_stranger("else", "Countess@test.example")
+    make_stranger("other", "not-countess2@test.example")
     provider_says(ada, "countess@test.example")
     work()
     assert (email_there(ada), all_synced()) == ("ada@test.example", True)
@@ -99,7 +106,7 @@ def test_an_address_that_somebody_else_has_there_is_not_taken(ada: User, upstrea
 
 
 def test_who_was_made_without_an_address_gets_it_when_it_is_free(ada: User, upstream: Emulator, work: Work) -> None:
-    LiteLLM(5).create_user({"user_id": "else", "user_email": ada.email})
+    make_stranger("else", ada.email)
     work()
     assert (email_there(ada), all_synced()) == (None, True)
     LiteLLM(5).update_user("else", {"user_email": "else@test.example"})
@@ -108,11 +115,19 @@ def test_who_was_made_without_an_address_gets_it_when_it_is_free(ada: User, upst
     assert (email_there(ada), all_synced()) == (ada.email, True)
 
 
+def test_an_address_that_only_looks_taken_is_given(upstream: Emulator, ada: User, work: Work) -> None:
+    """LiteLLM's refusal of a new person takes a line below for any sign; an address of its own is nobody else's."""
+    make_stranger("else", "ada-l@test.example")
+    User.objects.filter(pk=ada.pk).update(email="ada_l@test.example")
+    work()
+    assert (email_there(ada), all_synced()) == ("ada_l@test.example", True)
+
+
 def test_an_address_is_looked_for_on_every_page(upstream: Emulator) -> None:
     litellm = LiteLLM(60)
-    for number in range(102):  # the newest come first, so the one that is looked for is last
-        litellm.create_user({"user_id": f"u{number}", "user_email": f"{number or ''}a@test.example"})
-    assert litellm.get_user_ids_with_email("A@test.example") == {"u0"}
+    for number in range(102):  # they come by their ids, so the one that is looked for is last
+        make_stranger(f"u{number:03}", f"{101 - number or ''}a@test.example")
+    assert litellm.get_user_ids_with_email("A@test.example") == {"u101"}
     assert litellm.get_user_ids_with_email("nobody@test.example") == set()
 
 
@@ -335,7 +350,7 @@ def test_trap_04_keys_of_a_team_that_was_left_stop_until_the_owner_is_back(
 def test_teams_that_are_not_ours_are_left_alone(ada: User, team: Team, work: Work) -> None:
     litellm = LiteLLM(5)
     for name in ("not-an-id", "11111111-2222-4333-8444-555555555555"):
-        litellm.create_team({"team_id": name, "team_alias": name})
+        litellm.create_team({"team_id": name, "team_alias": name, "models": []})
         litellm.add_team_member(name, str(ada.pk))
     set_provider_teams(ada, [])
     work()

@@ -15,8 +15,9 @@ from apikeys.endings import revoke_api_key
 from apikeys.models import ApiKey, ApiKeySecret, KeyStatus
 from apikeys.services import create_api_key
 from apikeys.stopped import Proof
-from litellm_sync import ensure, failures, health, integration, state
+from litellm_sync import ensure, failures, health, integration, keys, state
 from litellm_sync.client import LiteLLM
+from litellm_sync.client.bodies import NewUser
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.models import Upstream
 from litellm_sync.push import push
@@ -459,8 +460,17 @@ def test_a_person_is_made_in_the_default_team_which_comes_first(
     assert found.role != "proxy_admin"
 
 
+def test_without_its_secret_no_key_is_made_up(key: ApiKey, litellm: Emulator) -> None:
+    """LiteLLM makes a key of its own where it is given null: nobody would have it, and it would work."""
+    ApiKeySecret.objects.update(pending_secret=None)
+    with pytest.raises(keys.SecretLost):
+        keys._create(secret_of(key), ["gpt-4o"], LiteLLM(5))
+    assert litellm.calls == []
+
+
 def test_a_taken_email_makes_the_person_without_it(ada: User, litellm: Emulator, work: Callable[[], int]) -> None:
-    LiteLLM(5).create_user({"user_id": "somebody-else", "user_email": ada.email})
+    who: NewUser = {"user_id": "somebody-else", "user_alias": "else", "user_role": "internal_user", "teams": []}
+    LiteLLM(5).create_user({**who, "user_email": ada.email})
     work()
     found = LiteLLM(5).get_user_info(str(ada.pk))
     assert found is not None

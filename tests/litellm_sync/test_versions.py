@@ -136,11 +136,11 @@ def test_a_bad_release_is_said_to_administrators(
 # --- Enterprise ------------------------------------------------------------------------------------------------------
 
 NEED_A_LICENCE: dict[str, Callable[[LiteLLM], Any]] = {
-    "model_max_budget": lambda litellm: litellm.create_key(
-        {"model_max_budget": {"gpt-4o": {"budget_limit": 1.0, "time_period": "1d"}}}
+    "model_max_budget": lambda litellm: litellm._post(
+        "create_key", "/key/generate", {"model_max_budget": {"gpt-4o": {"budget_limit": 1.0, "time_period": "1d"}}}
     ),
     "regenerate": lambda litellm: litellm._post("regenerate", "/key/regenerate", {"key": "sk-any"}),
-    "tags": lambda litellm: litellm.create_key({"tags": ["a"]}),
+    "tags": lambda litellm: litellm._post("create_key", "/key/generate", {"tags": ["a"]}),
 }
 
 
