@@ -36,6 +36,9 @@ LOOSENING = frozenset(
         "rpm_limit_type", "temp_budget_expiry", "temp_budget_increase", "throttle_on_budget_exceeded", "tpm_limit_type",
     }
 )  # fmt: skip
+# With these, too: 1.81 and 1.109 add the models of access groups to those of the key; 1.81 answers with the model that
+# an alias or a fallback names, whether the key may use it or not. No key of ours has any.
+WIDENING: KeyChanges = {"access_group_ids": [], "aliases": {}, "router_settings": {}}
 PER_MODEL = {"rpm_limit": "model_rpm_limit", "tpm_limit": "model_tpm_limit"}
 
 
@@ -281,7 +284,7 @@ def _create(secret: ApiKeySecret, models: list[str], litellm: LiteLLM) -> KeyInf
 def _new_key(secret: ApiKeySecret, models: list[str], litellm: LiteLLM) -> NewKey:
     key, value = secret.key, secret.pending_secret
     if value is None:  # without one LiteLLM would make up a key that nobody has
-        raise SecretLost(reason="needs_rotation")
+        raise UpstreamRejected(reason="needs_rotation")
     spent, marks = spend.beginning(secret, litellm)
     body: NewKey = {
         "key": value,
@@ -336,7 +339,8 @@ def _update(secret: ApiKeySecret, models: list[str], found: KeyInfo, litellm: Li
     after = litellm.get_key_info(token)
     if after is None:
         raise UpstreamUnavailable(reason="vanished")
-    if after.blocked != blocked or (models and tuple(sorted(after.models)) != tuple(models)):
+    is_wider = any(getattr(after, name) for name in WIDENING)
+    if after.blocked != blocked or is_wider or (models and tuple(sorted(after.models)) != tuple(models)):
         raise UpstreamUnavailable(reason="not_as_sent")
     return after
 
@@ -362,6 +366,7 @@ def _changes(secret: ApiKeySecret, models: list[str], found: KeyInfo) -> KeyDiff
         changes["key_alias"] = secret.alias
     if found.allowed_routes != LLM_ROUTES:
         changes["allowed_routes"] = list(LLM_ROUTES)
+    changes |= ensure.only(WIDENING, {name for name in WIDENING if getattr(found, name)})
     if models and sorted(found.models) != models:
         changes["models"] = models
     ends_at = secret.ends_at

@@ -463,7 +463,7 @@ def test_a_person_is_made_in_the_default_team_which_comes_first(
 def test_without_its_secret_no_key_is_made_up(key: ApiKey, litellm: Emulator) -> None:
     """LiteLLM makes a key of its own where it is given null: nobody would have it, and it would work."""
     ApiKeySecret.objects.update(pending_secret=None)
-    with pytest.raises(keys.SecretLost):
+    with pytest.raises(UpstreamRejected):
         keys._create(secret_of(key), ["gpt-4o"], LiteLLM(5))
     assert litellm.calls == []
 
