@@ -13,7 +13,7 @@ from apikeys.models import ApiKey, ApiKeySecret, KeyModel, KeyStatus
 from apikeys.stopped import UNSEEN
 from litellm_sync import ensure, late, spend, state
 from litellm_sync.client import KeyInfo, LiteLLM
-from litellm_sync.client.bodies import KeyChanges, NewKey
+from litellm_sync.client.bodies import KeyChanges, NewKey, only
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
 from teams.models import DEFAULT_TEAM_ID
 
@@ -36,9 +36,6 @@ LOOSENING = frozenset(
         "rpm_limit_type", "temp_budget_expiry", "temp_budget_increase", "throttle_on_budget_exceeded", "tpm_limit_type",
     }
 )  # fmt: skip
-# With these, too: 1.81 and 1.109 add the models of access groups to those of the key; 1.81 answers with the model that
-# an alias or a fallback names, whether the key may use it or not. No key of ours has any.
-WIDENING: KeyChanges = {"access_group_ids": [], "aliases": {}, "router_settings": {}}
 PER_MODEL = {"rpm_limit": "model_rpm_limit", "tpm_limit": "model_tpm_limit"}
 
 
@@ -46,6 +43,11 @@ class KeyDifferences(KeyChanges, total=False):
     """What LiteLLM's key has otherwise; whether it is blocked is changed by calls of its own."""
 
     blocked: bool
+
+
+# With these a key reaches more models than its own: 1.81 and 1.109 add those of access groups; 1.81 answers with the one
+# that an alias or a fallback names, whether the key may use it or not. No key of ours has any.
+WIDENING: KeyDifferences = {"access_group_ids": [], "aliases": {}, "router_settings": {}}
 
 
 class Unsettled(UpstreamUnavailable):
@@ -366,7 +368,7 @@ def _changes(secret: ApiKeySecret, models: list[str], found: KeyInfo) -> KeyDiff
         changes["key_alias"] = secret.alias
     if found.allowed_routes != LLM_ROUTES:
         changes["allowed_routes"] = list(LLM_ROUTES)
-    changes |= ensure.only(WIDENING, {name for name in WIDENING if getattr(found, name)})
+    changes |= only(WIDENING, {name for name in WIDENING if getattr(found, name)})
     if models and sorted(found.models) != models:
         changes["models"] = models
     ends_at = secret.ends_at

@@ -92,8 +92,8 @@ def test_the_api_adopts_and_blocks(
 def test_the_admin_portal_shows_what_widens_a_key_in_words(
     issued: IssuedKey, litellm: Emulator, ann: User, browser: Browser
 ) -> None:
-    changes = {"access_group_ids": ["a-group"], "aliases": {"gpt-4o": "gpt-5"}, "metadata": {"throttled": "no"}}
-    changes["metadata"]["model_rpm_limit"] = {"gpt-4o": 3}
+    metadata = {"throttled": "no", "model_rpm_limit": {"gpt-4o": 3}}
+    changes = {"access_group_ids": ["a-group"], "aliases": {"gpt-4o": "gpt-5"}, "metadata": metadata}
     post(litellm, "/key/update", key=issued.key.secrets.get().digest, **changes)
     compare()
     text = browser(ann).get(page(Drift.objects.get())).content.decode()

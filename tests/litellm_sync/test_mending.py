@@ -11,7 +11,7 @@ from accounts.models import AuditEvent, User
 from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.policy import update_policy
 from apikeys.services import IssuedKey, create_api_key
-from litellm_sync import mending, sides, upstream
+from litellm_sync import ensure, mending, sides, upstream
 from litellm_sync.client import LiteLLM
 from litellm_sync.drift import Drift
 from litellm_sync.emulator.server import Emulator
@@ -282,13 +282,13 @@ def test_a_key_that_is_blocked_in_litellm_while_its_owner_is_looked_for_stays_bl
     foreign: dict[str, Any], ann: User, litellm: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the beginning and the row lie seconds of calls to LiteLLM."""
-    ensure_user = mending.ensure.ensure_user_exists_in_litellm
+    ensure_user = ensure.ensure_user_exists_in_litellm
 
     def slow(person: User, asked: LiteLLM) -> Any:
         post(litellm, "/key/block", key=foreign["token"])
         return ensure_user(person, asked)
 
-    monkeypatch.setattr(mending.ensure, "ensure_user_exists_in_litellm", slow)
+    monkeypatch.setattr(ensure, "ensure_user_exists_in_litellm", slow)
     key = mending.adopt_key(ann, drift_id=unknown().pk, owner="ada")
     push(KIND, str(key.secrets.get().pk), limit=5)
     assert (key.status, chat(litellm, foreign["key"])) == ("blocked", 401)

@@ -10,6 +10,7 @@ from apikeys.models import ApiKeySecret
 from apikeys.services import IssuedKey, create_api_key
 from litellm_sync import mending, state
 from litellm_sync.client import LiteLLM
+from litellm_sync.client.bodies import KeyChanges, only
 from litellm_sync.drift import Drift
 from litellm_sync.emulator import catalogue
 from litellm_sync.emulator.server import Emulator
@@ -114,8 +115,8 @@ def test_a_push_is_not_settled_while_the_key_still_reaches_more(
     post(upstream, "/key/update", key=secret.digest, **widened(upstream, "access_group_ids"))
     update = LiteLLM.update_key
 
-    def deaf(self: LiteLLM, token: str, changes: Any) -> None:
-        update(self, token, {name: value for name, value in changes.items() if name != "access_group_ids"})
+    def deaf(self: LiteLLM, token: str, changes: KeyChanges) -> None:
+        update(self, token, only(changes, set(changes) - {"access_group_ids"}))
 
     monkeypatch.setattr(LiteLLM, "update_key", deaf)
     state.request_pushes(ApiKeySecret, [secret.pk])
