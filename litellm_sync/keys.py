@@ -45,7 +45,7 @@ class KeyDifferences(KeyChanges, total=False):
     blocked: bool
 
 
-# With these a key reaches more models than its own: 1.81 and 1.109 add those of access groups; 1.81 answers with the one
+# With these a key reaches models beyond its own: 1.81 and 1.109 add those of access groups; 1.81 answers with the one
 # that an alias or a fallback names, whether the key may use it or not. No key of ours has any.
 WIDENING: KeyDifferences = {"access_group_ids": [], "aliases": {}, "router_settings": {}}
 

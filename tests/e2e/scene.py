@@ -329,8 +329,8 @@ def _differences(states: dict[str, str]) -> None:
     worked = {"stopped_at": timezone.now(), "worked_at": timezone.now(), "proof_due_at": None}
     ApiKeySecret.objects.filter(key__id=UUID(states["revoked"])).update(pushed_at=timezone.now(), **worked)
     proved = {"stopped_at": timezone.now(), "proven_at": timezone.now(), "proof_due_at": None, "sync_status": "synced"}
-    for state, way in (("blocked", "read_back_and_log"), ("expired", "read_back")):
-        ended = ApiKeySecret.objects.filter(key__id=UUID(states[state]))
+    for ended_by, way in (("blocked", "read_back_and_log"), ("expired", "read_back")):
+        ended = ApiKeySecret.objects.filter(key__id=UUID(states[ended_by]))
         ended.update(pushed_at=timezone.now(), proven_by=way, **proved)
 
 
