@@ -257,6 +257,7 @@ class ApiKeySecret(Stoppable):
     A secret that was replaced works until ``valid_until``. LiteLLM refuses it since ``blocked_at``, and at
     ``carried_at`` a newer one had got the rest of what it spent. ``spend`` (USD) is what LiteLLM last said of this
     secret alone, ``spend_passed_on`` the part of it that a newer one has too: added up, nothing counts twice.
+    ``reset_at`` is the moment of the last reset of spend that LiteLLM's key for it has had by us (``spend_reset_at``).
     ``due_at`` is when the clock next changes what LiteLLM is to have, without anybody's doing.
     """
 
@@ -271,6 +272,7 @@ class ApiKeySecret(Stoppable):
     valid_until = models.DateTimeField(null=True)
     blocked_at = models.DateTimeField(null=True, editable=False)
     carried_at = models.DateTimeField(null=True, editable=False)
+    reset_at = models.DateTimeField(null=True, editable=False)
     due_at = models.DateTimeField(null=True, editable=False)
     spend = models.DecimalField(max_digits=20, decimal_places=10, default=0, editable=False)
     spend_passed_on = models.DecimalField(max_digits=20, decimal_places=10, default=0, editable=False)

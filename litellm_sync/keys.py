@@ -12,7 +12,7 @@ from apikeys.models import ApiKey, ApiKeySecret, KeyModel, KeyStatus
 from apikeys.stopped import UNSEEN
 from litellm_sync import ensure, late, spend, state
 from litellm_sync.client import KeyInfo, LiteLLM
-from litellm_sync.client.bodies import KeyChanges, NewKey
+from litellm_sync.client.bodies import KeyChanges, NewKey, only
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
 from teams.models import DEFAULT_TEAM_ID
 
@@ -44,6 +44,11 @@ class KeyDifferences(KeyChanges, total=False):
     """What LiteLLM's key has otherwise; whether it is blocked is changed by calls of its own."""
 
     blocked: bool
+
+
+# With these a key reaches models beyond its own: 1.81 and 1.109 add those of access groups; 1.81 answers with the one
+# that an alias or a fallback names, whether the key may use it or not. No key of ours has any.
+WIDENING: KeyDifferences = {"access_group_ids": [], "aliases": {}, "router_settings": {}}
 
 
 class Unsettled(UpstreamUnavailable):
@@ -363,7 +368,8 @@ def _update(secret: ApiKeySecret, models: list[str], found: KeyInfo, litellm: Li
     after = litellm.get_key_info(token)
     if after is None:
         raise UpstreamUnavailable(reason="vanished")
-    if after.blocked != blocked or (models and tuple(sorted(after.models)) != tuple(models)):
+    is_wider = any(getattr(after, name) for name in WIDENING)
+    if after.blocked != blocked or is_wider or (models and tuple(sorted(after.models)) != tuple(models)):
         raise UpstreamUnavailable(reason="not_as_sent")
     return after
 
@@ -389,6 +395,7 @@ def _changes(secret: ApiKeySecret, models: list[str], found: KeyInfo) -> KeyDiff
         changes["key_alias"] = secret.alias
     if found.allowed_routes != LLM_ROUTES:
         changes["allowed_routes"] = list(LLM_ROUTES)
+    changes |= only(WIDENING, {name for name in WIDENING if getattr(found, name)})
     if models and sorted(found.models) != models:
         changes["models"] = models
     ends_at = secret.ends_at

@@ -66,7 +66,9 @@ DRIFT: Final = {
 }
 # What LiteLLM calls things -> words; what is not here is not shown beside the fields that differ.
 FACTS: Final = {
+    "access_group_ids": _("Access groups"),
     "alias": _("Name"),
+    "aliases": _("Other models under a name"),
     "allowed_routes": _("Routes"),
     "blocked": _("Blocked"),
     "budget_duration": _("Budget period"),
@@ -84,6 +86,7 @@ FACTS: Final = {
     "models": _("Models"),
     "owner": _("Owner"),
     "role": _("Role"),
+    "router_settings": _("Router settings"),
     "rpm_limit": _("Requests per minute"),
     "spend": _("Spend"),
     "team": _("Team"),

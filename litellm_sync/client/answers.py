@@ -132,7 +132,10 @@ def _limits(info: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class KeyInfo(Limits):
-    """A key as LiteLLM knows it; ``token`` is the SHA-256 of the secret, ``key_name`` its end behind ``sk-...``."""
+    """A key as LiteLLM knows it; ``token`` is the SHA-256 of the secret, ``key_name`` its end behind ``sk-...``.
+
+    ``access_group_ids``, ``aliases`` and ``router_settings`` may let it reach models that are not among ``models``.
+    """
 
     token: str
     alias: str | None
@@ -146,6 +149,9 @@ class KeyInfo(Limits):
     expires: datetime | None
     last_active: datetime | None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    access_group_ids: tuple[str, ...] = ()
+    aliases: Mapping[str, Any] = field(default_factory=dict)
+    router_settings: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, token: str, info: Mapping[str, Any]) -> Self:
@@ -164,6 +170,9 @@ class KeyInfo(Limits):
             expires=moment(info.get("expires")),
             last_active=moment(info.get("last_active")),
             metadata=info.get("metadata") or {},
+            access_group_ids=tuple(info.get("access_group_ids") or ()),
+            aliases=info.get("aliases") or {},
+            router_settings=info.get("router_settings") or {},
         )
 
 

@@ -25,6 +25,7 @@ class State:
         self.teams = Table("team")
         self.keys = Table("key", {name: _field(name) for name in ("user_id", "team_id", "key_alias")})
         self.deleted_keys = Table("deleted_key")
+        self.access_groups = Table("access_group")
         self.memberships = Table("membership", {name: _field(name) for name in ("user_id", "team_id")})
         self.models = Table("model", {"model_name": _field("model_name")})
         self.logs = Table("log", {name: _field(name) for name in ("api_key", "user")})
@@ -44,7 +45,7 @@ class State:
 
     def tables(self) -> Iterator[Table]:
         """Yield every table, for storage and reset."""
-        yield from (self.users, self.teams, self.keys, self.deleted_keys)
+        yield from (self.users, self.teams, self.keys, self.deleted_keys, self.access_groups)
         yield from (self.memberships, self.models, self.logs, self.activity)
 
     def reset(self) -> None:

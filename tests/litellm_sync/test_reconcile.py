@@ -162,6 +162,9 @@ def test_a_missing_member_is_found_and_pushed_again(issued: IssuedKey, ada: User
         ("/key/update", {"max_budget": 50}, {"max_budget": ["5.0", "50.0"]}),
         ("/key/update", {"models": ["gpt-4o", "claude-sonnet"]}, {"models": [["gpt-4o"], ["gpt-4o", "claude-sonnet"]]}),
         ("/key/update", {"allowed_routes": []}, {"allowed_routes": [["llm_api_routes"], []]}),
+        ("/key/update", {"access_group_ids": ["g"]}, {"access_group_ids": [[], ["g"]]}),
+        ("/key/update", {"aliases": {"gpt-4o": "gpt-5"}}, {"aliases": [{}, {"gpt-4o": "gpt-5"}]}),
+        ("/key/update", {"router_settings": {"timeout": 9}}, {"router_settings": [{}, {"timeout": 9}]}),
         ("/key/block", {}, {"blocked": [False, True]}),
     ],
 )
