@@ -24,6 +24,7 @@ class Action(enum.StrEnum):
     APIKEY_BULK_STOPPED = "apikey.bulk_stopped"
     APIKEY_CREATED = "apikey.created"
     APIKEY_DELETED = "apikey.deleted"
+    APIKEY_GRACE_PROLONGED = "apikey.grace_prolonged"
     APIKEY_OLD_SECRET_ENDED = "apikey.old_secret_ended"  # noqa: S105 -- the name of an action
     APIKEY_REFUSED = "apikey.refused"
     APIKEY_REVOKED = "apikey.revoked"

@@ -30,6 +30,7 @@ ACTIONS: Final[dict[str, Any]] = {
     "apikey.bulk_stopped": _("Bulk change of API keys stopped"),
     "apikey.created": _("API key created"),
     "apikey.deleted": _("API key deleted"),
+    "apikey.grace_prolonged": _("Old secret of an API key kept until the new one arrives"),
     "apikey.old_secret_ended": _("Old secret of an API key ended"),
     "apikey.refused": _("API key refused after its end"),
     "apikey.revoked": _("API key revoked"),

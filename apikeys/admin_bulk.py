@@ -5,8 +5,7 @@ from typing import Any, Final
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Case, Count, OuterRef, QuerySet, Subquery, Value, When
-from django.db.models.functions import Coalesce
+from django.db.models import Case, OuterRef, QuerySet, Subquery, Value, When
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -19,8 +18,9 @@ from accounts.admin_parts import Section, Verb
 from accounts.models import User
 from accounts.rbac import Permission
 from apikeys import bulk
+from apikeys.models import ApiKey
 from apikeys.policy import LONGEST_REASON
-from apikeys.risks import HYGIENE, hygiene, untidy
+from apikeys.risks import HYGIENE, hygiene, known_until, untidy
 from apikeys.upkeep import BulkAction, BulkChange, BulkChangeKey, BulkStatus, Outcome
 
 STATUS: Final = {
@@ -98,6 +98,11 @@ def foreseen(actor: User, change: BulkChange) -> Iterable[Any]:
     yield gettext("Chosen by: %(which)s") % {"which": HYGIENE[change.which]}
     if change.reason:
         yield gettext("Reason: %(reason)s") % {"reason": change.reason}
+    if as_of := known_until():
+        words = gettext("What keys spent and when they were used is known up to %(time)s.")
+        yield words % {"time": f"{as_of:%Y-%m-%d %H:%M} UTC"}
+    else:
+        yield gettext("LiteLLM's figures were never fetched: nobody knows what keys spent and which were used.")
 
 
 @admin.register(BulkChange)
@@ -159,16 +164,13 @@ class BulkChangePage(AdminPage):
     def get_queryset(self, request: HttpRequest) -> QuerySet[BulkChange]:
         """With how far each is, and the name of who asked."""
         name = User.objects.filter(pk=OuterRef("requested_by")).values("username")
-        # Counted for the rows of the page alone, each through the index.
-        rows = BulkChangeKey.objects.filter(change=OuterRef("pk")).exclude(outcome=Outcome.WAITING).order_by()
-        treated = rows.values("change").annotate(number=Count("pk")).values("number")
-        return BulkChange.objects.annotate(treated=Coalesce(Subquery(treated), 0), requester_name=Subquery(name))
+        return BulkChange.objects.with_progress().annotate(requester_name=Subquery(name))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """With the figures above the list."""
         keys = listing("apikeys_apikey")
         figures = [(HYGIENE[way], number, f"{keys}?hygiene={way}") for way, number in hygiene().items()]
-        context: dict[str, Any] = {"hygiene": figures}
+        context: dict[str, Any] = {"hygiene": figures, "known_until": known_until()}
         return super().changelist_view(request, context | (extra_context or {}))
 
     def name_of(self, row: Any) -> str:
@@ -205,7 +207,9 @@ class BulkChangePage(AdminPage):
     @admin.display(description=_("Progress"))
     def progress(self, row: Any) -> SafeString:
         """How far it is."""
-        return cell("progress", done=row.treated, total=row.total, going=row.status == BulkStatus.RUNNING)
+        return cell(
+            "progress", done=row.total - row.waiting, total=row.total, going=row.status == BulkStatus.RUNNING
+        )
 
     @admin.display(description=_("Stopped because"))
     def stopped_because(self, row: BulkChange) -> Any:
@@ -265,11 +269,18 @@ class BulkChangeKeyPage(AdminPage):
     list_display = ("key_name", "owner", "used", "expires", "outcome_shown", "why", "when")
     list_filter = (ByOutcome, ByChange)
     list_select_related = ("key__user",)
-    search_fields = ("key__name", "key__user__username")
-    search_help_text = _("Name or owner")
+    search_fields = ("key__name",)  # that there is a search; what it finds says get_search_results()
+    search_help_text = _("Name, owner, e-mail, id, or the last four characters")
     ordering = ("id",)
     sortable_by = ()
     facts = ((_("Key"), ("name", "owner", "used", "expires", "outcome_shown", "why", "when")),)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """The keys that the list of keys would find."""
+        found: Any = ApiKey.objects.search(search_term)
+        return (queryset.filter(key__in=found) if search_term.strip() else queryset), False
 
     def name_of(self, row: Any) -> str:
         """The key."""

@@ -1,18 +1,22 @@
 """What administrators do to keys from the admin portal: the verbs with their forms and words."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, Final
 
 from django import forms
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin_parts import LABELS, Verb
 from accounts.models import User
 from accounts.rbac import Permission
 from apikeys import endings, rotation, services
+from apikeys import model_limits as per_model
 from apikeys.edit_form import model_choices
 from apikeys.models import ApiKey, KeyStatus
-from apikeys.policy import BOUNDED, LONGEST_DESCRIPTION, LONGEST_REASON
+from apikeys.policy import BOUNDED, LONGEST_DESCRIPTION, LONGEST_REASON, get_policy
+from apikeys.rotate_form import EndOldSecretForm
 from litemaas.foundation import validators
 
 EDITED: Final = ("name", "description", "budget_duration", "soft_budget", *BOUNDED, "expires_at")
@@ -29,8 +33,11 @@ class ReasonForm(forms.Form):
     )
 
 
-class EditKeyForm(forms.Form):
-    """A key as it is; ``initial["offered"]`` are the models that its owner could put on it."""
+class EditKeyForm(per_model.ModelLimitFields):
+    """A key as it is; ``initial["offered"]`` are the models that its owner could put on it.
+
+    Of limits per model it has those of the models that the key has.
+    """
 
     name = forms.CharField(label=_("Name"), max_length=100, validators=[validators.validate_key_name])
     description = forms.CharField(
@@ -67,12 +74,14 @@ class EditKeyForm(forms.Form):
         super().__init__(*args, **kwargs)
         field: Any = self.fields["models"]
         field.choices = self.initial.get("offered", [])
+        self.add_model_limits(self.initial.get("models", ()), self.initial.get("model_limits", {}), get_policy())
 
 
 def as_it_is(key: ApiKey) -> dict[str, Any]:
     """What the form shows of a key."""
     shown = {name: _plain(getattr(key, name)) for name in EDITED}
-    return shown | {"models": key.model_ids, "offered": model_choices(key)}
+    shown |= {"models": key.model_ids, "offered": model_choices(key), "model_limits": key.model_limits}
+    return shown | per_model.shown(key.model_ids, key.model_limits)
 
 
 def _plain(value: Any) -> Any:
@@ -81,7 +90,10 @@ def _plain(value: Any) -> Any:
 
 
 def edit(actor: User, key: ApiKey, **changes: Any) -> Any:
-    """Change what was touched."""
+    """Change what was touched. The other limits per model are those of now: the page has locked the key."""
+    if typed := {name: changes.pop(name) for name in list(changes) if per_model.is_one(name)}:
+        now = services.reread(key)
+        changes["model_limits"] = per_model.merged(now.model_limits, typed, changes.get("models", now.model_ids))
     return services.update_api_key(actor, key_id=key.pk, **changes)
 
 
@@ -100,9 +112,16 @@ def unblock(actor: User, key: ApiKey, *, reason: str = "") -> Any:
     return endings.unblock_api_key(actor, key_id=key.pk, reason=reason)
 
 
-def end_old_secret(actor: User, key: ApiKey) -> Any:
+def end_old_secret(actor: User, key: ApiKey, *, force: bool = False) -> Any:
     """Let only the newest secret work."""
-    return rotation.end_old_secret(actor, key_id=key.pk)
+    return rotation.end_old_secret(actor, key_id=key.pk, force=force)
+
+
+def what_would_work(_actor: User, key: ApiKey) -> Iterable[Any]:
+    """Whether anything works when the old secret has ended."""
+    if rotation.stage(key.secrets.all(), timezone.now()) in rotation.NOT_THERE:
+        words = _("LiteLLM does not have the new secret %(new)s: without the old one nothing works.")
+        yield words % {"new": key.masked}
 
 
 def reset_spend(actor: User, key: ApiKey) -> Any:
@@ -161,6 +180,8 @@ VERBS: Final = (
         _("The key was rotated and two secrets work. The old one is refused from this moment."),
         _("The old secret of “%(name)s” has ended."),
         fits=lambda key: key.old_secret_valid_until is not None,
+        form=EndOldSecretForm,
+        preview=what_would_work,
         danger=True,
     ),
     Verb(

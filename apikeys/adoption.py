@@ -31,7 +31,10 @@ SMALLEST: Final = Decimal(1).scaleb(-validators.BUDGET_DECIMAL_PLACES)
 
 @dataclass(frozen=True, kw_only=True)
 class FoundKey:
-    """A key as LiteLLM has it. ``models`` empty is every model; amounts are USD, None is no limit."""
+    """A key as LiteLLM has it. ``models`` empty is every model; amounts are USD, None is no limit.
+
+    ``spend_reset_at``: its last reset of spend, where it was ours once and had one; ``spend`` is since then.
+    """
 
     digest: str
     alias: str
@@ -46,6 +49,7 @@ class FoundKey:
     max_parallel_requests: int | None
     expires_at: datetime | None
     blocked: bool
+    spend_reset_at: datetime | None = None
     model_limits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
@@ -83,7 +87,13 @@ def _adopt(actor: User, owner: User, found: FoundKey, policy: KeyPolicy, now: da
     limits = _within(policy, found, now) | {"model_limits": _model_limits(policy, found, models)}
     status = {"status": "blocked"} if found.blocked else {}
     key: ApiKey = ApiKey.objects.create(
-        user=holder, team=team, name=_name(found), spend=found.spend, **limits, **status
+        user=holder,
+        team=team,
+        name=_name(found),
+        spend=found.spend,
+        spend_reset_at=found.spend_reset_at,
+        **limits,
+        **status,
     )
     KeyModel.objects.bulk_create(KeyModel(key=key, model_id=model) for model in models)
     row = _secret(key, found, now)
@@ -102,7 +112,14 @@ def _adopt(actor: User, owner: User, found: FoundKey, policy: KeyPolicy, now: da
 def _secret(key: ApiKey, found: FoundKey, now: datetime) -> ApiKeySecret:
     try:
         with transaction.atomic():
-            return ApiKeySecret.objects.create(key=key, digest=found.digest, last4=found.last4[-LAST:], pushed_at=now)
+            return ApiKeySecret.objects.create(
+                key=key,
+                digest=found.digest,
+                last4=found.last4[-LAST:],
+                pushed_at=now,
+                spend=found.spend,
+                reset_at=found.spend_reset_at,
+            )
     except IntegrityError as error:
         raise Conflict(_("This key is known here already."), code="key_known") from error
 

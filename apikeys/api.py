@@ -1,6 +1,6 @@
 """The API's faces of keys and their policy."""
 
-from typing import cast
+from typing import Any, cast
 
 import django_filters
 from django.db.models import QuerySet
@@ -8,8 +8,10 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import generics, mixins, viewsets
 from rest_framework.decorators import action
+from rest_framework.filters import SearchFilter
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from accounts.api import validated
 from accounts.enforcement import signed_in
@@ -17,20 +19,23 @@ from accounts.rbac import Permission
 from apikeys import endings, policy, rotation, services
 from apikeys import validation as validations
 from apikeys.models import ApiKey, ApiKeyQuerySet, KeyPolicy, KeyStatus
-from apikeys.risks import HYGIENE, untidy
+from apikeys.risks import HYGIENE, require_known, untidy
 from apikeys.serializers import (
     ApiKeySerializer,
+    EndOldSecretSerializer,
     IssuedKeySerializer,
     KeyChangesSerializer,
     KeyPolicySerializer,
     NewApiKeySerializer,
     QuestionSerializer,
     ReasonSerializer,
+    RotatedKeySerializer,
     RotationSerializer,
     VerdictSerializer,
 )
 from litellm_sync.state import SyncStatus
 from litemaas.foundation.access import access
+from litemaas.foundation.pagination import Filters, Order
 
 
 class ApiKeyFilter(django_filters.FilterSet):
@@ -40,21 +45,27 @@ class ApiKeyFilter(django_filters.FilterSet):
     sync_status = django_filters.ChoiceFilter(choices=SyncStatus, method="by_sync_status")
     expires_soon = django_filters.BooleanFilter(method="by_expiry")
     model = django_filters.CharFilter(field_name="links__model")
-    # By id alone: whether such a person exists is nobody's business.
+    # Of the keys that one may see: whether such a person exists is nobody's business.
+    owner = django_filters.CharFilter(method="by_owner", help_text="words of the owner's names or address")
     user = django_filters.UUIDFilter(field_name="user_id")
     team = django_filters.UUIDFilter(field_name="team_id")
     hygiene = django_filters.ChoiceFilter(choices=tuple(HYGIENE.items()), method="by_hygiene")
 
     class Meta:
         model = ApiKey
-        fields = ("hygiene", "status", "sync_status", "expires_soon", "model", "team", "user")
+        fields = ("hygiene", "owner", "status", "sync_status", "expires_soon", "model", "team", "user")
 
     def by_status(self, rows: ApiKeyQuerySet, _name: str, status: str) -> ApiKeyQuerySet:
         """Keys that show this status now."""
         return rows.with_status(status)
 
+    def by_owner(self, rows: ApiKeyQuerySet, _name: str, words: str) -> ApiKeyQuerySet:
+        """Keys of people who are called so, or a part of it."""
+        return rows.of_owner(words)
+
     def by_hygiene(self, rows: ApiKeyQuerySet, _name: str, way: str) -> ApiKeyQuerySet:
-        """Living keys that somebody should tidy up."""
+        """Living keys that somebody should tidy up; 409 uses_unknown where nobody can say which."""
+        require_known(way)
         return untidy(rows, way)
 
     @extend_schema_field(OpenApiTypes.STR)
@@ -68,6 +79,14 @@ class ApiKeyFilter(django_filters.FilterSet):
         return soon if wanted else rows.exclude(pk__in=soon.values("pk"))
 
 
+class KeySearch(SearchFilter):
+    """``search=ada night``: parts of names, descriptions, owners, or the end of a secret, as in the portals."""
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
+        """Everything where nothing is searched for."""
+        return cast("ApiKeyQuerySet", queryset).search(request.query_params.get(self.search_param, ""))
+
+
 @access(Permission.APIKEYS_READ)
 class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[ApiKey]):
     """One's own keys; administrators see everybody's."""
@@ -75,7 +94,8 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     queryset = ApiKey.objects.none()
     serializer_class = ApiKeySerializer
     filterset_class = ApiKeyFilter
-    search_fields = ("name", "description", "user__username")
+    filter_backends = (Filters, KeySearch, Order)
+    search_fields = ("name", "description", "user")
     ordering_fields = ("created_at", "name", "spend", "expires_at", "last_used_at")
     lookup_value_converter = "uuid"
 
@@ -90,9 +110,9 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         data = validated(NewApiKeySerializer(data=request.data))
         return self._issued(services.create_api_key(signed_in(request), **data))
 
-    def _issued(self, issued: services.IssuedKey) -> Response:
+    def _issued(self, issued: services.IssuedKey, shape: type[IssuedKeySerializer] = IssuedKeySerializer) -> Response:
         context = {**self.get_serializer_context(), "secret": issued.secret}
-        answer = IssuedKeySerializer(issued.key, context=context).data
+        answer = shape(issued.key, context=context).data
         return Response(answer, status=201, headers={"Cache-Control": "no-store"})
 
     @extend_schema(responses={204: None})
@@ -102,21 +122,23 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         endings.delete_api_key(signed_in(request), key_id=pk)
         return Response(status=204)
 
-    @extend_schema(request=RotationSerializer, responses={201: IssuedKeySerializer})
+    @extend_schema(request=RotationSerializer, responses={201: RotatedKeySerializer})
     @access(Permission.APIKEYS_ROTATE)
     @action(detail=True, methods=["post"])
     def rotate(self, request: Request, pk: str) -> Response:
         """Give one's own key another secret, which is in this answer and nowhere else; the old one works until the
-        grace ends."""
+        grace ends. With 0 every secret ends at once, and nothing works until the new one does."""
         data = validated(RotationSerializer(data=request.data))
-        return self._issued(rotation.rotate_api_key(signed_in(request), key_id=pk, **data))
+        issued = rotation.rotate_api_key(signed_in(request), key_id=pk, **data)
+        return self._issued(issued, RotatedKeySerializer)
 
-    @extend_schema(request=None, responses=ApiKeySerializer)
+    @extend_schema(request=EndOldSecretSerializer, responses=ApiKeySerializer)
     @access(Permission.APIKEYS_REVOKE)
     @action(detail=True, methods=["post"], url_path="end-old-secret")
     def end_old_secret(self, request: Request, pk: str) -> Response:
-        """End the grace of a rotated key now; again changes nothing."""
-        ended = rotation.end_old_secret(signed_in(request), key_id=pk)
+        """End the grace of a rotated key now; again changes nothing. 409 where LiteLLM does not have the new secret."""
+        data = validated(EndOldSecretSerializer(data=request.data))
+        ended = rotation.end_old_secret(signed_in(request), key_id=pk, **data)
         return Response(self.get_serializer(ended).data)
 
     @extend_schema(request=None, responses=ApiKeySerializer)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import structlog
 from django.db import OperationalError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -17,7 +18,7 @@ from accounts.models import User
 from apikeys import endings
 from apikeys.models import ApiKey, ApiKeyQuerySet, KeyStatus
 from apikeys.policy import LONGEST_REASON
-from apikeys.risks import HYGIENE, untidy
+from apikeys.risks import HYGIENE, require_known, untidy
 from apikeys.upkeep import BulkAction, BulkChange, BulkChangeKey, BulkStatus, Outcome
 from litellm_sync import state
 from litemaas.foundation.errors import Conflict, DomainError, Invalid, NotAuthenticated, NotFound, PermissionDenied
@@ -46,11 +47,12 @@ PLANS_KEPT: Final = timedelta(days=7)
 
 def plan_bulk_change(actor: User, *, action: str, which: str, reason: str = "") -> BulkChange:
     """Choose and freeze the keys, without changing any. Raises Invalid (unknown_action, unknown_hygiene), Conflict
-    (nothing_to_do) where no key fits."""
+    (uses_unknown; nothing_to_do where no key fits)."""
     _require(actor, action)
     if which not in HYGIENE:
         message = _("Keys can be chosen by: %(ways)s.") % {"ways": ", ".join(HYGIENE)}
         raise Invalid(message, code="unknown_hygiene", field="which")
+    require_known(which)
     words = sanitize_string(reason, max_length=LONGEST_REASON)
     rows = _fitting(which, BulkAction(action))
     ids = list(rows.order_by("created_at", "pk").values_list("pk", flat=True)[:MOST_KEYS])
@@ -143,40 +145,48 @@ def _stop(change: BulkChange, reason: str) -> int:
 
 def carry_out(change_id: str) -> None:
     """Do what is left for a while, and queue the rest; may run twice, late, or be cut off anywhere."""
-    change = _claim(change_id)
-    if change is None:
+    claim = _claim(change_id)
+    if claim is None:
         return
     until = time.monotonic() + SLICE_SECONDS
     # The pushes are jobs themselves: nobody waits for LiteLLM here, and a thousand keys are refused by us in seconds.
     with state.left_to_jobs():
-        while _next(change):
+        while _next(claim):
             if time.monotonic() > until:
                 break
-    _leave(change)
+    _leave(claim)
 
 
 def _claim(change_id: str) -> BulkChange | None:
+    """The change with this job's claim, which is the moment until which it holds."""
     now = timezone.now()
     rows = BulkChange.objects.filter(pk=change_id, status=BulkStatus.RUNNING, lease_until__lte=now)
-    return BulkChange.objects.get(pk=change_id) if rows.update(lease_until=now + LEASE) else None
+    return BulkChange(pk=change_id, lease_until=now + LEASE) if rows.update(lease_until=now + LEASE) else None
 
 
-def _leave(change: BulkChange) -> None:
-    """Done when nothing is left; else the next job goes on, unless somebody has stopped it."""
-    running = BulkChange.objects.filter(pk=change.pk, status=BulkStatus.RUNNING)
+def _mine(claim: BulkChange) -> QuerySet[BulkChange]:
+    """The change, while it runs under this claim: whoever stops it, or starts it anew in another name, ends that."""
+    return BulkChange.objects.filter(pk=claim.pk, status=BulkStatus.RUNNING, lease_until=claim.lease_until)
+
+
+def _leave(claim: BulkChange) -> None:
+    """Done when nothing is left; else the next job goes on, unless the claim is lost."""
     with transaction.atomic():
-        if not change.rows.waiting().exists():
-            running.update(status=BulkStatus.DONE, finished_at=timezone.now(), lease_until=None)
-        elif running.update(lease_until=timezone.now()):
-            state.job(TASK).defer(change_id=str(change.pk))
+        if not claim.rows.waiting().exists():
+            _mine(claim).update(status=BulkStatus.DONE, finished_at=timezone.now(), lease_until=None)
+        elif _mine(claim).update(lease_until=timezone.now()):
+            state.job(TASK).defer(change_id=str(claim.pk))
 
 
-def _next(change: BulkChange) -> bool:
-    """Do it to one key, together with the note that it is done; False when there is none left, or it was stopped."""
+def _next(claim: BulkChange) -> bool:
+    """Do it to one key, together with the note that it is done; False when there is none left, or the claim is lost.
+
+    The lock makes whoever stops it wait for this key: after that nothing more is done in the name of before.
+    """
     with transaction.atomic():
-        is_running = BulkChange.objects.filter(pk=change.pk, status=BulkStatus.RUNNING).exists()
-        row = change.rows.waiting().select_for_update(skip_locked=True).first() if is_running else None
-        if row is None:
+        change = _mine(claim).select_for_update(no_key=True).first()
+        row = change and change.rows.waiting().select_for_update(skip_locked=True).first()
+        if change is None or row is None:
             return False
         try:
             outcome, code = _do(change, row)

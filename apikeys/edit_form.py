@@ -1,28 +1,22 @@
 """The form that changes a key: it sends only what the person changed since the page was shown."""
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
-from django import forms
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from apikeys.forms import NEVER as NEVER_EXPIRES
 from apikeys.forms import PERIODS, KeyFields, expiry, expiry_bounds, expiry_presets, figure, period_bounds, periods
+from apikeys.model_limits import merged
 from apikeys.models import ApiKey, KeyPolicy
-from apikeys.policy import BOUNDED, MODEL_LIMITS
-from litemaas.foundation import validators
+from apikeys.policy import BOUNDED
 from subscriptions.models import Availability, Subscription
 
 AS_IT_IS: Final = "keep"
 WHAT_IS_TAKEN_OFF: Final = _("What you take off stops working with this key at once. Its own limits go with it.")
 # What the verb takes as it stands in the form; None and empty mean "no limit".
 PLAIN: Final = ("name", "description", "models", "budget_duration", "soft_budget", *BOUNDED)
-PER_MODEL: Final[dict[str, Any]] = {
-    "rpm_limit": _("%(model)s: requests per minute"),
-    "tpm_limit": _("%(model)s: tokens per minute"),
-}
 
 
 class EditForm(KeyFields):
@@ -36,41 +30,17 @@ class EditForm(KeyFields):
         super().__init__(data, initial={**shown, "models": key.model_ids, "expires_at": AS_IT_IS})
         self.key = key
         self.fields["models"].help_text = WHAT_IS_TAKEN_OFF
-        self._offer("models", model_choices(key))
+        offered = model_choices(key)
+        self._offer("models", offered)
         self._offer("budget_duration", _period_choices(key, policy))
         self._offer("expires_at", _expiry_choices(key, policy))
         for name in BOUNDED:
             self.fields[name].help_text = edit_bounds(policy, name)
         self.fields["budget_duration"].help_text = period_bounds(policy)
         self.fields["expires_at"].help_text = expiry_bounds(policy)
-        self.model_fields = self._add_model_limits()
+        self.add_model_limits((model for model, _label in offered), key.model_limits, policy)
         for field in self.fields.values():
             field.show_hidden_initial = True
-
-    def _add_model_limits(self) -> list[tuple[str, dict[str, str]]]:
-        """Two fields for each model of the key; returns which."""
-        added = []
-        for model in self.key.model_ids:
-            names = {limit: f"{limit}-{hashlib.sha256(model.encode()).hexdigest()[:12]}" for limit in MODEL_LIMITS}
-            added.append((model, names))
-            for limit, name in names.items():
-                self.fields[name] = forms.IntegerField(
-                    label=PER_MODEL[limit] % {"model": model},
-                    required=False,
-                    validators=[validators.validate_rate_limit],
-                )
-                self.initial[name] = self.key.model_limits.get(model, {}).get(limit)
-        return added
-
-    @property
-    def model_limit_fields(self) -> list[forms.BoundField]:
-        """The limits of each model of the key."""
-        return [self[name] for _model, names in self.model_fields for name in names.values()]
-
-    @property
-    def model_limits_need_a_look(self) -> bool:
-        """Whether a model has a limit of its own, or one is wrong."""
-        return any(bound.value() or bound.errors for bound in self.model_limit_fields)
 
     def changes(self) -> dict[str, Any]:
         """What the verb takes: only what the person changed; None is "no limit"."""
@@ -80,19 +50,9 @@ class EditForm(KeyFields):
         # A date that was changed counts only where a date was chosen.
         if choice != AS_IT_IS:
             changes["expires_at"] = expiry(choice, self.cleaned_data["expires_on"])
-        if touched & {name for _model, names in self.model_fields for name in names.values()}:
-            changes["model_limits"] = self._model_limits(touched, set(self.cleaned_data["models"]))
+        if typed := self.typed_limits(touched):
+            changes["model_limits"] = merged(self.key.model_limits, typed, self.cleaned_data["models"])
         return changes
-
-    def _model_limits(self, touched: set[str], models: set[str]) -> dict[str, dict[str, int]]:
-        """The key's limits of models with those that were touched; models that are taken off have none."""
-        limits = {model: dict(figures) for model, figures in self.key.model_limits.items() if model in models}
-        for model, names in self.model_fields:
-            for limit, name in names.items():
-                if name in touched and model in models:
-                    limits.setdefault(model, {})[limit] = self.cleaned_data[name]
-        kept = {model: {k: v for k, v in figures.items() if v is not None} for model, figures in limits.items()}
-        return {model: figures for model, figures in kept.items() if figures}
 
 
 def model_choices(key: ApiKey) -> list[tuple[str, Any]]:

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from accounts import audit, rbac
 from accounts.models import User
-from apikeys.models import ApiKey, KeyStatus
+from apikeys.models import ApiKey, ApiKeySecret, KeyStatus
 from apikeys.policy import LONGEST_REASON
 from apikeys.services import locked, push_secrets, reread, visible
 from litemaas.foundation.errors import Conflict, NotFound
@@ -86,6 +86,17 @@ def reset_spend(actor: User, *, key_id: UUID | str) -> ApiKey:
             raise Conflict(_("“%(name)s” is revoked; that is for ever.") % {"name": key.name}, code="key_revoked")
         # LiteLLM's keys carry this moment: each push compares, and resets once.
         ApiKey.objects.filter(pk=key.pk).update(spend=0, spend_reset_at=timezone.now())
+        _forget_spend(key)
         audit.record(actor, audit.Action.APIKEY_SPEND_RESET, key, spend=f"{key.spend.normalize():f}")
         push_secrets(key)
     return reread(found)
+
+
+def _forget_spend(key: ApiKey) -> None:
+    """Of a secret that LiteLLM has lost nobody else says again what it spent: a newer one would begin with that.
+
+    Locked in the order in which others who write figures down lock many.
+    """
+    counting = key.secrets.filter(carried_at=None).order_by("pk").select_for_update(no_key=True)
+    ids = list(counting.values_list("pk", flat=True))
+    ApiKeySecret.objects.filter(pk__in=ids).update(spend=0, spend_passed_on=0)

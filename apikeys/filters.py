@@ -3,7 +3,7 @@
 from typing import Any, Final, cast
 
 from django import forms
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, OuterRef
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -71,10 +71,9 @@ class KeyFilter(forms.Form):
         self.is_valid()
         wanted = self.cleaned_data
         if text := wanted.get("q"):
-            rows = rows.filter(Q(name__icontains=text) | Q(description__icontains=text) | Q(user__username=text))
+            rows = rows.search(text)
         if person := wanted.get("person"):
-            named = ("username", "full_name", "email")
-            rows = rows.filter(Q(*((f"user__{name}__icontains", person) for name in named), _connector=Q.OR))
+            rows = rows.of_owner(person)
         if status := wanted.get("status"):
             rows = _with_status(rows, status)
         if sync := wanted.get("sync"):

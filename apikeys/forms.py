@@ -11,6 +11,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from apikeys.model_limits import ModelLimitFields, merged
 from apikeys.models import KeyPolicy
 from apikeys.policy import BOUNDED, LONGEST_DESCRIPTION, LONGEST_REASON
 from litemaas.foundation import validators
@@ -27,8 +28,6 @@ PERIODS: Final = {
 }
 ALWAYS_ALLOWED: Final = ("7d", "30d")
 EXPIRY_DAYS: Final = (30, 90, 365)
-HOUR, DAY = 3600, 86_400
-GRACES: Final = (0, HOUR, DAY, 7 * DAY)
 NEVER: Final = "never"
 ON_A_DATE: Final = "date"
 WHAT_NAMES_ARE_FOR: Final = _("What you will recognise it by, such as the program that will use it.")
@@ -37,31 +36,6 @@ WHICH_MODELS: Final = _("Those that you have subscribed to and that are availabl
 
 class ConfirmForm(forms.Form):
     """Nothing to fill in: sending it is the answer."""
-
-
-class RotateForm(forms.Form):
-    """How long the secret that is replaced goes on working; the policy's default is chosen already."""
-
-    grace_seconds = forms.TypedChoiceField(label=_("The old secret works"), coerce=int, widget=forms.RadioSelect)
-
-    def __init__(self, *args: Any, policy: KeyPolicy, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["grace_seconds"].initial = policy.default_grace_seconds
-        offered = {*GRACES, policy.default_grace_seconds, policy.maximum_grace_seconds}
-        choices = [(value, grace(value)) for value in sorted(offered) if value <= policy.maximum_grace_seconds]
-        cast("forms.ChoiceField", self.fields["grace_seconds"]).choices = choices
-
-
-def grace(seconds: int) -> str:
-    """How long a grace lasts, in the largest unit that fits exactly."""
-    if not seconds:
-        return gettext("no longer: it is refused at once")
-    if seconds % DAY == 0:
-        return ngettext("%(number)d day more", "%(number)d days more", seconds // DAY) % {"number": seconds // DAY}
-    if seconds % HOUR == 0:
-        hours = seconds // HOUR
-        return ngettext("%(number)d hour more", "%(number)d hours more", hours) % {"number": hours}
-    return ngettext("%(number)d second more", "%(number)d seconds more", seconds) % {"number": seconds}
 
 
 class BlockForm(forms.Form):
@@ -76,7 +50,7 @@ class BlockForm(forms.Form):
     )
 
 
-class KeyFields(forms.Form):
+class KeyFields(ModelLimitFields):
     """What a key has, whether it is made or changed; the two forms say what empty means and what is on offer."""
 
     name = forms.CharField(
@@ -157,7 +131,8 @@ class KeyForm(KeyFields):
         self.fields["name"].help_text = WHAT_NAMES_ARE_FOR
         self.fields["models"].help_text = WHICH_MODELS
         usable = Subscription.objects.active().filter(user=user, model__availability=Availability.AVAILABLE)
-        self._offer("models", [(model, model) for model in usable.order_by("model").values_list("model_id", flat=True)])
+        models = list(usable.order_by("model").values_list("model_id", flat=True))
+        self._offer("models", [(model, model) for model in models])
         self._offer("budget_duration", _new_periods(policy))
         self._offer("expires_at", _new_expiries(policy))
         for name in BOUNDED:
@@ -169,6 +144,7 @@ class KeyForm(KeyFields):
             cast("forms.ModelChoiceField[Team]", self.fields["team"]).queryset = teams
         else:
             del self.fields["team"]
+        self.add_model_limits(models, {}, policy)
 
     @property
     def has_models(self) -> bool:
@@ -188,6 +164,8 @@ class KeyForm(KeyFields):
             filled["budget_duration"] = None if duration == NEVER else duration
         if choice := self.cleaned_data["expires_at"]:
             filled["expires_at"] = expiry(choice, self.cleaned_data["expires_on"])
+        if limits := merged({}, self.typed_limits(self.fields), self.cleaned_data["models"]):
+            filled["model_limits"] = limits
         team = self.cleaned_data.get("team")
         kept = {name: self.cleaned_data[name] for name in ("name", "description", "models")}
         return {**kept, "team": team.pk if team else None, **filled}

@@ -25,6 +25,7 @@ from teams.models import Membership, Team
 __all__ = ["ApiKey", "ApiKeySecret", "KeyModel", "KeyPolicy", "KeyStatus"]
 
 
+LAST, DIGEST = 4, 64  # characters of a secret that are shown, and of its digest
 EXPIRES_SOON: Final = timedelta(days=7)  # from then on somebody should look at a key
 # What an ApiKey shows is the worst that any of its secrets is in.
 WORST_FIRST = (SyncStatus.FAILED, SyncStatus.PENDING, SyncStatus.SYNCED)
@@ -35,6 +36,25 @@ def _usable() -> Exists:
     return Exists(KeyModel.objects.filter(key=OuterRef("pk")).effective())
 
 
+def _words(word: str, *columns: str) -> Q:
+    return Q(*((f"{column}__icontains", word) for column in columns), _connector=Q.OR)
+
+
+def _of_owner(word: str) -> Q:
+    return _words(word, "user__username", "user__full_name", "user__email")
+
+
+def _exactly(word: str) -> Q:
+    """What is looked up as a whole: the last four characters of a secret, LiteLLM's token of it, or the id."""
+    whole = {LAST: "last4", DIGEST: "digest"}
+    if column := whole.get(len(word)):
+        return Q(pk__in=ApiKeySecret.objects.filter(**{column: word}).values("key"))
+    try:
+        return Q(pk=uuid.UUID(word))
+    except ValueError:
+        return Q(pk__in=())
+
+
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     """Selections of keys."""
 
@@ -42,6 +62,21 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         """One's own; administrators see all. Deleted keys are hidden from everybody."""
         rows = self.filter(deleted_at=None)
         return rbac.filter_resources_by_role(actor, rbac.Permission.APIKEYS_READ, rows)  # type: ignore[return-value]  # a filtered queryset keeps its class
+
+    def search(self, text: str) -> Self:
+        """Keys of which every word of ``text`` is a part of the name, the description or the owner's names or address,
+        whatever its case; or the id, or the end of a secret that the key has or had."""
+        rows = self
+        for word in text.replace("\x00", " ").split():
+            rows = rows.filter(_words(word, "name", "description") | _of_owner(word) | _exactly(word))
+        return rows
+
+    def of_owner(self, text: str) -> Self:
+        """Keys of whose owner's names or address every word of ``text`` is a part, whatever its case."""
+        rows = self
+        for word in text.replace("\x00", " ").split():
+            rows = rows.filter(_of_owner(word))
+        return rows
 
     def alive(self) -> Self:
         """Keys that count against the number one may have: not revoked, not expired, not deleted."""
@@ -222,20 +257,22 @@ class ApiKeySecret(Stoppable):
     A secret that was replaced works until ``valid_until``. LiteLLM refuses it since ``blocked_at``, and at
     ``carried_at`` a newer one had got the rest of what it spent. ``spend`` (USD) is what LiteLLM last said of this
     secret alone, ``spend_passed_on`` the part of it that a newer one has too: added up, nothing counts twice.
+    ``reset_at`` is the moment of the last reset of spend that LiteLLM's key for it has had by us (``spend_reset_at``).
     ``due_at`` is when the clock next changes what LiteLLM is to have, without anybody's doing.
     """
 
     pushed_with = ("key__team", "key__user")
 
     key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="secrets")
-    digest = models.CharField(max_length=64, unique=True)
-    last4 = models.CharField(max_length=4)
+    digest = models.CharField(max_length=DIGEST, unique=True)
+    last4 = models.CharField(max_length=LAST)
     pending_secret = EncryptedTextField(null=True)
     attempted_at = models.DateTimeField(null=True)
     pushed_at = models.DateTimeField(null=True)
     valid_until = models.DateTimeField(null=True)
     blocked_at = models.DateTimeField(null=True, editable=False)
     carried_at = models.DateTimeField(null=True, editable=False)
+    reset_at = models.DateTimeField(null=True, editable=False)
     due_at = models.DateTimeField(null=True, editable=False)
     spend = models.DecimalField(max_digits=20, decimal_places=10, default=0, editable=False)
     spend_passed_on = models.DecimalField(max_digits=20, decimal_places=10, default=0, editable=False)
@@ -247,6 +284,11 @@ class ApiKeySecret(Stoppable):
         indexes = (
             *Stoppable.Meta.indexes,
             models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="api_key_secret_due_at"),
+            models.Index(
+                fields=["valid_until"],
+                condition=Q(carried_at=None, valid_until__isnull=False),
+                name="api_key_secret_in_grace",
+            ),
         )
 
     def __str__(self) -> str:

@@ -173,20 +173,20 @@ def _bounded(policy: KeyPolicy, limits: Mapping[str, Any], name: str) -> Any:
     return _at_most(maximum, _valid(name, limits[name], validator), name)
 
 
-def _valid(field: str, value: Any, validator: Any) -> Any:
+def _valid(field: str, value: Any, validator: Any, **about: str) -> Any:
     try:
         if value is not None:
             validator(value)
     except ValidationError as error:
-        raise Invalid(error.messages[0], code=error.code or "invalid", field=field) from error
+        raise Invalid(error.messages[0], code=error.code or "invalid", field=field, **about) from error
     return value
 
 
-def _at_most(maximum: Any, value: Any, field: str) -> Any:
+def _at_most(maximum: Any, value: Any, field: str, **about: str) -> Any:
     if maximum is not None and (value is None or value > maximum):
         shown = f"{maximum.normalize():f}" if isinstance(maximum, Decimal) else str(maximum)
         message = _("At most %(maximum)s is allowed here, and “no limit” is more.") % {"maximum": shown}
-        raise Invalid(message, code="exceeds_policy", field=field, maximum=shown)
+        raise Invalid(message, code="exceeds_policy", field=field, maximum=shown, **about)
     return value
 
 
@@ -213,12 +213,11 @@ def _model_limits(policy: KeyPolicy, wanted: Mapping[str, Mapping[str, int]], mo
         if unknown:
             message = _("Only rpm_limit and tpm_limit can be set per model.")
             raise Invalid(message, field="model_limits", unknown=sorted(unknown))
-        checked = {
-            name: _valid("model_limits", value, validators.validate_rate_limit) for name, value in figures.items()
-        }
-        for name, value in checked.items():
-            _at_most(getattr(policy, f"maximum_{name}"), value, "model_limits")
-        granted[model] = checked
+        for name, value in figures.items():
+            about = {"model": model, "limit": name}  # for forms, which have a field for each
+            _valid("model_limits", value, validators.validate_rate_limit, **about)
+            _at_most(getattr(policy, f"maximum_{name}"), value, "model_limits", **about)
+        granted[model] = dict(figures)
     return granted
 
 

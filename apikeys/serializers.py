@@ -8,7 +8,9 @@ from rest_framework import serializers
 
 from accounts import rbac
 from apikeys.models import ApiKey, KeyPolicy
+from apikeys.rotation import waits_for_spend
 from apikeys.stopped import Evidence, evidence, stopped_at
+from apikeys.upkeep import BulkChange, BulkChangeKey
 from apikeys.validation import Code
 from litemaas.foundation import validators
 from litemaas.foundation.rows import Reading
@@ -97,6 +99,20 @@ class IssuedKeySerializer(ApiKeySerializer):
         return str(self.context["secret"])
 
 
+class RotatedKeySerializer(IssuedKeySerializer):
+    """The answer to a rotation: the same, with when the secret works."""
+
+    waits_for_spend = serializers.SerializerMethodField()
+
+    class Meta(IssuedKeySerializer.Meta):
+        fields: tuple[str, ...] = (*IssuedKeySerializer.Meta.fields, "waits_for_spend")
+
+    def get_waits_for_spend(self, key: ApiKey) -> bool:
+        """Whether the secret works only when it is known what those before it spent, about a minute and a half later.
+        Where old_secret_valid_until is null nothing works until then."""
+        return waits_for_spend(key)
+
+
 class ModelLimitsField(serializers.DictField):
     """``{"model": {"rpm_limit": 10, "tpm_limit": 1000}}``."""
 
@@ -182,10 +198,89 @@ class VerdictSerializer(Reading, serializers.Serializer[Any]):
     limits = ValidLimitsSerializer(allow_null=True)
 
 
+class HygieneSerializer(serializers.Serializer[Any]):
+    """How many living keys of everybody are untidy in which way, as of when; null is not known."""
+
+    as_of = serializers.DateTimeField(allow_null=True)
+    never_used = serializers.IntegerField(allow_null=True)
+    idle = serializers.IntegerField(allow_null=True)
+    no_limit = serializers.IntegerField()
+    no_expiry = serializers.IntegerField()
+    expiring = serializers.IntegerField()
+    owner_inactive = serializers.IntegerField()
+
+
+class PlanSerializer(serializers.Serializer[Any]):
+    """What is to be done to which keys. The verb says what there is."""
+
+    action = serializers.CharField(max_length=10)
+    which = serializers.CharField(max_length=20)
+    reason = serializers.CharField(max_length=500, required=False, allow_blank=True)
+
+
+class BulkChangeSerializer(serializers.ModelSerializer[BulkChange]):
+    """A bulk change: ``matching`` keys fitted when it was planned, ``total`` of them it is about, and what became of
+    these. ``figures_as_of`` is as of when it is known what keys spent and which were used."""
+
+    waiting = serializers.IntegerField()
+    done = serializers.IntegerField()
+    skipped = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    figures_as_of = serializers.SerializerMethodField()
+
+    class Meta:
+        model = BulkChange
+        fields = (
+            "id",
+            "action",
+            "which",
+            "reason",
+            "status",
+            "matching",
+            "total",
+            "waiting",
+            "done",
+            "skipped",
+            "failed",
+            "error",
+            "figures_as_of",
+            "requested_by",
+            "created_at",
+            "started_at",
+            "finished_at",
+        )
+
+    def get_figures_as_of(self, _change: BulkChange) -> datetime | None:
+        """The same for all of them, so whoever shows them asks once."""
+        as_of: datetime | None = self.context["figures_as_of"]
+        return as_of
+
+
+class BulkChangeKeySerializer(serializers.ModelSerializer[BulkChangeKey]):
+    """One key of a bulk change; ``code`` is why nothing was done to it."""
+
+    name = serializers.CharField(source="key.name")
+    owner = serializers.UUIDField(source="key.user_id")
+
+    class Meta:
+        model = BulkChangeKey
+        fields = ("key", "name", "owner", "outcome", "code", "done_at")
+
+
 class RotationSerializer(serializers.Serializer[Any]):
-    """How long the old secret goes on working; left out or null is the policy's default, 0 ends it at once."""
+    """How long the old secret goes on working; left out or null is the policy's default, 0 ends all at once.
+
+    ``replace_newest``: the newest secret of a running rotation got lost. It ends at once, the older one when it would.
+    """
 
     grace_seconds = serializers.IntegerField(required=False, allow_null=True)
+    replace_newest = serializers.BooleanField(default=False)
+
+
+class EndOldSecretSerializer(serializers.Serializer[Any]):
+    """``force``: also where LiteLLM does not have the new secret, so that nothing works."""
+
+    force = serializers.BooleanField(default=False)
 
 
 class KeyPolicySerializer(serializers.ModelSerializer[KeyPolicy]):

@@ -7,9 +7,23 @@ import uuid
 from typing import Self
 
 from django.db import models
-from django.db.models import Count, Q
+from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+
+class KeyFigures(models.Model):
+    """One row: as of when LiteLLM's figures of all keys, what they spent and when they were last used, are here."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    as_of = models.DateTimeField()
+
+    class Meta:
+        constraints = (models.CheckConstraint(condition=Q(id=1), name="key_figures_one_row"),)
+
+    def __str__(self) -> str:
+        return f"as of {self.as_of:%Y-%m-%d %H:%M}"
 
 
 class BulkAction(models.TextChoices):
@@ -37,6 +51,22 @@ class Outcome(models.TextChoices):
     FAILED = "failed", _("Failed")
 
 
+class BulkChangeQuerySet(models.QuerySet["BulkChange"]):
+    """Selections of bulk changes."""
+
+    def with_progress(self) -> Self:
+        """Each with how many of its keys are ``waiting``, ``done``, ``skipped`` and ``failed``."""
+        rows = BulkChangeKey.objects.filter(change=OuterRef("pk")).order_by().values("change")
+        # Counted for the rows of the page alone, each through the index.
+        counts = {
+            outcome.value: Coalesce(
+                Subquery(rows.filter(outcome=outcome).annotate(number=Count("pk")).values("number")), 0
+            )
+            for outcome in Outcome
+        }
+        return self.annotate(**counts)
+
+
 class BulkChange(models.Model):
     """The same done to many keys: chosen and frozen when it is planned, carried out by a job, row by row.
 
@@ -58,6 +88,8 @@ class BulkChange(models.Model):
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     lease_until = models.DateTimeField(null=True)
+
+    objects = BulkChangeQuerySet.as_manager()
 
     class Meta:
         ordering = ("-created_at",)

@@ -17,9 +17,10 @@ from accounts.requests import SignedInRequest
 from apikeys import endings, rotation, services
 from apikeys.edit_form import EditForm
 from apikeys.filters import KeyFilter
-from apikeys.forms import BlockForm, ConfirmForm, KeyForm, RotateForm
+from apikeys.forms import BlockForm, ConfirmForm, KeyForm
 from apikeys.models import ApiKey
 from apikeys.policy import get_policy
+from apikeys.rotate_form import EndOldSecretForm, RotateForm
 from litellm_sync.state import SyncStatus
 from litemaas.foundation.access import access
 from litemaas.foundation.forms import perform
@@ -81,6 +82,7 @@ def _issued(request: SignedInRequest, issued: services.IssuedKey) -> HttpRespons
         "examples": examples_for(model, issued.secret),
         "base_url": base_url(),
         "is_synced": newest.sync_status == SyncStatus.SYNCED,
+        "waits_for_spend": rotation.waits_for_spend(issued.key),
     }
     response = render(request, "apikeys/created.html", context)
     response["Cache-Control"] = "no-store"
@@ -158,10 +160,9 @@ def api_key_rotate(request: SignedInRequest, key_id: UUID) -> HttpResponse:
     """Give one's own key another secret, once however often the form is sent; the answer alone has the secret."""
     key = _seen(request, key_id)
     require(request.user, Permission.APIKEYS_ROTATE, key)
-    form = RotateForm(request.POST if request.method == "POST" else None, policy=get_policy())
+    form = RotateForm(request.POST if request.method == "POST" else None, key=key, policy=get_policy())
     if form.is_valid() and perform(form, use_ticket, request.POST.get("ticket", ""), request.user.pk):
-        grace = form.cleaned_data["grace_seconds"]
-        issued = perform(form, rotation.rotate_api_key, request.user, key_id=key_id, grace_seconds=grace)
+        issued = perform(form, rotation.rotate_api_key, request.user, key_id=key_id, **form.wish())
         if issued:
             return _issued(request, issued)
     context = {"form": form, "key": key, "ticket": new_ticket(request.user.pk)}
@@ -171,10 +172,10 @@ def api_key_rotate(request: SignedInRequest, key_id: UUID) -> HttpResponse:
 @access(Permission.APIKEYS_REVOKE)
 @require_http_methods(["GET", "HEAD", "POST"])
 def api_key_end_old_secret(request: SignedInRequest, key_id: UUID) -> HttpResponse:
-    """Ask once; then only the newest secret works."""
+    """Ask once, and once more where nothing would work; then only the newest secret works."""
     done = _("The old secret of “%(name)s” is refused from now on.")
     return _decide(
-        request, key_id, rotation.end_old_secret, "apikeys/end_old_secret.html", done, form_class=ConfirmForm
+        request, key_id, rotation.end_old_secret, "apikeys/end_old_secret.html", done, form_class=EndOldSecretForm
     )
 
 

@@ -6,8 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.db.models import Exists, Max, OuterRef
+from django.utils import timezone
 
 from apikeys.models import ApiKeySecret
+from apikeys.upkeep import KeyFigures
 from litellm_sync import spend
 from litellm_sync.client import Activity, KeyInfo, LiteLLM
 from usage import services as usage
@@ -36,25 +38,27 @@ def get_usage_from_litellm(litellm: LiteLLM, day: date) -> list[Activity]:
     return [row for row in litellm.get_daily_activity(day, day) if row.date == day]
 
 
-def pull_usage(progress: Callable[[int, int], None] | None = None) -> dict[str, int]:
+def pull_usage(
+    stored: Callable[[date, int, int], None] | None = None,
+    beat: Callable[[], None] | None = None,
+    *,
+    after: date | None = None,
+) -> dict[str, int]:
     """Fetch the spend of the keys, then replace the days that may have changed. Returns counts.
 
     The keys come first: their spend stops people and says which keys are in use, also while a day cannot be had. Each
-    day is kept as soon as it is there, so that a pull that fails half-way goes on from where it was.
+    day is kept as soon as it is there: ``stored`` hears of it, and how many of how many that makes. ``beat`` is called
+    after each page of keys. Whoever takes a pull up leaves out the days until ``after``.
     """
-    days = days_to_pull(datetime.now(UTC).date())
+    days = [day for day in days_to_pull(datetime.now(UTC).date()) if after is None or day > after]
     litellm = LiteLLM(DAY_SECONDS)
-    rows = done = 0
-
-    def moved() -> None:
-        if progress is not None:
-            progress(done, len(days))
-
-    keys = pull_key_spend(litellm, moved)
-    for done, day in enumerate(days, start=1):  # noqa: B007 -- moved() tells it
+    rows = 0
+    keys = pull_key_spend(litellm, beat)
+    for done, day in enumerate(days, start=1):
         found = get_usage_from_litellm(litellm.with_limit(DAY_SECONDS), day)
         rows += usage.replace_day(day, (_fact(row) for row in found))
-        moved()
+        if stored is not None:
+            stored(day, done, len(days))
     return {"days": len(days), "rows": rows, "keys": keys}
 
 
@@ -71,10 +75,11 @@ def pull_key_spend(litellm: LiteLLM, beat: Callable[[], None] | None = None) -> 
     A key has spent what its secrets have together; what passed from one to the next counts once. Secrets that count
     together may stand on different pages: they are looked at when all pages are there.
     """
-    changed, number, is_last = 0, 1, False
+    began, changed, number, is_last = timezone.now(), 0, 1, False
     together: dict[str, KeyInfo] = {}
     while not is_last:
         page = litellm.with_limit(PAGE_SECONDS).get_key_page(number)
+        # What could not be read keeps the figures that we have.
         found = {info.token: info for info in page.rows}
         for digest in _counting_with_others(found):
             together[digest] = found.pop(digest)
@@ -82,7 +87,9 @@ def pull_key_spend(litellm: LiteLLM, beat: Callable[[], None] | None = None) -> 
         number, is_last = number + 1, page.is_last
         if beat is not None:
             beat()
-    return changed + _note(together)
+    changed += _note(together)
+    KeyFigures.objects.update_or_create(id=1, defaults={"as_of": began})
+    return changed
 
 
 def _counting_with_others(digests: Collection[str]) -> list[str]:

@@ -100,6 +100,8 @@ def _plain(value: Any) -> Text:
         return gettext("yes") if value else gettext("no")
     if isinstance(value, list):
         return ", ".join(str(one) for one in value) or gettext("all models")
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {one}" for name, one in value.items())
     return "–" if value in {None, ""} else str(value)  # noqa: RUF001 -- a dash stands for "none"
 
 
@@ -266,7 +268,7 @@ class DriftPage(AdminPage):
 
 
 def _plain_or_none(value: Any) -> Any:
-    return None if value in (None, [], "") else _plain(value)
+    return None if value in (None, [], {}, "") else _plain(value)
 
 
 def _short(object_id: str) -> str:

@@ -20,7 +20,7 @@ from litellm_sync import state
 from litellm_sync.client import Deployment, LiteLLM
 from litellm_sync.client.fallback import Answered, execute_with_fallback
 from litellm_sync.integrity import validate_model_integrity
-from litemaas.foundation.errors import Conflict, NotFound
+from litemaas.foundation.errors import Conflict, NotFound, UpstreamUnavailable
 from litemaas.foundation.locks import advisory_lock
 from litemaas.foundation.validators import sanitize_string
 from subscriptions.models import Availability, Model
@@ -90,8 +90,9 @@ def sync_models(litellm: LiteLLM | None = None, *, confirmed: bool = False, show
     LiteLLM that has just started. ``shown`` are the models that an administrator was shown and agreed to hide; it
     holds for no others. ``confirmed`` agrees to whatever is missing.
     """
-    listed = merge_deployments((litellm or LiteLLM(SYNC_SECONDS)).get_models())
-    flaws = {name: flaw for name, fields in listed.items() if (flaw := _flaw(name, fields))}
+    deployments = (litellm or LiteLLM(SYNC_SECONDS)).get_models()
+    listed = merge_deployments(deployments)
+    flaws = _unreadable(deployments) | {name: flaw for name, fields in listed.items() if (flaw := _flaw(name, fields))}
     wanted = {name: fields for name, fields in listed.items() if name not in flaws}
     with transaction.atomic():
         # An empty table has no rows to lock, and two first syncs would add the same models.
@@ -100,7 +101,7 @@ def sync_models(litellm: LiteLLM | None = None, *, confirmed: bool = False, show
         report = generate_sync_report(known, wanted, flaws)
         if not confirmed and not set(report.hidden) <= set(shown):
             available = sum(model.is_available for model in known.values())
-            _refuse_mass_disappearance(report.hidden, available, empty=not listed)
+            _refuse_mass_disappearance(report.hidden, available, empty=not deployments)
         _carry_out(report, known, wanted)
         if report.says_something:
             audit.record(None, audit.Action.MODELS_SYNCED, **report.as_json())
@@ -129,12 +130,24 @@ def _flaw(name: str, fields: dict[str, Any]) -> str:
     return ""
 
 
+def _unreadable(deployments: Iterable[Deployment]) -> dict[str, str]:
+    """The public names with a deployment that could not be read, and why; half of a model is none."""
+    odd = {deployment.name: deployment.flaw for deployment in deployments if deployment.flaw}
+    for name, flaw in odd.items():
+        log.warning("model_skipped", model=name, errors=flaw)
+    words = _("What LiteLLM says of it cannot be read: %(error)s")
+    return {name: sanitize_string(words % {"error": flaw}, max_length=300) for name, flaw in odd.items()}
+
+
 def merge_deployments(deployments: Iterable[Deployment]) -> dict[str, dict[str, Any]]:
-    """One entry a public name. Several deployments share what all can do; the dearest price is the honest one."""
+    """One entry a public name. Several deployments share what all can do; the dearest price is the honest one.
+
+    A name of which one deployment could not be read has none.
+    """
     groups: dict[str, list[Deployment]] = {}
     for deployment in deployments:
         groups.setdefault(deployment.name, []).append(deployment)
-    return {name: _merged(group) for name, group in groups.items()}
+    return {name: _merged(group) for name, group in groups.items() if not any(one.flaw for one in group)}
 
 
 def _merged(group: list[Deployment]) -> dict[str, Any]:
@@ -233,7 +246,10 @@ def look_at_model(model: Model) -> Answered[dict[str, list[str | None]] | None]:
     """
 
     def ask(litellm: LiteLLM) -> dict[str, list[str | None]] | None:
-        found = merge_deployments(litellm.get_model_info(model.pk))
+        deployments = litellm.get_model_info(model.pk)
+        found = merge_deployments(deployments)
+        if deployments and not found:
+            raise UpstreamUnavailable(reason="garbage")
         return _differences(model, found[model.pk]) if found else None
 
     return execute_with_fallback(LOOK_SECONDS, ask, dict)
@@ -250,10 +266,11 @@ def refresh_model(actor: User | None, *, model: str) -> Report:
         rbac.require(actor, rbac.Permission.INTEGRATION_SYNC)
     if not Model.objects.filter(pk=model).exists():
         raise NotFound
-    wanted = merge_deployments(LiteLLM(LOOK_SECONDS).get_model_info(model))
-    if model not in wanted:
+    deployments = LiteLLM(LOOK_SECONDS).get_model_info(model)
+    if not deployments:
         raise Conflict(_("LiteLLM does not list this model now."), code="model_not_listed")
-    if flaw := _flaw(model, wanted[model]):
+    wanted = merge_deployments(deployments)
+    if flaw := _unreadable(deployments).get(model) or _flaw(model, wanted[model]):
         raise Conflict(_("What LiteLLM says of it does not fit: %(flaw)s") % {"flaw": flaw}, code="model_unfit")
     with transaction.atomic():
         if actor is not None:

@@ -12,15 +12,14 @@ from apikeys.models import KeyModel
 from litellm_sync import integration
 from litellm_sync.catalogue import CONFIRMED
 from litellm_sync.models import RunKind, RunStatus, SyncRun
+from litellm_sync.schedules import MASS_DISAPPEARANCE
 from litemaas.foundation.errors import Conflict, NotFound
 from subscriptions.models import Subscription
-
-CODE = "mass_disappearance"
 
 
 def refused_models(run: SyncRun) -> list[str]:
     """The models that a run would have hidden, had they not been too many."""
-    names = run.report.get("refused") if run.report.get("code") == CODE else None
+    names = run.report.get("refused") if run.report.get("code") == MASS_DISAPPEARANCE else None
     return names if isinstance(names, list) else []  # runs of before counted them
 
 

@@ -47,7 +47,11 @@ class Drift(models.Model):
 
     class Meta:
         ordering = ("-first_seen_at", "id")
-        indexes = (models.Index(fields=["kind", "what"], name="drift_kind"),)
+        indexes = (
+            models.Index(fields=["kind", "what"], name="drift_kind"),
+            # What is known of our rows is asked for with each page of a comparison and each chunk that is mended.
+            models.Index(fields=["what", "row_id"], name="drift_row"),
+        )
         constraints = (models.UniqueConstraint(fields=["what", "object_id"], name="drift_once"),)
 
     def __str__(self) -> str:

@@ -13,6 +13,7 @@ from apikeys.models import ApiKey, KeyStatus
 from litellm_sync import late, state
 from litellm_sync.client import SENTINEL, LiteLLM, TeamInfo, UserInfo
 from litellm_sync.client.bodies import Body, Limits, NewLimits, NewTeam, NewUser, TeamChanges, UserChanges, only
+from litellm_sync.drift import Drift, Subject
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
 from litemaas.foundation.limits import Limited
 from teams.models import DEFAULT_TEAM_ID, Membership, Team
@@ -21,6 +22,10 @@ log = structlog.get_logger(__name__)
 Info = TypeVar("Info", TeamInfo, UserInfo)
 New = TypeVar("New", bound=NewLimits)
 Changes = TypeVar("Changes", bound=Limits)
+
+# What people are in LiteLLM: nobody administrates it by us. A comparison calls its finding about that "role".
+ROLE: Final = "internal_user"
+ROLE_FIELD: Final = "role"
 
 # Where null does not clear. A period without a budget limits nothing, so it may stay.
 UNREACHABLE: Final[UserChanges] = {"max_budget": SENTINEL, "tpm_limit": SENTINEL, "rpm_limit": SENTINEL}
@@ -85,12 +90,15 @@ def ensure_team_was_made(team: Team, litellm: LiteLLM) -> None:
 
 
 def make_team_equal(team: Team, litellm: LiteLLM) -> TeamInfo:
-    """LiteLLM's team gets our name, models and limits; only what differs is sent."""
+    """LiteLLM's team gets our name, models and limits, and is not blocked: here only keys are. Only what differs is
+    sent. By an update 1.81 takes its keys again at once; /team/unblock leaves them refused for a minute."""
     found = ensure_team_exists_in_litellm(team, litellm)
     wanted: TeamChanges = {"models": sorted(team.allowed_models)}
     changes = differences(with_limits(wanted, team), found)
     if team.name != found.alias:
         changes["team_alias"] = team.name
+    if found.blocked:
+        changes["blocked"] = False
     if changes:
         late.send(team, litellm.update_team, str(team.pk), changes)
         found = _read_back(litellm.get_team_info(str(team.pk)), "team")
@@ -115,7 +123,7 @@ def ensure_user_exists_in_litellm(user: User, litellm: LiteLLM) -> UserInfo:
     body: NewUser = {
         "user_id": str(user.pk),
         "user_alias": user.username,
-        "user_role": "internal_user",
+        "user_role": ROLE,
         "teams": [str(membership.team_id) for membership in memberships],
     }
     _create_user(user, with_new_limits(body, user), litellm)
@@ -135,12 +143,16 @@ def _create_user(user: User, body: NewUser, litellm: LiteLLM) -> None:
 
 
 def make_user_equal(user: User, litellm: LiteLLM) -> UserInfo:
-    """LiteLLM's user gets our limits and address; what 1.81 does not clear by null gets the sentinel for "no limit"."""
+    """LiteLLM's user gets our limits and address, and its role where somebody asked for that; what 1.81 does not clear
+    by null gets the sentinel for "no limit"."""
     found = ensure_user_exists_in_litellm(user, litellm)
     wanted = with_limits(UserChanges(), user)
     changes = differences(wanted, found)
     if email := _new_email(user, found, litellm):
         changes["user_email"] = email
+    if found.role not in {None, ROLE} and _is_role_asked_for(user):
+        # With all limits: LiteLLM gives those that are left out its own figures for internal users, if it has such.
+        changes = {**changes, **wanted, "user_role": ROLE}
     if not changes:
         return found
     late.send(user, litellm.update_user, str(user.pk), changes)
@@ -150,6 +162,17 @@ def make_user_equal(user: User, litellm: LiteLLM) -> UserInfo:
         late.send(user, litellm.update_user, str(user.pk), still)
         found = _read_back(litellm.get_user_info(str(user.pk)), "user")
     return found
+
+
+def _is_role_asked_for(user: User) -> bool:
+    """Whether the role is to be set back: since the last push that succeeded, an administrator or the settings
+    (RECONCILE_MENDS) have decided so about what a comparison found.
+
+    Somebody may administrate LiteLLM on purpose. Another push, of a new limit for instance, must not end that silently.
+    """
+    asked = Drift.objects.filter(what=Subject.USER, row_id=str(user.pk), details__fields__has_key=ROLE_FIELD)
+    since = {} if user.synced_at is None else {"asked_at__gt": user.synced_at}
+    return asked.filter(asked_at__isnull=False, **since).exists()
 
 
 def _new_email(user: User, found: UserInfo, litellm: LiteLLM) -> str:

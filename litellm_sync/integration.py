@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from accounts import audit, rbac
 from accounts.models import OF_THE_INTEGRATION, AuditEvent, User
 from apikeys.rotation import keep_until_arrived
-from litellm_sync import keys, late, runs, schedules, state, steps
+from litellm_sync import keys, late, reconcile, runs, schedules, state, steps
 from litellm_sync.failures import FAILING
 from litellm_sync.health import get_integration_health
 from litellm_sync.measures import measured_run
@@ -224,6 +224,8 @@ def _push_again(actor: User, kind: str, object_id: Any, action: audit.Action) ->
             raise NotFound
         if row.sync_status != state.SyncStatus.SYNCED or action is audit.Action.PUSH_FORCED:
             audit.record(actor, action, row, kind=kind, was=row.sync_status, error=row.sync_error)
+            if action is audit.Action.PUSH_FORCED:
+                reconcile.note_asked(row)
             state.request_push(row)
     found: state.Synced = rows.get(pk=row.pk)
     return found

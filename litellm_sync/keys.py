@@ -6,14 +6,13 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.db import transaction
-from django.db.models import F
 from django.utils import timezone
 
 from apikeys.models import ApiKey, ApiKeySecret, KeyModel, KeyStatus
 from apikeys.stopped import UNSEEN
 from litellm_sync import ensure, late, spend, state
 from litellm_sync.client import KeyInfo, LiteLLM
-from litellm_sync.client.bodies import KeyChanges, NewKey
+from litellm_sync.client.bodies import KeyChanges, NewKey, only
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
 from teams.models import DEFAULT_TEAM_ID
 
@@ -45,6 +44,11 @@ class KeyDifferences(KeyChanges, total=False):
     """What LiteLLM's key has otherwise; whether it is blocked is changed by calls of its own."""
 
     blocked: bool
+
+
+# With these a key reaches models beyond its own: 1.81 and 1.109 add those of access groups; 1.81 answers with the one
+# that an alias or a fallback names, whether the key may use it or not. No key of ours has any.
+WIDENING: KeyDifferences = {"access_group_ids": [], "aliases": {}, "router_settings": {}}
 
 
 class Unsettled(UpstreamUnavailable):
@@ -148,7 +152,8 @@ def _let_rest(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
 def _retire(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
     """LiteLLM refuses at once what a newer secret has replaced, and forgets it when all that it spent is carried over.
 
-    What was spent before the block is written down later, so the last word about it is not read at once.
+    What was spent before the block is written down later, so the last word about it is not read at once. Its expiry
+    stays: an unblocking that arrives late must not bring it back.
     """
     found = litellm.get_key_info(secret.digest)
     if found is None:
@@ -159,9 +164,7 @@ def _retire(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
         litellm.block_key(secret.digest)
     if secret.has_pending:
         _forget_secret(secret)
-    if secret.blocked_at is None:
-        secret.blocked_at = timezone.now()
-        state.claimed(secret).update(blocked_at=secret.blocked_at)
+    _note_refused(secret)
     found = spend.bring_up_to_date(secret, found, litellm)
     if spend.settles_at(secret, timezone.now()) is not None:
         return found
@@ -175,18 +178,23 @@ def _retire(secret: ApiKeySecret, litellm: LiteLLM) -> KeyInfo | None:
 
 
 def _close_absent(secret: ApiKeySecret) -> None:
-    """LiteLLM does not have a replaced secret (any more); one that begins with what this one spent asks first."""
+    """LiteLLM does not have a replaced secret (any more). What our row knows of its spend goes to a newer one all the
+    same: whichever takes it over closes this one."""
     _await_lost_offer(secret)
     if secret.carried_at is not None:
         return
-    newer = ApiKeySecret.objects.filter(key=secret.key_id, created_at__gt=secret.created_at)
-    if newer.filter(pending_secret__isnull=False).exists():
-        raise UpstreamUnavailable(reason="spend_not_carried_over")
-    secret.carried_at = timezone.now()
-    state.claimed(secret).update(
-        pending_secret=None, carried_at=secret.carried_at, blocked_at=secret.blocked_at or secret.carried_at,
-        spend_passed_on=F("spend"),
-    )  # fmt: skip
+    if secret.has_pending:
+        ApiKeySecret.objects.filter(pk=secret.pk).update(pending_secret=None)
+    _note_refused(secret)
+    if spend.settles_at(secret, timezone.now()) is None and not spend.ask_heirs(secret):
+        state.claimed(secret).update(carried_at=timezone.now())
+
+
+def _note_refused(secret: ApiKeySecret) -> None:
+    """LiteLLM refuses it: from now on its spend settles."""
+    if secret.blocked_at is None:
+        secret.blocked_at = timezone.now()
+        state.claimed(secret).update(blocked_at=secret.blocked_at)
 
 
 def must_be_blocked(key: ApiKey, models: list[str]) -> bool:
@@ -272,6 +280,14 @@ def _await_lost_offer(secret: ApiKeySecret) -> None:
         raise Unsettled(reason="offer_may_arrive")
 
 
+def _await_offers_of_replaced(secret: ApiKeySecret) -> None:
+    """A secret that was replaced before it had arrived may still arrive, with spend that would count twice here."""
+    since = timezone.now() - OFFER_MAY_ARRIVE
+    replaced = ApiKeySecret.objects.filter(key=secret.key_id, valid_until__lte=timezone.now(), attempted_at__gt=since)
+    if replaced.filter(pending_secret__isnull=False).exclude(pk=secret.pk).exists():
+        raise UpstreamUnavailable(reason=spend.NOT_SETTLED)
+
+
 def _ensure_owner(key: ApiKey, litellm: LiteLLM) -> None:
     """What was pushed once is there; asking LiteLLM each time would cost the person most of the immediate try."""
     ensure.ensure_team_was_made(key.team, litellm)
@@ -282,6 +298,7 @@ def _ensure_owner(key: ApiKey, litellm: LiteLLM) -> None:
 def _create(secret: ApiKeySecret, models: list[str], litellm: LiteLLM) -> KeyInfo:
     if secret.key.team_id != DEFAULT_TEAM_ID and late.removal_may_arrive(secret.key.user_id, timezone.now()):
         raise UpstreamUnavailable(reason="removal_may_arrive")  # LiteLLM would delete the key with it
+    _await_offers_of_replaced(secret)
     body = _new_key(secret, models, litellm)
     # Under the claim: what another push may have deleted meanwhile must not be made again.
     with _until_answered(secret):
@@ -352,7 +369,8 @@ def _update(secret: ApiKeySecret, models: list[str], found: KeyInfo, litellm: Li
     after = litellm.get_key_info(token)
     if after is None:
         raise UpstreamUnavailable(reason="vanished")
-    if after.blocked != blocked or (models and tuple(sorted(after.models)) != tuple(models)):
+    is_wider = any(getattr(after, name) for name in WIDENING)
+    if after.blocked != blocked or is_wider or (models and tuple(sorted(after.models)) != tuple(models)):
         raise UpstreamUnavailable(reason="not_as_sent")
     return after
 
@@ -378,6 +396,7 @@ def _changes(secret: ApiKeySecret, models: list[str], found: KeyInfo) -> KeyDiff
         changes["key_alias"] = secret.alias
     if found.allowed_routes != LLM_ROUTES:
         changes["allowed_routes"] = list(LLM_ROUTES)
+    changes |= only(WIDENING, {name for name in WIDENING if getattr(found, name)})
     if models and sorted(found.models) != models:
         changes["models"] = models
     ends_at = secret.ends_at

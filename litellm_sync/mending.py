@@ -17,10 +17,13 @@ from litellm_sync.default_team import ensure_default_team_exists
 from litellm_sync.drift import Drift, DriftKind, Subject
 from litellm_sync.keys import PER_MODEL
 from litellm_sync.sides import own_id
+from litellm_sync.spend import reset_told_by
 from litemaas.foundation.errors import Conflict, Invalid, NotFound, UpstreamUnavailable
 
 LITELLM_SECONDS: Final = 10.0
 CHUNK: Final = 500
+# Among the details of a finding, until the next comparison: whether LiteLLM was last told to block the key.
+WISHED: Final = "wished_blocked"
 # What stands among a key's models in LiteLLM and means many of them.
 EVERY_MODEL: Final = frozenset({"all-proxy-models", "all-team-models"})
 
@@ -114,11 +117,13 @@ def adopt_key(actor: User, *, drift_id: UUID | str, owner: str) -> ApiKey:
     if person is None:
         raise Invalid(_("There is no active person of this name."), code="unknown_owner", field="owner")
     litellm = LiteLLM(LITELLM_SECONDS)
-    found = _look(litellm, drift)
     ensure_default_team_exists(litellm)
     ensure.ensure_user_exists_in_litellm(person, litellm)
+    found = _look(litellm, drift)  # last of all: what is adopted is what there was a moment ago
     with transaction.atomic():
-        key = adopt_api_key(actor, owner=person, found=_as_found(found))
+        # Whoever blocks it meanwhile writes that here before LiteLLM hears of it, and then must not find it unblocked.
+        wished = _unknown_still(drift).details.get(WISHED)
+        key = adopt_api_key(actor, owner=person, found=_as_found(found, blocked=bool(wished or found.blocked)))
         Drift.objects.filter(pk=drift.pk).delete()
     return ApiKey.objects.for_display().get(pk=key.pk)
 
@@ -153,7 +158,10 @@ def _set_blocked(
     if _look(litellm, drift).blocked != blocked:
         # The wish is on record before LiteLLM hears of it: what was done is never without a trace.
         with transaction.atomic():
+            drift = _unknown_still(drift)
             rbac.require_still(actor, rbac.Permission.DRIFT_BLOCK)
+            drift.details[WISHED] = blocked
+            drift.save(update_fields=["details"])
             audit.record(actor, action, drift, token=drift.object_id, alias=drift.name)
         tell(litellm, drift.object_id)
         # Adopted at this very moment: then the key's own state counts, and not what was just sent.
@@ -162,8 +170,18 @@ def _set_blocked(
         )
         if _look(litellm, drift).blocked != blocked:
             raise UpstreamUnavailable(reason="not_as_sent")
-    Drift.objects.filter(pk=drift.pk).update(details=drift.details | {"blocked": blocked})
+    with transaction.atomic():
+        drift = _locked(drift.pk)
+        Drift.objects.filter(pk=drift.pk).update(details=drift.details | {"blocked": blocked})
     return _unknown_key(drift_id)
+
+
+def _unknown_still(drift: Drift) -> Drift:
+    """The finding, locked: adopting and blocking wait for each other here. One that is gone is ours by now."""
+    locked = Drift.objects.select_for_update().filter(pk=drift.pk).first()
+    if locked is None:
+        raise Conflict(_("This key is known here already."), code="key_known")
+    return locked
 
 
 def _unknown_key(drift_id: UUID | str) -> Drift:
@@ -186,7 +204,7 @@ def _look(litellm: LiteLLM, drift: Drift) -> KeyInfo:
     return found
 
 
-def _as_found(info: KeyInfo) -> FoundKey:
+def _as_found(info: KeyInfo, *, blocked: bool) -> FoundKey:
     return FoundKey(
         digest=info.token,
         alias=info.alias or "",
@@ -200,7 +218,8 @@ def _as_found(info: KeyInfo) -> FoundKey:
         rpm_limit=info.rpm_limit,
         max_parallel_requests=info.max_parallel_requests,
         expires_at=info.expires,
-        blocked=info.blocked,
+        blocked=blocked,
+        spend_reset_at=reset_told_by(info),
         model_limits=_model_limits(info),
     )
 

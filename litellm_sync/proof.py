@@ -25,7 +25,6 @@ from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
 log = structlog.get_logger(__name__)
 
 # One worker of LiteLLM may know a key for a minute after another has deleted it, and writes its log up to 21 s late.
-CACHED: Final = timedelta(seconds=60)
 LATE: Final = timedelta(seconds=90)
 # A proof that is as late as this is something to be told of.
 OVERDUE: Final = timedelta(minutes=15)
@@ -65,7 +64,7 @@ class LogClosed(Exception):
 
 def late() -> timedelta:
     """How long after a stop a call may still get through or be written down; LiteLLM may be set to write seldom."""
-    return max(LATE, spend.settling() + CACHED)
+    return max(LATE, spend.settling())
 
 
 def begun(secret: ApiKeySecret) -> dict[str, Any]:

@@ -36,6 +36,7 @@ WORDS: Final = {
     "unknown": _("Unknown here"),
     "mended": _("Pushed again"),
     "held_back": _("Keys that need rotation, not touched, because too many are missing at once"),
+    "unread": _("Could not be read in LiteLLM"),
     "settled": _("Settled since the last time"),
     "in_step": _("In step"),
     "failed": _("Refused"),
@@ -65,7 +66,9 @@ DRIFT: Final = {
 }
 # What LiteLLM calls things -> words; what is not here is not shown beside the fields that differ.
 FACTS: Final = {
+    "access_group_ids": _("Access groups"),
     "alias": _("Name"),
+    "aliases": _("Other models under a name"),
     "allowed_routes": _("Routes"),
     "blocked": _("Blocked"),
     "budget_duration": _("Budget period"),
@@ -83,6 +86,7 @@ FACTS: Final = {
     "models": _("Models"),
     "owner": _("Owner"),
     "role": _("Role"),
+    "router_settings": _("Router settings"),
     "rpm_limit": _("Requests per minute"),
     "spend": _("Spend"),
     "team": _("Team"),

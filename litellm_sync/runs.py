@@ -22,8 +22,7 @@ SILENCE: Final = timedelta(minutes=3)
 BEAT_SECONDS: Final = 5.0
 # A run that kills its workers must not go on for ever.
 MOST_STALLS: Final = 3
-# What runs by itself, often, and for how long it is kept.
-SCHEDULED: Final = (RunKind.MODELS, RunKind.USAGE, RunKind.RECONCILE)
+# For how long what runs by itself is kept.
 KEPT: Final = timedelta(days=7)
 FORGOTTEN_AT_ONCE: Final = 1000
 LEFT: Final = gettext_noop("The run that this was a step of ended without it.")
@@ -61,12 +60,22 @@ class Run:
         cursor: dict[str, Any] = self.row.cursor
         return cursor
 
-    def moved(self, done: int, total: int | None, *, cursor: dict[str, Any] | None = None) -> None:
-        """Record progress, and where to go on. Raises RunLost."""
-        self._write(done=done, total=total, cursor=cursor or {}, stalls=0)
+    def moved(
+        self, done: int, total: int | None, *, cursor: dict[str, Any] | None = None, is_further: bool = False
+    ) -> None:
+        """Record progress, and where to go on. Raises RunLost.
+
+        A worker that takes a run up may go over ground that a former one had covered: that is no progress, and so it
+        does not end the count of ``stalls``. A step may get further (``is_further``) by less than its larger run shows.
+        """
+        where = cursor or {}
+        is_further = is_further or done > self.row.done or where != self.row.cursor
+        ended: dict[str, Any] = {"stalls": 0} if is_further else {}
+        self._write(done=max(done, self.row.done), total=total, cursor=where, **ended)
         if self.parent is not None:
             share = self._weight if total is None else self._weight * done // max(total, 1)
-            self.parent.moved(self._before + min(share, self._weight), self.parent.row.total)
+            share = self._before + min(share, self._weight)
+            self.parent.moved(share, self.parent.row.total, is_further=is_further)
 
     def beat(self) -> None:
         """Say that the run still moves, every few seconds at most. Raises RunLost."""
@@ -153,16 +162,19 @@ def take_up_silent(now: datetime) -> list[str]:
 
 
 def forget_old_runs(now: datetime) -> int:
-    """Delete what the schedule ran long ago: thousands a day. Returns how many.
+    """Delete what the schedule ran long ago, with its steps: thousands a day. Returns how many.
 
-    What somebody asked for stays, and so do the newest run of each kind and outcome and those whose findings stand.
+    What somebody asked for stays, and so do the newest run of each kind and outcome, also where it is a step, and those
+    whose findings stand.
     """
-    old = SyncRun.objects.filter(kind__in=SCHEDULED, requested_by=None, parent=None, created_at__lte=now - KEPT)
+    old = SyncRun.objects.filter(requested_by=None, parent=None, created_at__lte=now - KEPT)
     newest = SyncRun.objects.order_by("kind", "status", "-created_at").distinct("kind", "status")
-    stand = Exists(Drift.objects.filter(run=OuterRef("pk")))
-    forgotten = old.exclude(status__in=UNFINISHED).exclude(pk__in=list(newest.values_list("pk", flat=True)))
+    kept = Q(pk__in=list(newest.values_list("pk", flat=True))) | Q(status__in=UNFINISHED)
+    kept |= Q(Exists(Drift.objects.filter(run=OuterRef("pk"))))
+    with_kept_steps = Exists(SyncRun.objects.filter(kept, parent=OuterRef("pk")))
+    forgotten = old.exclude(kept).exclude(with_kept_steps).order_by("pk")
     count = 0
-    while ids := list(forgotten.exclude(stand).values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE]):
+    while ids := list(forgotten.values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE]):
         count += SyncRun.objects.filter(pk__in=ids).delete()[1].get(SyncRun._meta.label, 0)
     return count
 

@@ -28,6 +28,8 @@ RETRY_AFTER: Final = timedelta(seconds=30)
 # What pushes whole tables has the pushes' own back-off besides.
 RETRY_TABLES_AFTER: Final = timedelta(minutes=15)
 FETCHED: Final = frozenset({RunKind.MODELS, RunKind.USAGE})
+# Many models are missing: an administrator decides that, or the list is whole again. Asking at once says the same.
+MASS_DISAPPEARANCE: Final = "mass_disappearance"
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,16 @@ class Interval:
         return LEAST[self.kind]
 
     def is_due(self, now: datetime) -> bool:
-        """Whether the interval has passed since the last run began, or a failed one is to be tried again."""
+        """Whether the interval has passed since the last run began, or a failed one is to be tried again.
+
+        One that was answered and changed nothing, because too much was missing, has not failed in this sense.
+        """
         if self.seconds == OFF:
             return False
         every = timedelta(seconds=self.seconds)
         retry = min(every, RETRY_AFTER if self.kind in FETCHED else RETRY_TABLES_AFTER)
-        counts = Q(created_at__gt=now - every) & ~Q(status=RunStatus.FAILED)
+        answered = ~Q(status=RunStatus.FAILED) | Q(report__code=MASS_DISAPPEARANCE)
+        counts = Q(created_at__gt=now - every) & answered
         counts |= Q(created_at__gt=now - retry, status=RunStatus.FAILED)
         return not SyncRun.objects.filter(counts, kind=self.kind).exists()
 

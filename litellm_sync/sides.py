@@ -146,7 +146,7 @@ class Users(Side):
         return info.user_id
 
     def judge(self, pairs: Iterable[Pair]) -> list[Finding]:
-        """Absent, or with other limits or another address."""
+        """Absent, or with other limits, another address or another role: no role at all gives nothing."""
         found = []
         for user, info in pairs:
             about = {"object_id": str(user.pk), "name": user.username, "look": str(user.pk), "row_id": str(user.pk)}
@@ -156,6 +156,8 @@ class Users(Side):
             fields = _limits_that_differ(user, info)
             if user.email and user.email.lower() != (info.email or "").lower():
                 fields["email"] = [user.email, info.email]
+            if info.role not in {None, ensure.ROLE}:
+                fields[ensure.ROLE_FIELD] = [ensure.ROLE, info.role]
             if fields:
                 found.append(Finding(self.what, DriftKind.DIFFERENT, details={"fields": fields}, **about))
         return found
@@ -185,7 +187,7 @@ class Teams(Side):
         return info.team_id
 
     def judge(self, pairs: Iterable[Pair]) -> list[Finding]:
-        """Absent, or with another name, other models, limits or members."""
+        """Absent, blocked, or with another name, other models, limits or members."""
         found, there = [], []
         for team, info in pairs:
             about = {"object_id": str(team.pk), "name": team.name, "look": str(team.pk), "row_id": str(team.pk)}
@@ -194,7 +196,7 @@ class Teams(Side):
                 continue
             there.append(info)
             fields = _limits_that_differ(team, info)
-            wanted = {"models": sorted(team.allowed_models), "alias": team.name}
+            wanted = {"models": sorted(team.allowed_models), "alias": team.name, "blocked": False}
             fields |= _fields(ensure.differences(wanted, info), info)
             if fields:
                 found.append(Finding(self.what, DriftKind.DIFFERENT, details={"fields": fields}, **about))

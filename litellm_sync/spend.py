@@ -6,7 +6,7 @@ changed by the very call that changes its ``spend``: so whatever dies in between
 Only the push of a secret writes to its key in LiteLLM, so nobody's metadata is lost.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -21,7 +21,8 @@ from django.utils import timezone
 from apikeys.models import ApiKey, ApiKeySecret
 from litellm_sync import state
 from litellm_sync.client import KeyInfo, LiteLLM
-from litellm_sync.client.answers import MONEY
+from litellm_sync.client.answers import MONEY, moment
+from litellm_sync.client.bodies import KeyChanges
 from litemaas.foundation.errors import UpstreamUnavailable
 
 log = structlog.get_logger(__name__)
@@ -33,6 +34,8 @@ INCLUDED: Final = "litemaas_spend_included"
 SHORT: Final = 16
 # What is written down here of LiteLLM's figures: for each secret, and for its key.
 NOTED: Final = ("spend", "spend_passed_on", "last_used_at")
+# A reset that LiteLLM's key dates later than this is none of ours.
+CLOCKS_DIFFER: Final = timedelta(minutes=5)
 # Why a push waits that only time lets go on.
 NOT_SETTLED: Final = "spend_not_settled"
 AT_ONCE: Final = 500
@@ -61,7 +64,7 @@ class Mark:
 
     def counts(self, spend: Decimal, resets_at: datetime | None, now: datetime) -> Decimal:
         """What of an older secret's present spend is included: nothing once LiteLLM has begun its budget again."""
-        is_over = self.resets_at is not None and self.resets_at <= now and resets_at != self.resets_at
+        is_over = _is_past(self.resets_at, now) and resets_at != self.resets_at
         return Decimal(0) if is_over or _exact(spend) < self.spend else self.spend
 
 
@@ -76,8 +79,19 @@ def _marks(info: KeyInfo) -> dict[str, Any]:
 
 
 def settling() -> timedelta:
-    """How long after a secret was blocked LiteLLM may still write down what it spent before."""
+    """How long after a secret was blocked LiteLLM may still write down what it spent: another of its workers may know
+    the key as it was for a minute, and each writes in batches."""
     return timedelta(seconds=settings.LITELLM_SPEND_SETTLES_SECONDS)
+
+
+def _is_past(resets_at: datetime | None, now: datetime) -> bool:
+    return resets_at is not None and resets_at <= now
+
+
+def _is_of_the_past(info: KeyInfo, now: datetime) -> bool:
+    """Whether LiteLLM still shows what was spent in a period of the budget that is over: a job of its begins the new
+    one minutes later, and never for a key that has expired."""
+    return bool(info.budget_duration) and _is_past(info.budget_reset_at, now)
 
 
 # --- The beginning ---------------------------------------------------------------------------------------------------
@@ -86,37 +100,42 @@ def settling() -> timedelta:
 def beginning(secret: ApiKeySecret, litellm: LiteLLM) -> tuple[Decimal, dict[str, Any]]:
     """With which spend (USD) LiteLLM's key for a new secret begins, and what its metadata says about that.
 
-    All that is not carried over yet counts, each once; what LiteLLM has lost had spent what our row says. Raises
-    UpstreamUnavailable where one that was replaced while an older one worked on is not complete yet: until it is, the
-    older one works.
+    All that is not carried over yet counts, each once; what LiteLLM has lost had spent what our row says. What was
+    spent in a period that is over is marked alone: the new key begins in the present one. Raises UpstreamUnavailable
+    where one that was replaced while an older one worked on is not complete yet: until it is, the older one works.
     """
     now, total = timezone.now(), Decimal(0)
     marks: dict[str, Any] = {}
-    newer: list[KeyInfo | None] = []
+    newer: list[tuple[ApiKeySecret, KeyInfo | None]] = []
     rows = list(_uncarried(secret).order_by("-created_at", "-pk"))
     for older in rows:
         info = litellm.get_key_info(older.digest)
         if info is not None and older != rows[-1] and not _is_complete(older, now):
             raise UpstreamUnavailable(reason=NOT_SETTLED)
-        spend = _exact(older.spend if info is None else _spend_since_reset(info, secret.key))
+        spend = _exact(older.spend if info is None else _spend_since_reset(older, info))
         resets_at = info.budget_reset_at if info else None
-        total += spend - _included(older, spend, resets_at, newer)
+        if not (_is_of_the_past(info, now) if info else _is_past(secret.key.budget_resets_at, now)):
+            total += spend - _included(older, spend, resets_at, newer)
         marks[older.digest[:SHORT]] = Mark(spend, resets_at).written()
-        newer.append(info)
+        newer.append((older, info))
     metadata = {RESET: _reset_mark(secret.key), INCLUDED: marks}
     return total, {name: value for name, value in metadata.items() if value}
 
 
 def _included(
-    older: ApiKeySecret, spend: Decimal, resets_at: datetime | None, newer: Sequence[KeyInfo | None]
+    older: ApiKeySecret,
+    spend: Decimal,
+    resets_at: datetime | None,
+    newer: Sequence[tuple[ApiKeySecret, KeyInfo | None]],
 ) -> Decimal:
     """What of an older secret's spend those between have too; what LiteLLM has lost had what our row says."""
-    for info in newer:
+    for secret, info in newer:
         mark = Mark.of(info, older) if info else None
         if info is not None and mark is not None:
-            is_same = _is_reset(info, older.key)
+            is_same = _has_had_reset(secret, info)
             return mark.counts(spend, resets_at, timezone.now()) if is_same else Decimal(0)
-    return min(older.spend_passed_on, spend) if None in newer else Decimal(0)
+    is_one_lost = any(info is None for _secret, info in newer)
+    return min(older.spend_passed_on, spend) if is_one_lost else Decimal(0)
 
 
 def _is_complete(secret: ApiKeySecret, now: datetime) -> bool:
@@ -133,13 +152,30 @@ def _reset_mark(key: ApiKey) -> str:
     return key.spend_reset_at.isoformat() if key.spend_reset_at else ""
 
 
-def _spend_since_reset(info: KeyInfo, key: ApiKey) -> Decimal:
+def _spend_since_reset(secret: ApiKeySecret, info: KeyInfo) -> Decimal:
     """Nothing where LiteLLM has not heard of the reset yet."""
-    return info.spend if _is_reset(info, key) else Decimal(0)
+    return info.spend if _has_had_reset(secret, info) else Decimal(0)
 
 
-def _is_reset(info: KeyInfo, key: ApiKey) -> bool:
-    return (info.metadata.get(RESET) or "") == _reset_mark(key)
+def reset_told_by(info: KeyInfo) -> datetime | None:
+    """Of which moment the last reset is that LiteLLM's key has had by us; None where it says nothing of ours.
+
+    People may write anything there: what cannot be read, or has yet to come, is not ours.
+    """
+    try:
+        told = moment(info.metadata.get(RESET))
+    except ValueError:
+        return None
+    return None if told is None or told > timezone.now() + CLOCKS_DIFFER else told
+
+
+def _has_had_reset(secret: ApiKeySecret, info: KeyInfo) -> bool:
+    """Whether LiteLLM's key for a secret has had the last reset that was asked for, or a later one.
+
+    Where it says nothing somebody may have replaced its metadata: then our row knows.
+    """
+    asked, told = secret.key.spend_reset_at, reset_told_by(info) or secret.reset_at
+    return asked is None or (told is not None and told >= asked)
 
 
 # --- Along the way ---------------------------------------------------------------------------------------------------
@@ -148,10 +184,7 @@ def _is_reset(info: KeyInfo, key: ApiKey) -> bool:
 def bring_up_to_date(secret: ApiKeySecret, found: KeyInfo, litellm: LiteLLM) -> KeyInfo:
     """A reset that was asked for is done; what older secrets spent is added once it is complete. Returns the key as
     LiteLLM has it then. Raises UpstreamUnavailable where a figure cannot be relied on yet."""
-    if not _is_reset(found, secret.key):
-        nothing = {name: Mark(Decimal(0), None).written() for name in _marks(found)}
-        metadata = {RESET: _reset_mark(secret.key), INCLUDED: nothing}
-        found = _write(secret, found, Decimal(0), metadata, litellm)
+    found = _reset_once(secret, found, litellm)
     now = timezone.now()
     if secret.has_ended(now):
         return found  # what older ones still spend is the newest one's alone, which knows of each
@@ -159,6 +192,23 @@ def bring_up_to_date(secret: ApiKeySecret, found: KeyInfo, litellm: LiteLLM) -> 
     for older in complete.select_related("key").order_by("created_at", "pk"):
         if Mark.of(found, older) is not None:
             found = _carry_over(older, secret, litellm)
+    return found
+
+
+def _reset_once(secret: ApiKeySecret, found: KeyInfo, litellm: LiteLLM) -> KeyInfo:
+    """Only a reset that LiteLLM's key has not had sets its spend; a mark that somebody took away is written again."""
+    asked = secret.key.spend_reset_at
+    if asked is None:
+        return found
+    if not _has_had_reset(secret, found):
+        nothing = {name: Mark(Decimal(0), None).written() for name in _marks(found)}
+        metadata = {RESET: _reset_mark(secret.key), INCLUDED: nothing}
+        found = _write(secret, found, {"spend": 0.0}, metadata, litellm)
+    elif reset_told_by(found) is None:
+        found = _write(secret, found, {}, {RESET: _reset_mark(secret.key)}, litellm)
+    if secret.reset_at != asked:
+        secret.reset_at = asked
+        state.claimed(secret).update(reset_at=asked)
     return found
 
 
@@ -173,11 +223,11 @@ def _carry_over(older: ApiKeySecret, secret: ApiKeySecret, litellm: LiteLLM) -> 
         log.warning("spend_of_old_secret_unknown", secret=str(older), last_seen=str(older.spend))
     spend, resets_at = (final.spend, final.budget_reset_at) if final else (older.spend, mark.resets_at)
     spend = _exact(spend)
-    _require_reliable(older, (final, found), now)
+    _require_reliable((older, final), (secret, found), now)
     rest = spend - mark.counts(spend, resets_at, now)
-    if rest > 0:
+    if rest > 0 and not _has_begun_without(final, mark, spend, found, now):
         marks = _marks(found) | {older.digest[:SHORT]: Mark(spend, resets_at).written()}
-        found = _write(secret, found, found.spend + rest, {INCLUDED: marks}, litellm)
+        found = _write(secret, found, {"spend": float(found.spend + rest)}, {INCLUDED: marks}, litellm)
     with transaction.atomic():
         rows = ApiKeySecret.objects.filter(pk=older.pk, carried_at=None)
         if rows.update(carried_at=now, spend=spend, spend_passed_on=spend):
@@ -185,23 +235,36 @@ def _carry_over(older: ApiKeySecret, secret: ApiKeySecret, litellm: LiteLLM) -> 
     return found
 
 
-def _require_reliable(older: ApiKeySecret, infos: Iterable[KeyInfo | None], now: datetime) -> None:
-    """Neither while LiteLLM is about to begin a budget again, nor before both sides know of a reset of ours."""
-    for info in infos:
-        if info is not None and info.budget_reset_at is not None and info.budget_reset_at <= now:
-            raise UpstreamUnavailable(reason="budget_begins_again")
-        if info is not None and not _is_reset(info, older.key):
+def _has_begun_without(final: KeyInfo | None, mark: Mark, spend: Decimal, heir: KeyInfo, now: datetime) -> bool:
+    """Whether only the heir's budget has begun again, so that what the older secret spent is of the past."""
+    is_old = _is_of_the_past(final, now) if final else _is_past(mark.resets_at, now) and spend >= mark.spend
+    return is_old and heir.budget_reset_at is not None and heir.budget_reset_at > now
+
+
+def _require_reliable(
+    older: tuple[ApiKeySecret, KeyInfo | None], heir: tuple[ApiKeySecret, KeyInfo], now: datetime
+) -> None:
+    """Neither while LiteLLM is about to begin the heir's budget again, nor before both sides know of a reset of ours.
+
+    The older one's is not waited for: it may have expired, and then LiteLLM never begins it again.
+    """
+    found = heir[1]
+    has_expired = found.expires is not None and found.expires <= now
+    if _is_of_the_past(found, now) and not has_expired:
+        raise UpstreamUnavailable(reason="budget_begins_again")
+    for secret, info in (older, heir):
+        if info is not None and not _has_had_reset(secret, info):
             raise UpstreamUnavailable(reason=NOT_SETTLED)
 
 
 def _write(
-    secret: ApiKeySecret, found: KeyInfo, spend: Decimal, metadata: Mapping[str, Any], litellm: LiteLLM
+    secret: ApiKeySecret, found: KeyInfo, spend: KeyChanges, metadata: Mapping[str, Any], litellm: LiteLLM
 ) -> KeyInfo:
-    """Spend and what it includes, in one call; a look must show it."""
+    """Spend, where it changes, and what it includes, in one call; a look must show it."""
     if not state.claimed(secret).exists():
         raise UpstreamUnavailable(reason="claim_lost")
     changed = {**found.metadata, **metadata}
-    litellm.update_key(secret.digest, {"spend": float(spend), "metadata": changed})
+    litellm.update_key(secret.digest, {**spend, "metadata": changed})
     after = litellm.get_key_info(secret.digest)
     if after is None or any(after.metadata.get(name) != value for name, value in metadata.items()):
         raise UpstreamUnavailable(reason="not_as_sent")
@@ -272,12 +335,19 @@ def note_secrets(secrets: Sequence[ApiKeySecret], infos: Mapping[str, KeyInfo]) 
         for newer in (one for one in secrets[number + 1 :] if not one.has_ended(now)):
             mark = Mark.of(infos[newer.digest], secret) if newer.digest in infos else None
             if mark is not None and secret.carried_at is None:
-                # Our own figure may be older than the mark: of what we have not seen nothing more is left.
-                included = mark.counts(secret.spend, seen.budget_reset_at, now) if seen else mark.spend
-                secret.spend_passed_on = min(included, secret.spend)
+                secret.spend_passed_on = _passed_on(secret, seen, mark, infos[newer.digest], now)
         if before != [getattr(secret, name) for name in NOTED]:
             changed.append(secret)
     return changed
+
+
+def _passed_on(secret: ApiKeySecret, seen: KeyInfo | None, mark: Mark, heir: KeyInfo, now: datetime) -> Decimal:
+    """What of a secret's spend counts in a newer one, or not any more."""
+    if seen is None:  # our own figure may be older than the mark: of what we have not seen nothing more is left
+        return min(mark.spend, secret.spend)
+    if _has_begun_without(seen, mark, secret.spend, heir, now):
+        return secret.spend
+    return min(mark.counts(secret.spend, seen.budget_reset_at, now), secret.spend)
 
 
 def note_key(key: ApiKey, secrets: Sequence[ApiKeySecret], infos: Mapping[str, KeyInfo]) -> bool:

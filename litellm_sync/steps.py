@@ -1,5 +1,6 @@
 """What one run of each kind does; whole tables go by the push that every row has anyway."""
 
+from datetime import date
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -28,8 +29,14 @@ def sync_models(run: Run) -> dict[str, Any]:
 
 
 def sync_usage(run: Run) -> dict[str, Any]:
-    """The days that may have changed are fetched, then what keys have spent."""
-    return activity.pull_usage(run.moved)
+    """What keys have spent is fetched, then the days that may have changed; whoever takes it up goes on at a day."""
+    before: int = run.cursor.get("done", 0)
+    day = run.cursor.get("day")
+
+    def stored(day: date, done: int, total: int) -> None:
+        run.moved(before + done, before + total, cursor={"day": day.isoformat(), "done": before + done})
+
+    return activity.pull_usage(stored, run.beat, after=None if day is None else date.fromisoformat(day))
 
 
 def compare(run: Run) -> dict[str, Any]:

@@ -58,8 +58,8 @@ _CANNOT_DELETE = Judgement(
     "cannot_delete",
     "bad",
     _(
-        "This release of LiteLLM has a hole (SQL injection), and it cannot delete keys: what is revoked here goes on "
-        "working there. Replace it."
+        "This release of LiteLLM has a hole (SQL injection), and it cannot delete keys: what is revoked here stays "
+        "there, blocked. Replace it."
     ),
 )
 _INJECTION = Judgement(

@@ -14,6 +14,7 @@ from rest_framework.routers import SimpleRouter
 from accounts import api as accounts
 from accounts import me_api
 from apikeys import api as apikeys
+from apikeys import bulk_api
 from litellm_sync import api as litellm_sync
 from litemaas.foundation.access import SIGNED_IN, access
 from litemaas.people import api as people
@@ -63,6 +64,7 @@ models_router.register("models", subscriptions.ModelViewSet, basename="api-model
 
 router = SimpleRouter(trailing_slash=False, use_regex_path=False)
 router.register("api-keys", apikeys.ApiKeyViewSet, basename="api-apikey")
+router.register("api-keys/bulk-changes", bulk_api.BulkChangeViewSet, basename="api-bulk-change")
 router.register("audit", accounts.AuditViewSet, basename="api-audit")
 router.register("integration/audit", litellm_sync.IntegrationAuditViewSet, basename="api-integration-audit")
 router.register("integration/drift", litellm_sync.DriftViewSet, basename="api-drift")
@@ -82,6 +84,8 @@ urlpatterns = [
     path("me/sessions/<uuid:pk>", me_api.SignInView.as_view(), name="api-sign-in"),
     path("me/tokens", me_api.PersonalTokensView.as_view(), name="api-personal-tokens"),
     path("me/tokens/<uuid:pk>", me_api.PersonalTokenView.as_view(), name="api-personal-token"),
+    path("api-keys/bulk-changes/<uuid:pk>/keys", bulk_api.BulkChangeKeysView.as_view(), name="api-bulk-change-keys"),
+    path("api-keys/hygiene", bulk_api.HygieneView.as_view(), name="api-key-hygiene"),
     path("api-keys/policy", apikeys.KeyPolicyView.as_view(), name="api-key-policy"),
     path("integration/default-team", litellm_sync.DefaultTeamView.as_view(), name="api-default-team"),
     path("integration/failures", litellm_sync.FailuresView.as_view(), name="api-integration-failures"),

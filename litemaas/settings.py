@@ -43,8 +43,9 @@ LITELLM_PUBLIC_URL: str = env.str("LITELLM_PUBLIC_URL", default=LITELLM_API_URL)
 LITELLM_CA_BUNDLE: str = env.str("LITELLM_CA_BUNDLE", default="")
 # Beyond this many listed members each call to LiteLLM with a key of the team becomes slow (measured: docs/adr/0004).
 LITELLM_DEFAULT_TEAM_LISTED_MEMBERS: int = env.int("LITELLM_DEFAULT_TEAM_LISTED_MEMBERS", default=500)
-# LiteLLM writes down what was spent in batches, 11 to 21 s late as shipped; a secret that ended is read after that.
-LITELLM_SPEND_SETTLES_SECONDS: int = env.int("LITELLM_SPEND_SETTLES_SECONDS", default=30)
+# A blocked key may work for a minute on another worker of LiteLLM, and what is spent is written down in batches, 11 to
+# 21 s late as shipped: a secret that ended is read after both.
+LITELLM_SPEND_SETTLES_SECONDS: int = env.int("LITELLM_SPEND_SETTLES_SECONDS", default=90)
 MODEL_SYNC_SECONDS: int = env.int("MODEL_SYNC_SECONDS", default=3600)
 RECONCILE_MENDS: list[str] = env.list("RECONCILE_MENDS", default=["alive"])
 RECONCILE_SECONDS: int = env.int("RECONCILE_SECONDS", default=3600)
@@ -242,6 +243,8 @@ WHITENOISE_USE_FINDERS = not COMPRESS_STATIC
 
 # Bodies of the portal and the API are small; anything larger is refused before it is read.
 DATA_UPLOAD_MAX_MEMORY_SIZE = env.int("MAX_BODY_BYTES", default=1_000_000)
+# The form of a key has six fields for each model, and a key may have 500 models.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 5_000
 
 # --- Security headers ------------------------------------------------------------------------------------------------
 

@@ -97,6 +97,8 @@ def set_provider_teams(user: User, names: Iterable[str]) -> None:
     """
     wanted = set(names)
     with transaction.atomic():
+        # A rotation of a key that is charged to one of them takes the same lock: the new secret stops, or works, too.
+        User.objects.select_for_update(no_key=True).get(pk=user.pk)
         teams = list(Team.objects.filter(name__in=wanted))
         if unknown := wanted - {team.name for team in teams}:
             log.warning("teams_of_groups_unknown", teams=sorted(unknown))
@@ -159,6 +161,7 @@ def join_default_team(actor: User | None, people: Iterable[User], *, source: str
 
 
 def get_user_primary_team(user: User) -> Team:
-    """The team that a new key is charged to: the first that the person joined, else the default team."""
-    membership = Membership.objects.filter(user=user).select_related("team").order_by("created_at", "pk").first()
-    return membership.team if membership else ensure_default_team()
+    """The team that a new key is charged to: the default team; for whoever is not in it, the first one joined."""
+    mine = list(Membership.objects.filter(user=user).select_related("team").order_by("created_at", "pk"))
+    first = next((one for one in mine if one.team_id == DEFAULT_TEAM_ID), mine[0] if mine else None)
+    return first.team if first else ensure_default_team()

@@ -160,6 +160,7 @@ class LiteLLM(Lists):
         while not is_last:
             page = self.get_user_page(number, email=email)
             ids |= {one.user_id for one in page.rows if (one.email or "").lower() == email.lower()}
+            ids |= page.unreadable  # it may be theirs
             number, is_last = number + 1, page.is_last
         return ids
 

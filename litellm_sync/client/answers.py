@@ -34,18 +34,25 @@ def moment(value: Any) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+# What reading something in another shape than expected ends in.
+ODD = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError)
+
+
 @contextmanager
 def as_documented() -> Iterator[None]:
     """An answer in a shape that LiteLLM does not have is no answer: never "absent", never an exception of ours."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+    except ODD as error:
         raise UpstreamUnavailable(reason="garbage") from error
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """One entry of /model/info; several may share one public name."""
+    """One entry of /model/info; several may share one public name.
+
+    ``flaw`` is why nothing of it but its name could be read: it works in LiteLLM all the same.
+    """
 
     name: str
     deployment_id: str
@@ -57,21 +64,31 @@ class Deployment:
     input_cost_per_token: Decimal | None
     output_cost_per_token: Decimal | None
     capabilities: tuple[str, ...]
+    flaw: str = ""
 
     @classmethod
     def parse(cls, entry: Mapping[str, Any]) -> Self:
+        """One odd figure, which anybody may write into LiteLLM's configuration, must not hide all other models."""
+        name = str(entry["model_name"])
+        try:
+            return cls._read(name, entry)
+        except ODD as error:
+            return cls(name, "", "", "", "", None, None, None, None, (), flaw=f"{type(error).__name__}: {error}")
+
+    @classmethod
+    def _read(cls, name: str, entry: Mapping[str, Any]) -> Self:
         """Prices may stand under model_info or litellm_params; a missing price is None, not zero."""
         info, params = entry.get("model_info") or {}, entry.get("litellm_params") or {}
         backend = str(params.get("model") or "")
         provider = info.get("litellm_provider") or params.get("custom_llm_provider") or backend.partition("/")[0]
 
-        def price(name: str) -> Decimal | None:
-            value = params.get(name)
-            amount = _number(info.get(name) if value is None else value)
+        def price(kind: str) -> Decimal | None:
+            value = params.get(kind)
+            amount = _number(info.get(kind) if value is None else value)
             return None if amount is None else amount.quantize(PRICE)
 
         return cls(
-            name=str(entry["model_name"]),
+            name=name,
             deployment_id=str(info.get("id") or ""),
             provider=str(provider or "unknown"),
             mode=str(info.get("mode") or "chat"),
@@ -115,7 +132,10 @@ def _limits(info: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class KeyInfo(Limits):
-    """A key as LiteLLM knows it; ``token`` is the SHA-256 of the secret, ``key_name`` its end behind ``sk-...``."""
+    """A key as LiteLLM knows it; ``token`` is the SHA-256 of the secret, ``key_name`` its end behind ``sk-...``.
+
+    ``access_group_ids``, ``aliases`` and ``router_settings`` may let it reach models that are not among ``models``.
+    """
 
     token: str
     alias: str | None
@@ -129,6 +149,9 @@ class KeyInfo(Limits):
     expires: datetime | None
     last_active: datetime | None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    access_group_ids: tuple[str, ...] = ()
+    aliases: Mapping[str, Any] = field(default_factory=dict)
+    router_settings: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, token: str, info: Mapping[str, Any]) -> Self:
@@ -147,6 +170,9 @@ class KeyInfo(Limits):
             expires=moment(info.get("expires")),
             last_active=moment(info.get("last_active")),
             metadata=info.get("metadata") or {},
+            access_group_ids=tuple(info.get("access_group_ids") or ()),
+            aliases=info.get("aliases") or {},
+            router_settings=info.get("router_settings") or {},
         )
 
 

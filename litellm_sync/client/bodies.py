@@ -60,6 +60,7 @@ class UserChanges(Limits, total=False):
     """What of a person changes."""
 
     user_email: str
+    user_role: Literal["internal_user"]
 
 
 class UserUpdate(UserChanges):
@@ -80,8 +81,9 @@ class NewTeam(NewLimits):
 
 
 class TeamChanges(Limits, total=False):
-    """What of a team changes."""
+    """What of a team changes; 1.81 follows ``blocked`` at once here, and only after a minute by its own calls."""
 
+    blocked: bool
     team_alias: str
     models: list[str]
 
@@ -135,9 +137,13 @@ class NewKey(NewLimits, total=False):
 class KeyChanges(Limits, total=False):
     """What of a key changes; ``metadata`` is replaced as a whole, and the ``duration`` of -1 is for ever.
 
-    Blocking is not among it: it has calls of its own, which come first or last.
+    Blocking is not among it: it has calls of its own, which come first or last. Access groups, aliases and router
+    settings are only ever taken away, by what is empty.
     """
 
+    access_group_ids: list[str]
+    aliases: Mapping[str, str]
+    router_settings: Mapping[str, object]
     key_alias: str
     user_id: str
     team_id: str

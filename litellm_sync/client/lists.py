@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
 
-from litellm_sync.client.answers import KeyInfo, TeamInfo, UserInfo, as_documented, moment
+import structlog
 
+from litellm_sync.client.answers import ODD, KeyInfo, TeamInfo, UserInfo, as_documented, moment
+
+log = structlog.get_logger(__name__)
 Info = TypeVar("Info")
 
 PAGE: Final = 100
@@ -21,11 +24,15 @@ TEAM_PAGE: Final = 20
 
 @dataclass(frozen=True)
 class ListPage(Generic[Info]):
-    """One page of a list; ``total`` is how many entries the whole list has at the moment."""
+    """One page of a list; ``total`` is how many entries the whole list has at the moment.
+
+    ``unreadable`` are the ids of entries of which nothing else could be read: they are there all the same.
+    """
 
     rows: tuple[Info, ...]
     total: int
     is_last: bool
+    unreadable: frozenset[str] = frozenset()
 
 
 class Lists:
@@ -38,19 +45,19 @@ class Lists:
         """Keys by their hashes; expired and blocked ones too, deleted ones never."""
         query = {"page": number, "size": PAGE, "return_full_object": "true", "sort_by": "token", "sort_order": "asc"}
         answer = self._get("get_key_page", "/key/list", **query)
-        return _page(answer, "keys", "total_count", number, lambda entry: KeyInfo.parse(str(entry["token"]), entry))
+        return _page(answer, "keys", "token", number, lambda entry: KeyInfo.parse(str(entry["token"]), entry))
 
     def get_team_page(self, number: int) -> ListPage[TeamInfo]:
         """Teams by their ids, with their members."""
         query = {"page": number, "page_size": TEAM_PAGE, "sort_by": "team_id", "sort_order": "asc"}
         answer = self._get("get_team_page", "/v2/team/list", **query)
-        return _page(answer, "teams", "total", number, TeamInfo.parse)
+        return _page(answer, "teams", "team_id", number, TeamInfo.parse)
 
     def get_user_page(self, number: int, *, email: str | None = None) -> ListPage[UserInfo]:
         """Users by their ids; ``email`` is a part of their addresses, None of no matter."""
         query = {"page": number, "page_size": PAGE, "sort_by": "user_id", "sort_order": "asc"}
         answer = self._get("get_user_page", "/user/list", **query, user_email=email)
-        return _page(answer, "users", "total", number, UserInfo.parse)
+        return _page(answer, "users", "user_id", number, UserInfo.parse)
 
     def get_last_success(self, token: str, since: datetime) -> datetime | None:
         """When the newest call of a key began that succeeded since then, as far as it is written down already.
@@ -77,8 +84,18 @@ def _second(at: datetime) -> str:
 
 
 def _page(
-    answer: Mapping[str, Any], name: str, total: str, number: int, parse: Callable[[Any], Info]
+    answer: Mapping[str, Any], name: str, column: str, number: int, parse: Callable[[Any], Info]
 ) -> ListPage[Info]:
+    """Entries are read one by one, by their id in ``column``: one odd figure must not hide the others."""
     with as_documented():
-        rows = tuple(parse(entry) for entry in answer[name])
-        return ListPage(rows, int(answer[total]), number >= int(answer["total_pages"]))
+        rows: list[Info] = []
+        unreadable: set[str] = set()
+        for entry in answer[name]:
+            object_id = str(entry[column])
+            try:
+                rows.append(parse(entry))
+            except ODD as error:
+                log.warning("litellm_entry_unreadable", list=name, object_id=object_id, error=repr(error))
+                unreadable.add(object_id)
+        total = answer["total_count" if name == "keys" else "total"]
+        return ListPage(tuple(rows), int(total), number >= int(answer["total_pages"]), frozenset(unreadable))

@@ -142,15 +142,55 @@ def check_model(state: State, caller: Caller, model: Any) -> None:
     """Raise the refusal of a model to a key, its team or its user, told apart by ``error.type``."""
     if caller.key is None or not isinstance(model, str):
         return
+    # Old releases judge the name that was sent and answer with what the key's alias says; new ones judge the latter.
+    judged = model if state.version.is_old else aliased(caller, aliased(caller, model))
     team = state.teams.get(caller.team_id)
-    if team and not _allows(state, team["models"], model, None):
+    groups = _models_of_groups(state, caller.key)
+    beyond_team = [] if state.version.is_old else groups
+    if team and not _allows_one_of(state, (team["models"], beyond_team), judged, None):
         raise _denied(state, "team", "team", team["models"], model)
-    if not _allows(state, caller.key["models"], model, team):
-        raise _denied(state, "key", "key", caller.key["models"], model)
+    if not _allows_one_of(state, (caller.key["models"], groups), judged, team):
+        raise _denied(state, "key", "key", groups or caller.key["models"], model)
     own = caller.user["models"] if caller.user and caller.team_id is None else []
-    if not _allows(state, own, model, None):
+    if not _allows(state, own, judged, None):
         kind = "key" if own == ["no-default-models"] else "user"
         raise _denied(state, kind, "user", own, model)
+
+
+def aliased(caller: Caller, model: Any) -> Any:
+    """Return the model that answers when the key asks for this one."""
+    return caller.key["aliases"].get(model, model) if caller.key else model
+
+
+def fallback_for(state: State, caller: Caller, failed: str) -> Row | None:
+    """Return the deployment that the key's router settings name for a model that failed; new releases take only one
+    that the key may use."""
+    fallbacks = (caller.key["router_settings"].get("fallbacks") if caller.key else None) or []
+    for name in (name for fallback in fallbacks for name in fallback.get(failed, [])):
+        deployments = state.models.where("model_name", name)
+        if deployments and (state.version.is_old or _may_call(state, caller, name)):
+            return deployments[0]
+    return None
+
+
+def _may_call(state: State, caller: Caller, model: str) -> bool:
+    try:
+        check_model(state, caller, model)
+    except Refusal:
+        return False
+    return True
+
+
+def _models_of_groups(state: State, key: Row) -> list[str]:
+    """Return what the key's access groups add to its models; unknown groups add nothing."""
+    groups = [state.access_groups.get(name) for name in key["access_group_ids"]]
+    return [model for group in groups if group for model in group["access_model_names"]]
+
+
+def _allows_one_of(state: State, lists: tuple[list[str], list[str]], model: str, team: Row | None) -> bool:
+    """Return whether the first list allows a model, in which nothing means everything, or the second, if any."""
+    first, second = lists
+    return _allows(state, first, model, team) or (bool(second) and _allows(state, second, model, team))
 
 
 def _allows(state: State, models: list[str], model: str, team: Row | None) -> bool:
@@ -186,4 +226,4 @@ def visible_models(state: State, caller: Caller) -> list[str]:
         models = team["models"] if team else []
     if not models or _EVERY_MODEL & set(models):
         return every
-    return list(dict.fromkeys(models))
+    return list(dict.fromkeys([*models, *state.version.pick(_models_of_groups(state, caller.key), [])]))

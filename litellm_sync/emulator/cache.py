@@ -15,10 +15,16 @@ def keep_key(state: State, key: Row) -> None:
         state.lingering_keys[key["token"]] = (time.monotonic() + _SECONDS, key)
 
 
-def keep_unblocked(state: State, team_id: str) -> None:
-    """Let the keys of a team that has one work on, though the team is being blocked."""
+def keep_team(state: State, team_id: str) -> None:
+    """Let a team that has keys go on as it was, though it is being blocked or unblocked."""
     if state.version.is_old and state.keys.where("team_id", team_id):
-        state.late_blocks[team_id] = time.monotonic() + _SECONDS
+        team = state.teams.rows[team_id]
+        state.late_blocks[team_id] = (time.monotonic() + _SECONDS, is_blocked(state, team))
+
+
+def renew_team(state: State, team_id: str) -> None:
+    """Let a team be what it is from now on: an update of it renews the memory."""
+    state.late_blocks.pop(team_id, None)
 
 
 def find_key(state: State, token: str) -> Row | None:
@@ -33,4 +39,5 @@ def find_key(state: State, token: str) -> Row | None:
 
 def is_blocked(state: State, team: Row) -> bool:
     """Return whether a team's keys are refused by now."""
-    return bool(team["blocked"]) and state.late_blocks.get(team["team_id"], 0.0) <= time.monotonic()
+    until, was_blocked = state.late_blocks.get(team["team_id"], (0.0, False))
+    return was_blocked if until > time.monotonic() else bool(team["blocked"])

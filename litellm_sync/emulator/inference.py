@@ -142,14 +142,14 @@ def answer(state: State, kind: Kind, headers: dict[str, str], body: Row, master_
         failed = _Failed.INSIDE
         model = _model_of(state, kind, caller, body)
         failed = _Failed.AT_THE_PROVIDER
-        _fail_on_purpose(state, model)
+        model, named = _answering(state, caller, model, body["model"])
     except Refusal:
         facts = ledger.caller_facts(caller) if caller else _stranger(headers)
         if state.version.is_old and failed is _Failed.AT_THE_DOOR:
             facts["user_id"] = ""
         _write_failure(state, kind, facts, body, failed)
         raise
-    return _succeed(state, kind, caller, body, model)
+    return _succeed(state, kind, caller, body | {"model": named}, model)
 
 
 def _stranger(headers: dict[str, str]) -> Row:
@@ -165,7 +165,7 @@ def _admit(state: State, caller: Caller, name: Any) -> None:
 
 
 def _model_of(state: State, kind: Kind, caller: Caller, body: Row) -> Row:
-    name = body.get("model")
+    name = access.aliased(caller, body.get("model"))
     deployments = state.models.where("model_name", name)
     if not deployments:
         raise _unknown_model(state, kind, name)
@@ -173,6 +173,19 @@ def _model_of(state: State, kind: Kind, caller: Caller, body: Row) -> Row:
     if kind.required not in body:
         raise _lacks(state, kind)
     return deployments[0]
+
+
+def _answering(state: State, caller: Caller, model: Row, asked: str) -> tuple[Row, str]:
+    """Return the deployment that answers, and by what name its answer calls it: as it was asked for, or, where another
+    one takes over, as its provider does."""
+    try:
+        _fail_on_purpose(state, model)
+    except Refusal:
+        other = access.fallback_for(state, caller, model["model_name"])
+        if other is None:
+            raise
+        return other, other["litellm_params"]["model"].partition("/")[2]
+    return model, asked
 
 
 def _unknown_model(state: State, kind: Kind, name: Any) -> Refusal:
@@ -216,7 +229,7 @@ def _succeed(state: State, kind: Kind, caller: Caller, body: Row, model: Row) ->
     streamed = bool(body.get("stream")) and kind is CHAT
     prompt, completion = _streamed_usage(body, model) if streamed else kind.usage
     cost = catalogue.cost_of(model, prompt, completion) if kind.is_charged else 0.0
-    limits.count_tokens(state, caller, str(body["model"]), prompt + completion)
+    limits.count_tokens(state, caller, model["model_name"], prompt + completion)
     usage = ledger.Usage(
         **ledger.caller_facts(caller),
         **_model_facts(kind, model),

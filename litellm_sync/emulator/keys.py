@@ -13,12 +13,13 @@ from litellm_sync.emulator.tables import Row
 _FIELDS: Final = (
     *("key_alias", "models", "spend", "max_budget", "user_id", "team_id", "max_parallel_requests", "metadata"),
     *("tpm_limit", "rpm_limit", "budget_duration", "blocked", "aliases", "permissions", "allowed_routes"),
+    *("access_group_ids", "router_settings"),
 )
 _CLEARABLE: Final = (
     *("max_budget", "tpm_limit", "rpm_limit", "max_parallel_requests", "key_alias", "team_id", "user_id"),
     "budget_duration",
 )
-_REQUIRED: Final = ("models", "metadata", "spend", "permissions")
+_REQUIRED: Final = ("models", "metadata", "spend", "permissions", "access_group_ids", "aliases", "router_settings")
 _MODEL_LIMITS: Final = ("model_rpm_limit", "model_tpm_limit")
 _ROUTES: Final = {
     "llm_api": [LLM_ROUTES],

@@ -25,11 +25,13 @@ def renew_budgets(state: State, caller: Caller) -> None:
 
 
 def renew_budget(state: State, table: Table, key: str | None) -> None:
-    """Start a new budget period for one row whose old one is over."""
+    """Start a new budget period for one row whose old one is over; LiteLLM's job passes over keys that have expired."""
     row = table.get(key)
     if key is None or row is None or not row["budget_reset_at"]:
         return
     moment = durations.now()
+    if row.get("expires") and durations.parse_stamp(row["expires"]) <= moment:
+        return
     if durations.parse_stamp(row["budget_reset_at"]) <= moment:
         reset = durations.next_reset(row["budget_duration"], moment, old=state.version.is_old)
         table.update(key, {"spend": 0.0, "budget_reset_at": durations.stamp(reset)})

@@ -3,9 +3,21 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from http import HTTPStatus
 from typing import Any, Final
 
-from litellm_sync.emulator import activity, health, inference, keys, memberships, models, spend_logs, teams, users
+from litellm_sync.emulator import (
+    access_groups,
+    activity,
+    health,
+    inference,
+    keys,
+    memberships,
+    models,
+    spend_logs,
+    teams,
+    users,
+)
 from litellm_sync.emulator.call import Call
 
 
@@ -25,6 +37,7 @@ class Route:
 
     handler: Callable[[Call], Any]
     access: Access
+    status: HTTPStatus = HTTPStatus.OK
 
 
 _TABLE: Final[dict[Access, dict[str, Callable[[Call], Any]]]] = {
@@ -61,6 +74,7 @@ _TABLE: Final[dict[Access, dict[str, Callable[[Call], Any]]]] = {
         "GET /spend/logs/ui": spend_logs.in_pages,
         "GET /spend/logs/v2": spend_logs.in_pages,
         "POST /user/new": users.create,
+        "POST /v1/access_group": access_groups.create,
         "POST /user/update": users.update,
         "POST /user/delete": users.delete,
         "POST /team/new": teams.create,
@@ -81,8 +95,11 @@ _TABLE: Final[dict[Access, dict[str, Callable[[Call], Any]]]] = {
         "POST /model/delete": models.delete,
     },
 }
+_STATUSES: Final = {"POST /v1/access_group": HTTPStatus.CREATED}
 _ROUTES: Final = {
-    name: Route(handler, access) for access, handlers in _TABLE.items() for name, handler in handlers.items()
+    name: Route(handler, access, _STATUSES.get(name, HTTPStatus.OK))
+    for access, handlers in _TABLE.items()
+    for name, handler in handlers.items()
 }
 _ADMIN_ONLY_IN_OLD: Final = {"GET /user/list", "GET /user/daily/activity/aggregated"}
 _NOT_IN_OLD: Final = {"GET /health/readiness/details"}

@@ -89,7 +89,7 @@ class Emulator:
                 self.state.settle()
                 if request.method == "POST" and request.path in routes.INFERENCE:
                     return self._infer(request)
-                return _json(200, self._manage(request))
+                return self._manage(request)
         except Refusal as refusal:
             return _json(refusal.status, refusal.body, refusal.headers)
 
@@ -102,7 +102,7 @@ class Emulator:
         headers = answered.headers | {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
         return Response(200, headers=headers, chunks=_events(answered.chunks))
 
-    def _manage(self, request: Request) -> Any:
+    def _manage(self, request: Request) -> Response:
         route = routes.route_for(request.method, request.path, old=self.state.version.is_old)
         if route is None and routes.is_known(request.path, old=self.state.version.is_old):
             raise bare_detail(405, "Method Not Allowed")
@@ -111,7 +111,7 @@ class Emulator:
         caller = self._admitted(request, route)
         is_old = self.state.version.is_old
         body = _parsed(request, old=is_old) if request.method != "GET" else {}
-        return route.handler(Call(self.state, caller, request.path, request.query, body))
+        return _json(route.status, route.handler(Call(self.state, caller, request.path, request.query, body)))
 
     def _admitted(self, request: Request, route: Route) -> Caller:
         if route.access is Access.EVERYBODY:

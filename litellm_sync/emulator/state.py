@@ -25,13 +25,14 @@ class State:
         self.teams = Table("team")
         self.keys = Table("key", {name: _field(name) for name in ("user_id", "team_id", "key_alias")})
         self.deleted_keys = Table("deleted_key")
+        self.access_groups = Table("access_group")
         self.memberships = Table("membership", {name: _field(name) for name in ("user_id", "team_id")})
         self.models = Table("model", {"model_name": _field("model_name")})
         self.logs = Table("log", {name: _field(name) for name in ("api_key", "user")})
         self.activity = Table("activity", {"date": _field("date")})
         self.used_keys: set[str] = set()
         self.lingering_keys: dict[str, tuple[float, Row]] = {}
-        self.late_blocks: dict[str, float] = {}
+        self.late_blocks: dict[str, tuple[float, bool]] = {}
         self.windows: dict[tuple[str, str], list[float]] = {}
         self._catalogue = catalogue
         self._spend_delay = spend_delay
@@ -44,7 +45,7 @@ class State:
 
     def tables(self) -> Iterator[Table]:
         """Yield every table, for storage and reset."""
-        yield from (self.users, self.teams, self.keys, self.deleted_keys)
+        yield from (self.users, self.teams, self.keys, self.deleted_keys, self.access_groups)
         yield from (self.memberships, self.models, self.logs, self.activity)
 
     def reset(self) -> None:

@@ -94,6 +94,7 @@ def update(call: Call) -> Row:
     elif "budget_duration" in changes and not call.version.is_old:
         changes["budget_reset_at"] = None
     team = call.state.teams.update(team_id, changes | {"updated_at": durations.stamp(durations.now())})
+    cache.renew_team(call.state, team_id)
     return {"team_id": team_id, "data": memberships.team_shown(call, team) | _ROW_ONLY}
 
 
@@ -113,8 +114,7 @@ def _set_blocked(call: Call, *, blocked: bool) -> Row:
     team_id = call.body["team_id"]
     if team_id not in call.state.teams:
         raise detail(404, f"Team not found, passed team_id={team_id}")
-    if blocked:
-        cache.keep_unblocked(call.state, team_id)
+    cache.keep_team(call.state, team_id)
     return memberships.team_shown(call, call.state.teams.update(team_id, {"blocked": blocked})) | _ROW_ONLY
 
 

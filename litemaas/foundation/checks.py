@@ -22,6 +22,8 @@ TEST_HOST: Final = "testserver"
 ROLES: Final = frozenset({"admin", "adminReadonly", "gateway", "user"})
 # litellm_sync.drift.DriftKind without what is not ours, likewise.
 MENDABLE: Final = frozenset({"alive", "different", "missing"})
+# LiteLLM's workers know keys for a minute (user_api_key_cache_ttl) and write down up to 21 s late, as shipped.
+SETTLES_SECONDS: Final = 81
 
 
 def refuse_unsafe_settings() -> None:
@@ -144,6 +146,16 @@ def litellm_is_configured(**kwargs: Any) -> list[CheckMessage]:
     if settings.LITELLM_API_URL and not settings.LITELLM_API_URL.startswith(("http://", "https://")):
         found.append(Error("LITELLM_API_URL is not an http(s) address.", hint=None, id="litemaas.E004"))
     return found
+
+
+@register(SETTINGS_TAG)
+def spend_is_awaited(**kwargs: Any) -> list[CheckMessage]:
+    """What a worker of LiteLLM writes down later than that is lost from the budget of a rotated key."""
+    if settings.LITELLM_SPEND_SETTLES_SECONDS >= SETTLES_SECONDS:
+        return []
+    words = f"LITELLM_SPEND_SETTLES_SECONDS is shorter than LiteLLM takes as shipped: {SETTLES_SECONDS}."
+    hint = "Leave it out, unless LiteLLM has a shorter user_api_key_cache_ttl, or only one worker."
+    return [Warning(words, hint=hint, id="litemaas.W006")]
 
 
 @register(SETTINGS_TAG)

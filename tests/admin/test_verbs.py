@@ -14,6 +14,7 @@ import apikeys.services
 import subscriptions.services
 from accounts.models import AuditEvent, User
 from apikeys.models import ApiKey, ApiKeySecret, KeyPolicy
+from apikeys.rotation import rotate_api_key
 from apikeys.services import create_api_key
 from litellm_sync import measures, state
 from litellm_sync.models import SyncRun
@@ -323,3 +324,16 @@ def test_nobody_is_offered_what_does_not_fit_a_key(key: ApiKey, ann: User, brows
         assert (page(key, verb) in shown) is is_there, verb
     browser(ann).post(page(key, "delete"))
     assert ApiKey.objects.get().deleted_at is None
+
+
+def test_an_old_secret_that_alone_works_is_ended_only_by_force(
+    key: ApiKey, ada: User, ann: User, browser: Browser
+) -> None:
+    ApiKeySecret.objects.update(pending_secret=None, sync_status="synced")
+    rotate_api_key(ada, key_id=key.pk, grace_seconds=600)
+    client, address = browser(ann), page(key, "end-old-secret")
+    assert "without the old one nothing works" in client.get(address).content.decode()
+    assert client.post(address).status_code == 422
+    assert ApiKey.objects.get().old_secret_valid_until is not None
+    assert client.post(address, {"force": "on"}).status_code == 302
+    assert ApiKey.objects.get().old_secret_valid_until is None

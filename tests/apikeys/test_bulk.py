@@ -17,9 +17,9 @@ from accounts.models import AuditEvent, User
 from apikeys import bulk, endings
 from apikeys.bulk import carry_out, plan_bulk_change, resume, start_bulk_change, stop_bulk_change
 from apikeys.models import ApiKey, ApiKeySecret
-from apikeys.risks import HYGIENE, hygiene, untidy
+from apikeys.risks import HYGIENE, hygiene, risk, untidy
 from apikeys.services import create_api_key
-from apikeys.upkeep import BulkChange, BulkChangeKey
+from apikeys.upkeep import BulkChange, BulkChangeKey, KeyFigures
 from litellm_sync import state
 from litellm_sync.emulator.server import Emulator
 from litemaas.foundation.errors import Conflict, Invalid, NotFound, PermissionDenied
@@ -35,6 +35,7 @@ def keys(ada: User, subscribed: list[Subscription]) -> list[ApiKey]:
     """Five of Ada's keys, made long ago and never used."""
     made = [create_api_key(ada, name=f"key {number}", models=["gpt-4o"]).key for number in range(5)]
     ApiKey.objects.update(created_at=LONG_AGO)
+    KeyFigures.objects.create(as_of=NOW)
     return made
 
 
@@ -99,10 +100,47 @@ def test_a_new_key_is_not_called_never_used(keys: list[ApiKey]) -> None:
     assert hygiene()["never_used"] == 0
 
 
-def test_the_figures_are_one_statement(keys: list[ApiKey]) -> None:
+def test_the_figures_are_two_statements(keys: list[ApiKey]) -> None:
     with CaptureQueriesContext(connection) as asked:
         hygiene()
-    assert len(asked) == 1
+    assert len(asked) == 2, "the counts, and how old they are"
+
+
+def test_keys_are_judged_as_of_the_last_figures(keys: list[ApiKey]) -> None:
+    """Nobody has heard for ten days which keys are used: what was made or fell silent since then may be in use."""
+    KeyFigures.objects.update(as_of=NOW - timedelta(days=10))
+    ApiKey.objects.update(**TIDY)
+    young = ApiKey.objects.filter(pk=keys[0].pk)
+    young.update(last_used_at=None, created_at=NOW - timedelta(days=16))
+    ApiKey.objects.filter(pk=keys[1].pk).update(last_used_at=NOW - timedelta(days=99))
+    assert (hygiene()["never_used"], hygiene()["idle"]) == (0, 0)
+    young.update(created_at=NOW - timedelta(days=18))
+    ApiKey.objects.filter(pk=keys[1].pk).update(last_used_at=NOW - timedelta(days=101))
+    assert (hygiene()["never_used"], hygiene()["idle"]) == (1, 1)
+
+
+@pytest.mark.parametrize("way", ["idle", "never_used"])
+def test_nothing_is_claimed_of_keys_whose_use_was_never_fetched(
+    keys: list[ApiKey], ann: User, api: Callable[[User | None], APIClient], way: str
+) -> None:
+    change = started(ann)
+    KeyFigures.objects.all().delete()
+    assert hygiene()[way] is None
+    assert not untidy(ApiKey.objects.all(), way).exists()
+    assert risk_of_being_unused() == 0
+    with pytest.raises(Conflict) as refused:
+        plan_bulk_change(ann, action="revoke", which=way)
+    assert refused.value.code == "uses_unknown"
+    answer = api(ann).get(f"/api/v1/api-keys?hygiene={way}")
+    assert (answer.status_code, answer.json()["code"]) == (409, "uses_unknown")
+    carry_out(str(change.pk))
+    assert statuses() == ["active"] * 5
+    assert change.rows.outcomes() == {"skipped": 5}
+
+
+def risk_of_being_unused() -> int:
+    """How many keys the dashboard calls so."""
+    return ApiKey.objects.filter(risk("unused")).count()
 
 
 def test_the_api_filters_by_hygiene(
@@ -281,6 +319,28 @@ def test_it_can_be_stopped_and_gone_on_with_by_another_administrator(
     last = AuditEvent.objects.filter(action="apikey.revoked").first()
     assert last is not None
     assert last.actor_id == ada.pk
+
+
+def test_it_goes_on_in_the_name_of_whoever_took_it_over(
+    keys: list[ApiKey], ann: User, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one's job is at a key while somebody stops the change and starts it anew."""
+    User.objects.filter(pk=ada.pk).update(roles=["admin"])
+    other, change, revoke = User.objects.get(pk=ada.pk), started(ann), endings.revoke_api_key
+    names = []
+
+    def taken_over(actor: User, **key: Any) -> Any:
+        names.append(actor.pk)
+        if len(names) == 1:
+            stop_bulk_change(other, change_id=change.pk)
+            start_bulk_change(other, change_id=change.pk)
+        return revoke(actor, **key)
+
+    monkeypatch.setattr(endings, "revoke_api_key", taken_over)
+    carry_out(str(change.pk))
+    assert (names, fresh(change).status) == ([ann.pk], "running"), "neither goes on nor tells that it is done"
+    carry_out(str(change.pk))
+    assert (names, fresh(change).status) == ([ann.pk] + [ada.pk] * 4, "done")
 
 
 def test_one_refusal_does_not_touch_the_others(keys: list[ApiKey], ann: User, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,26 +1,35 @@
 """The verbs that replace a secret, delete a key and reset its spend: who may, when, and what is left behind."""
 
+import threading
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
+from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import AuditEvent, User
 from accounts.people import deactivate_user
 from apikeys.endings import block_api_key, delete_api_key, reset_spend, revoke_api_key
 from apikeys.models import ApiKey, ApiKeySecret, KeyPolicy
+from apikeys.policy import update_policy
 from apikeys.rotation import end_old_secret, keep_until_arrived, rotate_api_key
 from apikeys.services import IssuedKey, create_api_key, update_api_key
+from litellm_sync import state
+from litellm_sync.client import LiteLLM
 from litemaas.foundation import rate_limits
 from litemaas.foundation.crypto import DecryptionFailed, secret_digest
 from litemaas.foundation.errors import Conflict, DomainError, Invalid, NotFound, PermissionDenied, RateLimited
 from subscriptions.models import Subscription
-from tests.races import at_once
+from teams.models import Team
+from teams.services import set_provider_teams
+from tests.races import at_once, wait_for_a_lock
 
 Subscribed = list[Subscription]
+GONE = timedelta(seconds=90)
 
 
 @pytest.fixture
@@ -54,7 +63,9 @@ def test_trap_21_rotation_changes_the_secret_alone(ada: User, issued: IssuedKey)
     assert (new.valid_until, new.pending_secret) == (None, rotated.secret)
     assert {old.sync_status, new.sync_status} == {"pending"}
     event = AuditEvent.objects.get(action="apikey.rotated")
-    assert event.details == {"old": str(old), "new": str(new), "grace_seconds": 600}
+    until = old.valid_until.isoformat(timespec="seconds")
+    kept = {"grace_seconds": 600, "kept": str(old), "valid_until": until}
+    assert event.details == {"old": str(old), "new": str(new), **kept}
     assert rotated.secret not in str(event.details)
 
 
@@ -81,15 +92,9 @@ def ended() -> list[bool]:
     return [secret.has_ended(now) for secret in ApiKeySecret.objects.order_by("created_at")]
 
 
-def used() -> None:
-    """Somebody used every secret that is there."""
-    ApiKeySecret.objects.update(last_used_at=timezone.now())
-
-
 def test_trap_21_while_an_old_secret_works_or_settles_there_is_no_third(ada: User, issued: IssuedKey) -> None:
     rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=600)
     arrived()
-    used()
     for _ in ("in its grace", "settling"):
         with pytest.raises(Conflict) as refused:
             rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=600)
@@ -101,20 +106,138 @@ def test_trap_21_while_an_old_secret_works_or_settles_there_is_no_third(ada: Use
     assert ended() == [True, False, False]
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "seconds"), [(600, 60, 600), (60, 600, 600), (600, 0, 0)], ids=["shorter", "longer", "none"]
-)
-def test_a_rotation_whose_answer_was_lost_is_done_again(
-    first: int, second: int, seconds: int, ada: User, issued: IssuedKey
+@pytest.mark.parametrize("asked", [None, 60, 3600])
+def test_a_new_secret_that_got_lost_is_replaced_where_somebody_says_so(
+    asked: int | None, ada: User, issued: IssuedKey
 ) -> None:
-    """Nobody has the new secret; programs use the old one, whose grace is the longer of both."""
-    rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=first)
+    """Whether programs use it nobody knows for minutes, so nothing but its owner's word ends it."""
+    rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=600)
     arrived()
-    rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=second)
-    assert ended() == [not seconds, True, False]
-    old = ApiKeySecret.objects.earliest("created_at")
-    assert old.valid_until is not None
-    assert abs(old.valid_until - timezone.now() - timedelta(seconds=seconds)) < timedelta(seconds=30)
+    with pytest.raises(Conflict) as refused:
+        rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=asked)
+    assert (refused.value.code, ended()) == ("rotation_running", [False, False])
+    until = ApiKeySecret.objects.earliest("created_at").valid_until
+    rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=asked, replace_newest=True)
+    old, lost, newest = ApiKeySecret.objects.order_by("created_at")
+    assert (ended(), old.valid_until) == ([False, True, False], until), "the old one keeps its own time"
+    assert until is not None
+    details = AuditEvent.objects.filter(action="apikey.rotated").latest("id").details
+    kept = {"kept": str(old), "valid_until": until.isoformat(timespec="seconds")}
+    assert details == {"old": str(lost), "new": str(newest), "grace_seconds": 0, **kept}
+
+
+def test_trap_05_no_old_secret_outlives_the_longest_grace_of_the_policy(ada: User, issued: IssuedKey) -> None:
+    KeyPolicy.objects.create(default_grace_seconds=300, maximum_grace_seconds=300)
+    rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=300)
+    for _ in range(3):
+        arrived()
+        ApiKeySecret.objects.filter(valid_until__gt=timezone.now()).update(valid_until=F("valid_until") - GONE)
+        until = ApiKeySecret.objects.earliest("created_at").valid_until
+        rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=300, replace_newest=True)
+        assert ApiKeySecret.objects.earliest("created_at").valid_until == until
+
+
+@pytest.mark.parametrize("where", ["arrived", "settling", "underway"])
+def test_a_grace_of_nothing_ends_every_secret_whatever_is_going_on(where: str, ada: User, issued: IssuedKey) -> None:
+    """Whichever of them has leaked: it ends now, and not when a rotation may be done."""
+    rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=600)
+    if where != "underway":
+        arrived()
+    if where == "settling":
+        end_old_secret(ada, key_id=issued.key.pk)
+    rotated = rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=0)
+    assert ended() == [True, True, False]
+    assert rotated.key.old_secret_valid_until is None
+    details = AuditEvent.objects.filter(action="apikey.rotated").latest("id").details
+    assert (details["kept"], details["valid_until"]) == ("", None)
+
+
+def test_a_policy_without_grace_ends_nothing_of_a_running_rotation_unasked(ada: User, issued: IssuedKey) -> None:
+    rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=600)
+    arrived()
+    KeyPolicy.objects.create(default_grace_seconds=0)
+    with pytest.raises(Conflict) as refused:
+        rotate_api_key(ada, key_id=issued.key.pk)
+    assert (refused.value.code, ended()) == ("rotation_running", [False, False])
+
+
+def test_nothing_is_lost_where_no_rotation_is_running(ada: User, issued: IssuedKey) -> None:
+    rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=600, replace_newest=True)
+    assert ended() == [False, False]
+
+
+def test_nothing_working_is_replaced_while_spend_settles(ada: User, issued: IssuedKey) -> None:
+    rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=0)
+    arrived()
+    with pytest.raises(Conflict) as refused:
+        rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=600, replace_newest=True)
+    assert (refused.value.code, ended()) == ("rotation_running", [True, False])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_trap_05_the_policy_of_a_rotation_is_that_of_its_moment(
+    ada: User, ann: User, issued: IssuedKey, real_transactions: None
+) -> None:
+    """While it waits for the owner's row an administrator allows less."""
+
+    def act(turn: int) -> str:
+        if turn:
+            with transaction.atomic():
+                User.objects.select_for_update().get(pk=ada.pk)
+                locked.set()
+                wait_for_a_lock()
+                update_policy(ann, default_grace_seconds=60, maximum_grace_seconds=60)
+            return ""
+        assert locked.wait(60)
+        with pytest.raises(Invalid) as refused:
+            rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=600)
+        return refused.value.code
+
+    locked = threading.Event()
+    assert at_once(2, act) == ["exceeds_policy", ""]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("what", ["subscription", "team"])
+def test_trap_07_a_new_secret_and_the_loss_of_a_model_at_once_agree(
+    what: str, ada: User, ann: User, issued: IssuedKey, real_transactions: None
+) -> None:
+    """The loss comes while the rotation is under way: it is told to the new secret too."""
+    team = Team.objects.create(name="crew")
+    set_provider_teams(ada, ["crew"])
+    ApiKey.objects.update(team=team)
+    arrived()
+    generation = {}
+
+    def lose() -> None:
+        if what == "team":
+            set_provider_teams(ada, [])
+        else:
+            suspend(ada)
+
+    def act(turn: int) -> None:
+        if turn:
+            assert about_to_commit.wait(60)
+            lose()
+            return
+        with transaction.atomic():
+            rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=600)
+            generation.update(ApiKeySecret.objects.values_list("pk", "sync_generation"))
+            about_to_commit.set()
+            wait_for_a_lock()
+
+    about_to_commit = threading.Event()
+    at_once(2, act)
+    for secret in ApiKeySecret.objects.order_by("pk"):
+        assert secret.sync_generation > generation[secret.pk], f"{secret} was not told"
+
+
+def suspend(ada: User) -> None:
+    """As an administrator's decision does it."""
+    with transaction.atomic():
+        subscription = Subscription.objects.select_for_update().get(user=ada, model="gpt-4o")
+        Subscription.objects.filter(pk=subscription.pk).update(status="suspended")
+        state.request_push(subscription, immediately=False)
 
 
 @pytest.mark.parametrize(
@@ -185,10 +308,50 @@ def test_an_old_secret_does_not_end_before_the_new_one_arrived(ada: User, issued
     assert keep_until_arrived(timezone.now()) == 0
 
 
+def test_trap_05_an_old_secret_is_kept_as_long_as_the_policy_allows_and_the_history_says_so(
+    ada: User, issued: IssuedKey
+) -> None:
+    KeyPolicy.objects.create(default_grace_seconds=60, maximum_grace_seconds=900)
+    rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=60)
+    ApiKeySecret.objects.filter(valid_until=None).update(sync_status="failed", sync_error="LiteLLM refused this.")
+    newest = ApiKeySecret.objects.latest("created_at")
+    last = newest.created_at + timedelta(seconds=900)
+    seen = []
+    for _ in range(4):
+        old = ApiKeySecret.objects.earliest("created_at")
+        assert old.valid_until is not None
+        keep_until_arrived(old.valid_until - timedelta(seconds=20))
+        seen.append(ApiKeySecret.objects.earliest("created_at").valid_until)
+    assert seen[-3:] == [last] * 3, "not a moment longer"
+    event = AuditEvent.objects.get(action="apikey.grace_prolonged")
+    assert event.details == {"old": str(old), "valid_until": last.isoformat(timespec="seconds")}
+    assert (event.actor_id, event.target_id) == (None, str(issued.key.pk))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_secrets_whose_grace_ends_are_found_without_reading_all(ada: User, issued: IssuedKey) -> None:
+    """It is asked every five seconds, over the secrets of years."""
+    rows = """INSERT INTO apikeys_apikeysecret (key_id, digest, last4, sync_status, sync_error, sync_generation,
+        sync_attempts, spend, spend_passed_on, created_at, valid_until, carried_at)
+        SELECT %s, md5(g::text) || md5(g::text), 'aaaa', 'synced', '', 0, 0, 0, 0, now(),
+        CASE WHEN g > 10000 THEN now() END, CASE WHEN g > 10000 THEN now() END FROM generate_series(1, 20000) g"""
+    with connection.cursor() as cursor:
+        cursor.execute(rows, [issued.key.pk])
+        cursor.execute("ANALYZE apikeys_apikeysecret")
+    with CaptureQueriesContext(connection) as asked:
+        keep_until_arrived(timezone.now())
+    question = next(one["sql"] for one in asked if "valid_until" in one["sql"])
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {question}")
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+    assert "api_key_secret_in_grace" in plan
+    assert "Seq Scan on apikeys_apikeysecret" not in plan
+
+
 def test_what_must_end_is_not_kept(ada: User, issued: IssuedKey) -> None:
     rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=600)
     old_ends_in(20)
-    end_old_secret(ada, key_id=issued.key.pk)
+    end_old_secret(ada, key_id=issued.key.pk, force=True)
     assert keep_until_arrived(timezone.now()) == 0
     old_ends_in(20)
     ApiKey.objects.update(expires_at=timezone.now())
@@ -276,6 +439,7 @@ def test_rotations_are_limited_by_themselves(ada: User, issued: IssuedKey, setti
 def test_the_old_secret_is_ended_early_once(who: str, request: pytest.FixtureRequest, issued: IssuedKey) -> None:
     actor = request.getfixturevalue(who)
     rotate_api_key(issued.key.user, key_id=issued.key.pk, grace_seconds=600)
+    arrived()
     for _ in range(2):
         end_old_secret(actor, key_id=issued.key.pk)
     now = timezone.now()
@@ -298,22 +462,50 @@ def test_the_period_of_a_budget_stays_while_spend_is_carried_over(ada: User, iss
     assert update_api_key(ada, key_id=issued.key.pk, budget_duration="7d").budget_duration == "7d"
 
 
-@pytest.mark.django_db(transaction=True)
-def test_trap_50_rotations_at_once_leave_at_most_two_valid_secrets(
-    ada: User, issued: IssuedKey, real_transactions: None
+@pytest.mark.parametrize("newest", ["underway", "refused", "lost"])
+def test_trap_21_the_old_secret_is_ended_before_the_new_one_is_there_only_by_force(
+    newest: str, ada: User, issued: IssuedKey
 ) -> None:
-    """The first replaces the secret; to the others the new one has not arrived in LiteLLM yet."""
+    rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=600)
+    now = ApiKeySecret.objects.filter(valid_until=None)
+    if newest == "refused":
+        now.update(sync_status="failed", sync_error="LiteLLM refused this.")
+    if newest == "lost":
+        now.update(pending_secret=None, sync_status="failed", sync_error="needs_rotation")
+    with pytest.raises(Conflict) as refused:
+        end_old_secret(ada, key_id=issued.key.pk)
+    assert (refused.value.code, ended()) == ("secret_not_arrived", [False, False])
+    end_old_secret(ada, key_id=issued.key.pk, force=True)
+    assert ended() == [True, False]
+    end_old_secret(ada, key_id=issued.key.pk)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("there", [False, True], ids=["litellm-away", "litellm-there"])
+def test_trap_50_rotations_at_once_leave_two_valid_secrets(
+    ada: User, issued: IssuedKey, real_transactions: None, request: pytest.FixtureRequest, *, there: bool
+) -> None:
+    """The first replaces the secret; the others are refused, whether LiteLLM has the new one already or not."""
+    key = issued.key
+    if there:
+        request.getfixturevalue("litellm")
+        key = create_api_key(ada, name="there", models=["gpt-4o"]).key
 
     def rotate(_turn: int) -> str:
         try:
-            rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=600)
+            rotate_api_key(ada, key_id=key.pk, grace_seconds=600)
         except Conflict as refused:
             return refused.code
         return "rotated"
 
     outcomes = at_once(5, rotate)
-    assert sorted(outcomes) == ["rotated", *["secret_not_arrived"] * 4]
-    assert ApiKeySecret.objects.count() == 2
+    assert outcomes.count("rotated") == 1
+    assert set(outcomes) <= {"rotated", "secret_not_arrived", *(["rotation_running"] if there else [])}
+    now, secrets = timezone.now(), list(key.secrets.order_by("created_at"))
+    assert [secret.has_ended(now) for secret in secrets] == [False, False]
+    if there:
+        known = [LiteLLM(5).get_key_info(secret.digest) for secret in secrets]
+        assert [info is not None and not info.blocked for info in known] == [True, True]
 
 
 # --- Deleting --------------------------------------------------------------------------------------------------------

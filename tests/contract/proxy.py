@@ -135,9 +135,9 @@ class Proxy:
         body = {"model": model, "messages": [{"role": "user", "content": "Say hello"}], **fields}
         return self.post("/chat/completions", body, secret)
 
-    def eventually(self, probe: Callable[[], T], is_there: Callable[[T], bool]) -> T:
+    def eventually(self, probe: Callable[[], T], is_there: Callable[[T], bool], *, patience: float = PATIENCE) -> T:
         """Ask until the answer is as wanted, at most as long as our patience lasts; return the last answer."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         while True:
             answer = probe()
             if is_there(answer) or time.monotonic() > deadline:

@@ -8,6 +8,8 @@ from tests.contract.proxy import Proxy, fresh
 
 KNOWN = ["1d", "24h", "48h", "7d", "30d", "1mo", "2d", "14d", "60d", "90d", "365d", "1h", "5h", "15m"]
 WORDS = ["hourly", "daily", "weekly", "monthly", "1w"]
+# Seconds within which a proxy for tests looks for budgets that are due.
+RESETS = 60.0
 UNKNOWN = ["2mo", "0d", "1y", "soon", "", "10"]
 
 
@@ -96,3 +98,26 @@ def test_a_bad_duration_of_a_key_is_an_error_of_the_server(litellm: Proxy, durat
     answer = litellm.post("/key/generate", {"duration": duration})
     assert answer.refusal == (500, "internal_server_error")
     assert answer.error["message"] == litellm.either("", "Internal Server Error, ") + "Invalid duration format"
+
+
+def test_the_budget_of_an_expired_key_begins_again_only_when_its_expiry_is_taken_away(litellm: Proxy) -> None:
+    """The carrying over of spend rests on it. Whether a key is blocked makes no difference."""
+    budget = {"max_budget": 5, "budget_duration": "1s"}
+    key = litellm.new_key(duration="1s", **budget)
+    litellm.done("/key/block", {"key": key.token})
+    expires = datetime.fromisoformat(litellm.key(key.token)["expires"])
+    litellm.eventually(lambda: datetime.now(UTC), lambda now: now > expires + timedelta(seconds=2))
+    litellm.done("/key/update", {"key": key.token, "spend": 2})
+    # Made later, it is due later: when it has begun again, the job has passed over the other one.
+    other = litellm.new_key(spend=1, **budget)
+    begun = litellm.eventually(lambda: litellm.key(other.token), lambda found: found["spend"] == 0, patience=RESETS)
+    assert begun["spend"] == 0
+    left = litellm.key(key.token)
+    assert (left["spend"], left["blocked"]) == (2, True)
+    assert datetime.fromisoformat(left["budget_reset_at"]) < datetime.now(UTC)
+    changed = litellm.done("/key/update", {"key": key.token, "duration": "-1"})
+    assert changed["expires"] is None
+    assert changed["budget_reset_at"] == left["budget_reset_at"]
+    begun = litellm.eventually(lambda: litellm.key(key.token), lambda found: found["spend"] == 0, patience=RESETS)
+    assert (begun["spend"], begun["blocked"], begun["expires"]) == (0, True, None)
+    assert datetime.fromisoformat(begun["budget_reset_at"]) > datetime.fromisoformat(left["budget_reset_at"])

@@ -154,6 +154,39 @@ class TestBlockTeam:
         litellm.done("/team/unblock", {"team_id": team_id})
         assert litellm.chat(key).status == 200
 
+    def test_by_an_update_refuses_its_keys_and_takes_them_again_at_once(self, litellm: Proxy) -> None:
+        team_id = litellm.new_team()
+        key = litellm.new_key(team_id=team_id)
+        others = litellm.new_key()
+        for blocked, status in ((True, 401), (False, 200), (True, 401)):
+            answer = litellm.done("/team/update", {"team_id": team_id, "blocked": blocked})
+            assert answer["data"]["blocked"] is litellm.team(team_id)["blocked"] is blocked
+            assert (litellm.chat(key).status, litellm.chat(others).status) == (status, 200)
+        refused = litellm.chat(key).error
+        assert refused["message"].startswith(f"Authentication Error, Team={team_id} is blocked.")
+        litellm.done("/team/update", {"team_id": team_id, "blocked": False, "max_budget": 5})
+        assert litellm.chat(key).status == 200
+
+    def test_another_update_leaves_it_blocked(self, litellm: Proxy) -> None:
+        team_id = litellm.new_team(blocked=True)
+        litellm.done("/team/update", {"team_id": team_id, "max_budget": 5})
+        assert litellm.team(team_id)["blocked"] is True
+
+    def test_unblocking_takes_its_keys_at_once_or_only_after_a_minute(self, litellm: Proxy) -> None:
+        team_id = litellm.new_team()
+        key = litellm.new_key(team_id=team_id)
+        litellm.done("/team/update", {"team_id": team_id, "blocked": True})
+        assert litellm.chat(key).status == 401
+        litellm.done("/team/unblock", {"team_id": team_id})
+        assert litellm.team(team_id)["blocked"] is False
+        assert litellm.chat(key).status == litellm.either(200, 401)
+
+    def test_shows_in_the_list(self, litellm: Proxy) -> None:
+        team_id = litellm.new_team()
+        litellm.done("/team/block", {"team_id": team_id})
+        [team] = litellm.read("/v2/team/list", team_id=team_id)["teams"]
+        assert team["blocked"] is True
+
     def test_of_an_unknown_team_is_not_found(self, litellm: Proxy) -> None:
         answer = litellm.post("/team/block", {"team_id": "nowhere"})
         assert (answer.status, answer.body) == (404, {"detail": {"error": "Team not found, passed team_id=nowhere"}})

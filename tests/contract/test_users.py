@@ -185,6 +185,40 @@ class TestUpdateUser:
         litellm.done("/user/update", {"user_id": user_id, "spend": 2.5})
         assert litellm.user(user_id)["spend"] == 2.5
 
+    def test_sets_the_role_at_once(self, litellm: Proxy) -> None:
+        user_id = litellm.new_user(user_role="internal_user")
+        key = litellm.done("/key/generate", {"user_id": user_id})["key"]
+        statuses = []
+        for role in ("proxy_admin", "internal_user"):
+            litellm.done("/user/update", {"user_id": user_id, "user_role": role})
+            [listed] = litellm.read("/user/list", user_ids=user_id)["users"]
+            assert litellm.user(user_id)["user_role"] == listed["user_role"] == role
+            statuses.append(litellm.get("/key/info", key, key=litellm.new_key().token).status)
+        assert statuses == [200, 403]
+
+    def test_a_role_gives_nothing_to_a_key_for_models(self, litellm: Proxy) -> None:
+        user_id = litellm.new_user(user_role="proxy_admin")
+        key = litellm.new_key(user_id=user_id)
+        assert litellm.get("/user/list", key.secret).status == 403
+        assert litellm.post("/key/generate", {}, key.secret).status == 403
+        assert litellm.chat(key).status == 200
+
+    def test_other_changes_leave_the_role(self, litellm: Proxy) -> None:
+        user_id = litellm.new_user(user_role="proxy_admin")
+        litellm.done("/user/update", {"user_id": user_id, "max_budget": 3, "user_role": None})
+        assert litellm.user(user_id)["user_role"] == "proxy_admin"
+
+    def test_a_role_alone_changes_nothing_else(self, litellm: Proxy) -> None:
+        user_id = litellm.new_user(user_role="proxy_admin", max_budget=7, budget_duration="7d", tpm_limit=5)
+        before = litellm.user(user_id)
+        litellm.done("/user/update", {"user_id": user_id, "user_role": "internal_user"})
+        after = litellm.user(user_id)
+        assert {name for name in after if before[name] != after[name]} <= {"user_role", "updated_at"}
+
+    def test_an_unknown_role_is_invalid(self, litellm: Proxy) -> None:
+        answer = litellm.post("/user/update", {"user_id": litellm.new_user(), "user_role": "king"})
+        assert (answer.status, answer.body["detail"][0]["loc"]) == (422, ["body", "user_role"])
+
     def test_bad_budget_duration(self, litellm: Proxy) -> None:
         user_id = litellm.new_user()
         answer = litellm.post("/user/update", {"user_id": user_id, "budget_duration": "soon"})

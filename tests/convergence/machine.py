@@ -10,7 +10,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from accounts.people import deactivate_user, reactivate_user, set_limits
 from apikeys.endings import block_api_key, delete_api_key, reset_spend, revoke_api_key, unblock_api_key
 from apikeys.policy import update_policy
-from apikeys.rotation import end_old_secret
 from litellm_sync import catalogue
 from litemaas.people.offboarding import offboard_user
 from subscriptions.models import Subscription, SubscriptionStatus
@@ -64,7 +63,7 @@ LATE_PATHS: tuple[list[str], ...] = (
 MODES = ("down", "slow", "500", "429", "garbage", "cut", "lose")
 VERBS = (
     *(block_api_key, unblock_api_key, unblock_api_key, revoke_api_key),
-    *(delete_api_key, reset_spend, end_old_secret),
+    *(delete_api_key, reset_spend),
 )
 DEEDS = (
     *("die", "die", "die", "die", "push_everything", "steal", "clear_up", "arrive", "late", "lose_jobs"),
@@ -158,11 +157,17 @@ class Convergence(RuleBasedStateMachine):
         if key:
             self.world.change_key(key, {"models": models, "model_limits": per_model})
 
-    @step(number=numbers, grace=st.sampled_from([0, 5, 60, 600]))
-    def rotate(self, number: int, grace: int) -> None:
+    @step(number=numbers, grace=st.sampled_from([0, 5, 60, 600]), replace_newest=st.booleans())
+    def rotate(self, number: int, grace: int, replace_newest: bool) -> None:  # noqa: FBT001 -- as below
         key = self.world.key(number)
         if key:
-            self.world.rotate(key, grace)
+            self.world.rotate(key, grace, replace_newest=replace_newest)
+
+    @step(number=numbers, force=st.booleans())
+    def end_old(self, number: int, force: bool) -> None:  # noqa: FBT001 -- as below
+        key = self.world.key(number)
+        if key:
+            self.world.end_old(key, force=force)
 
     @step(number=numbers, verb=st.sampled_from(VERBS))
     def move_key(self, number: int, verb: Any) -> None:

@@ -19,7 +19,7 @@ from accounts.models import Role, User
 from apikeys import endings
 from apikeys import services as keys
 from apikeys.models import ApiKey, ApiKeySecret, KeyPolicy
-from apikeys.rotation import rotate_api_key
+from apikeys.rotation import end_old_secret, rotate_api_key
 from litellm_sync import catalogue, integration, proof, state
 from litellm_sync import push as pushes
 from litellm_sync.client import transport
@@ -152,9 +152,14 @@ class World:
         hours = limits.get("expires_at")
         return limits | {"expires_at": timezone.now() + timedelta(hours=hours)} if hours else limits
 
-    def rotate(self, key: ApiKey, grace: int) -> None:
-        """Its owner wants another secret."""
-        rotate_api_key(User.objects.get(pk=key.user_id), key_id=key.pk, grace_seconds=grace)
+    def rotate(self, key: ApiKey, grace: int, *, replace_newest: bool) -> None:
+        """Its owner wants another secret, or has lost the one of before."""
+        owner = User.objects.get(pk=key.user_id)
+        rotate_api_key(owner, key_id=key.pk, grace_seconds=grace, replace_newest=replace_newest)
+
+    def end_old(self, key: ApiKey, *, force: bool) -> None:
+        """An old secret is ended, also where nothing else works."""
+        end_old_secret(self.ann, key_id=key.pk, force=force)
 
     def belong(self, person: User, teams: list[str]) -> None:
         """The groups of the person's provider say so."""

@@ -289,7 +289,7 @@ STATES: Final = (
     State("key-pending", KEY, "alice", "has not got the latest state", path="/api-keys/{key[pending]}"),
     State("key-of-somebody", KEY, "admin", "Carla Costa", path="/api-keys/{key[carla]}"),
     State("key-rotate", f"{KEY}/rotate", "alice", "Rotate the key", path="/api-keys/{key[spare]}/rotate"),
-    State("key-rotate-again", f"{KEY}/rotate", "alice", "goes on working", path="/api-keys/{key[rotated]}/rotate"),
+    State("key-rotate-again", f"{KEY}/rotate", "alice", "Rotate again only if", path="/api-keys/{key[rotated]}/rotate"),
     State(
         "key-rotate-expired",
         f"{KEY}/rotate",

@@ -89,7 +89,11 @@ def test_other_machines_are_not_this_one(safe: Any, host: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
-    [("PASSWORD_SIGN_IN", True, "litemaas.W004"), ("METRICS_TOKEN", "", "litemaas.W003")],
+    [
+        ("LITELLM_SPEND_SETTLES_SECONDS", 30, "litemaas.W006"),
+        ("METRICS_TOKEN", "", "litemaas.W003"),
+        ("PASSWORD_SIGN_IN", True, "litemaas.W004"),
+    ],
 )
 def test_what_should_be_meant_is_a_warning(safe: Any, name: str, value: Any, expected: str) -> None:
     assert run_checks(tags=["litemaas"]) == []

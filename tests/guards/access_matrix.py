@@ -125,6 +125,13 @@ MATRIX: Final[dict[tuple[str, str], Answers]] = {
     ("POST", "/api/v1/api-keys/<uuid:pk>/revoke"): Answers(401, 404, 200, 403, 200),
     ("POST", "/api/v1/api-keys/<uuid:pk>/rotate"): Answers(401, 404, 201, 403, 403),  # nobody but the owner
     ("POST", "/api/v1/api-keys/<uuid:pk>/unblock"): Answers(401, 403, 403, 403, 200),  # Ada's second key, blocked
+    ("GET", "/api/v1/api-keys/bulk-changes"): Answers(401, 403, 403, 200, 200),
+    ("POST", "/api/v1/api-keys/bulk-changes"): Answers(401, 403, 403, 403, 201),
+    ("GET", "/api/v1/api-keys/bulk-changes/<uuid:pk>"): Answers(401, 403, 403, 200, 200),
+    ("GET", "/api/v1/api-keys/bulk-changes/<uuid:pk>/keys"): Answers(401, 403, 403, 200, 200),
+    ("POST", "/api/v1/api-keys/bulk-changes/<uuid:pk>/start"): Answers(401, 403, 403, 403, 202),
+    ("POST", "/api/v1/api-keys/bulk-changes/<uuid:pk>/stop"): Answers(401, 403, 403, 403, 200),
+    ("GET", "/api/v1/api-keys/hygiene"): Answers(401, 403, 403, 200, 200),
     ("POST", "/api/v1/api-keys/validate"): Answers(401, 200, 200, 403, 200),  # of Ada's key Eve learns nothing
     ("GET", "/api/v1/api-keys/policy"): Answers(401, 200, 200, 200, 200),
     ("PUT", "/api/v1/api-keys/policy"): Answers(401, 403, 403, 403, 200),

@@ -47,6 +47,7 @@ def furnish(ada: User, key: ApiKey) -> None:
     ApiKey.objects.filter(pk=ended.pk).update(status="revoked")
     ApiKeySecret.objects.update(pending_secret=None)
     rotate_api_key(ada, key_id=rotated.pk, grace_seconds=600)
+    ApiKeySecret.objects.filter(key=rotated).update(pending_secret=None)
     Membership.objects.filter(user=ada).update(sync_status="failed")
     provision_user(None, username="gone")
     User.objects.filter(username="gone").update(is_active=False)

@@ -22,6 +22,7 @@ from accounts.personal_tokens import create_personal_token
 from accounts.rbac import SCOPES, Permission, Scope
 from apikeys.models import ApiKey
 from apikeys.services import create_api_key
+from apikeys.upkeep import BulkChange
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.models import Drift, SyncRun
 from litemaas.foundation.access import PUBLIC, SIGNED_IN, required
@@ -171,6 +172,9 @@ class World:
             verb = path.rpartition("/")[2]
             found = Drift.objects.get(**admin_world.DIFFERENT.get(verb, {"name": "ours"}))
             return path.replace("<uuid:pk>", str(found.pk))
+        if "/bulk-changes/" in path:
+            status = "running" if path.endswith("/stop") else "planned"
+            return path.replace("<uuid:pk>", str(BulkChange.objects.filter(status=status).first().pk))
         api_key = "/api-keys/" in path
         ending = path.rpartition("/")[2]
         rotated = ApiKey.objects.filter(name="rotated").first() or self.key

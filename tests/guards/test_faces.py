@@ -122,7 +122,7 @@ def test_rotate_a_key(
     heard = spy(apikeys.rotation, "rotate_api_key")
     shown = page.post(f"/api-keys/{keys[0].pk}/rotate", {"grace_seconds": "3600", "ticket": new_ticket(ada.pk)})
     made = api.post(f"/api/v1/api-keys/{keys[1].pk}/rotate", {"grace_seconds": 3600})
-    assert heard == [((ada,), {"key_id": key.pk, "grace_seconds": 3600}) for key in keys]
+    assert heard == [((ada,), {"key_id": key.pk, "grace_seconds": 3600, "replace_newest": False}) for key in keys]
     for answer, secret in ((shown, shown.context["secret"]), (made, made.json()["secret"])):
         assert answer["Cache-Control"] == "no-store"
         assert ApiKeySecret.objects.filter(digest=secret_digest(secret)).exists()
@@ -144,7 +144,8 @@ def test_end_an_old_secret_and_reset_spend(
     assert api.post(f"/api/v1/api-keys/{key.pk}/{address}").json()["id"] == str(key.pk)
     assert page.post(f"/admin/apikeys/apikey/{key.pk}/reset-spend/").status_code == 302
     once_more = verb == "reset_spend"
-    assert heard == [((ann,), {"key_id": key.pk})] * (2 + once_more)
+    given = {"key_id": key.pk} if once_more else {"key_id": key.pk, "force": False}
+    assert heard == [((ann,), given)] * (2 + once_more)
 
 
 def test_delete_a_key(

@@ -219,6 +219,48 @@ def test_what_is_back_says_what_has_changed_meanwhile() -> None:
     assert Model.objects.get(pk="b").mode == "embedding"
 
 
+def test_one_model_with_an_odd_figure_is_skipped_and_all_others_come(litellm: Emulator) -> None:
+    rows = litellm.state.models
+    [odd] = rows.where("model_name", "gpt-4o")
+    info = odd["model_info"]
+    rows.put(info["id"], odd | {"model_info": info | {"max_input_tokens": "8k"}})
+    report = catalogue.sync_models()
+    assert (len(report.added), list(report.skipped)) == (8, ["gpt-4o"])
+    assert "8k" in report.skipped["gpt-4o"]
+    rows.put(info["id"], odd)
+    assert catalogue.sync_models().added == ["gpt-4o"]
+    rows.put(info["id"], odd | {"model_info": info | {"max_output_tokens": ["4k"]}})
+    report = catalogue.sync_models()
+    assert (report.hidden, list(report.skipped), report.unchanged) == ([], ["gpt-4o"], 8)
+    assert Model.objects.get(pk="gpt-4o").is_available
+
+
+def test_one_model_with_an_odd_figure_says_so_when_it_is_looked_at(ann: User, litellm: Emulator) -> None:
+    catalogue.sync_models()
+    rows = litellm.state.models
+    [odd] = rows.where("model_name", "gpt-4o")
+    info = odd["model_info"] | {"max_input_tokens": "8k"}
+    rows.put(info["id"], odd | {"model_info": info})
+    looked = catalogue.look_at_model(Model.objects.get(pk="gpt-4o"))
+    assert (looked.source, looked.reason) == ("local", "garbage")
+    with pytest.raises(Conflict) as caught:
+        catalogue.refresh_model(ann, model="gpt-4o")
+    assert caught.value.code == "model_unfit"
+    assert catalogue.refresh_model(ann, model="gpt-4o-mini").unchanged == 1
+
+
+def test_half_of_a_model_is_none() -> None:
+    unread = Deployment("a", "", "", "", "", None, None, None, None, (), flaw="ValueError: 8k")
+    report = sync(deployment("a"), unread, deployment("b"))
+    assert (report.added, list(report.skipped)) == (["b"], ["a"])
+
+
+def test_models_of_which_none_can_be_read_are_still_there() -> None:
+    sync(deployment("a"))
+    report = sync(Deployment("a", "", "", "", "", None, None, None, None, (), flaw="ValueError: 8k"))
+    assert (report.hidden, list(report.skipped)) == ([], ["a"])
+
+
 def test_a_report_is_made_before_anything_is_changed() -> None:
     sync(deployment("a"), deployment("gone"))
     known = {model.pk: model for model in Model.objects.all()}

@@ -61,7 +61,7 @@ def test_what_may_work_later_is_unavailable(litellm: LiteLLM, answer: dict[str, 
 
 
 @responses.activate
-def test_the_three_shapes_of_refusals_keep_type_and_text(litellm: LiteLLM) -> None:
+def test_trap_48_the_three_shapes_of_refusals_keep_type_and_text(litellm: LiteLLM) -> None:
     shapes = [
         ({"error": {"message": "bad alias", "type": "bad_request_error"}}, "bad_request_error", "bad alias"),
         ({"detail": {"error": "no such team"}}, "", "no such team"),

@@ -89,6 +89,18 @@ def test_the_api_adopts_and_blocks(
     assert api(ann).post(f"{address}/block").status_code == 404
 
 
+def test_the_admin_portal_shows_what_widens_a_key_in_words(
+    issued: IssuedKey, litellm: Emulator, ann: User, browser: Browser
+) -> None:
+    metadata = {"throttled": "no", "model_rpm_limit": {"gpt-4o": 3}}
+    changes = {"access_group_ids": ["a-group"], "aliases": {"gpt-4o": "gpt-5"}, "metadata": metadata}
+    post(litellm, "/key/update", key=issued.key.secrets.get().digest, **changes)
+    compare()
+    text = browser(ann).get(page(Drift.objects.get())).content.decode()
+    for words in ("Access groups", "a-group", "Other models under a name", "gpt-4o: gpt-5", "throttled: no"):
+        assert words in text
+
+
 def test_the_admin_portal_shows_both_sides_and_mends(
     issued: IssuedKey, differing: dict[str, Any], ann: User, browser: Browser
 ) -> None:

@@ -89,7 +89,7 @@ def test_a_moved_expiry_arrives(ada: User, key: ApiKey) -> None:
     assert abs(found - wish) <= EXPIRY_TOLERANCE
 
 
-def test_limits_per_model_come_and_go_and_the_rest_of_the_metadata_stays(ada: User, key: ApiKey) -> None:
+def test_trap_24_limits_per_model_come_and_go_and_the_rest_of_the_metadata_stays(ada: User, key: ApiKey) -> None:
     assert there(key).metadata["model_rpm_limit"] == {"gpt-4o": 5}
     managed = there(key).metadata["managed_by"]
     update_api_key(ada, key_id=key.pk, model_limits={"gpt-4o": {"tpm_limit": 7}, "gpt-4o-mini": {"rpm_limit": 2}})

@@ -11,7 +11,7 @@ from accounts.models import AuditEvent, User
 from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.policy import update_policy
 from apikeys.services import IssuedKey, create_api_key
-from litellm_sync import mending, sides, upstream
+from litellm_sync import ensure, mending, sides, upstream
 from litellm_sync.client import LiteLLM
 from litellm_sync.drift import Drift
 from litellm_sync.emulator.server import Emulator
@@ -276,6 +276,74 @@ def test_a_blocked_key_stays_blocked(foreign: dict[str, Any], ann: User, litellm
     key = mending.adopt_key(ann, drift_id=unknown().pk, owner="ada")
     push(KIND, str(key.secrets.get().pk), limit=5)
     assert (key.status, chat(litellm, foreign["key"])) == ("blocked", 401)
+
+
+def test_a_key_that_is_blocked_in_litellm_while_its_owner_is_looked_for_stays_blocked(
+    foreign: dict[str, Any], ann: User, litellm: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the beginning and the row lie seconds of calls to LiteLLM."""
+    ensure_user = ensure.ensure_user_exists_in_litellm
+
+    def slow(person: User, asked: LiteLLM) -> Any:
+        post(litellm, "/key/block", key=foreign["token"])
+        return ensure_user(person, asked)
+
+    monkeypatch.setattr(ensure, "ensure_user_exists_in_litellm", slow)
+    key = mending.adopt_key(ann, drift_id=unknown().pk, owner="ada")
+    push(KIND, str(key.secrets.get().pk), limit=5)
+    assert (key.status, chat(litellm, foreign["key"])) == ("blocked", 401)
+
+
+def test_a_key_that_a_second_administrator_blocks_during_the_last_look_stays_blocked(
+    foreign: dict[str, Any], ann: User, litellm: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, drift = LiteLLM.get_key_info, unknown()
+
+    def overtaken(self: LiteLLM, token: str) -> Any:
+        seen = look(self, token)
+        monkeypatch.setattr(LiteLLM, "get_key_info", look)
+        mending.block_key(ann, drift_id=drift.pk)
+        return seen
+
+    monkeypatch.setattr(LiteLLM, "get_key_info", overtaken)
+    key = mending.adopt_key(ann, drift_id=drift.pk, owner="ada")
+    push(KIND, str(key.secrets.get().pk), limit=5)
+    assert (key.status, chat(litellm, foreign["key"])) == ("blocked", 401)
+
+
+def test_a_block_that_has_not_reached_litellm_yet_counts_for_whoever_adopts(
+    foreign: dict[str, Any], ann: User, litellm: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    block, drift, adopted = LiteLLM.block_key, unknown(), []
+
+    def late(self: LiteLLM, token: str) -> None:
+        adopted.append(mending.adopt_key(ann, drift_id=drift.pk, owner="ada"))
+        block(self, token)
+
+    monkeypatch.setattr(LiteLLM, "block_key", late)
+    with pytest.raises(NotFound):
+        mending.block_key(ann, drift_id=drift.pk)
+    push(KIND, str(adopted[0].secrets.get().pk), limit=5)
+    assert (adopted[0].status, chat(litellm, foreign["key"])) == ("blocked", 401)
+
+
+def test_a_key_that_was_adopted_during_the_look_is_not_blocked_behind_its_rows_back(
+    foreign: dict[str, Any], ann: User, litellm: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, drift = LiteLLM.get_key_info, unknown()
+
+    def overtaken(self: LiteLLM, token: str) -> Any:
+        monkeypatch.setattr(LiteLLM, "get_key_info", look)
+        mending.adopt_key(ann, drift_id=drift.pk, owner="ada")
+        return look(self, token)
+
+    monkeypatch.setattr(LiteLLM, "get_key_info", overtaken)
+    with pytest.raises(Conflict) as caught:
+        mending.block_key(ann, drift_id=drift.pk)
+    assert caught.value.code == "key_known"
+    assert ("POST", "/key/block") not in litellm.calls
+    assert not AuditEvent.objects.filter(action="drift.blocked").exists()
+    assert chat(litellm, foreign["key"]) == 200
 
 
 def test_adopting_keeps_to_the_number_of_keys_and_to_people_who_are_there(

@@ -582,8 +582,8 @@ def test_a_log_that_is_written_seldom_is_waited_for(
     pushed()
     assert look(LATER) == {}
     ApiKeySecret.objects.update(proof_due_at=timezone.now())
-    assert look(timedelta(seconds=650)) == {"early": 1}
-    assert look(timedelta(seconds=665)) == {"proven": 1}
+    assert look(timedelta(seconds=590)) == {"early": 1}
+    assert look(timedelta(seconds=605)) == {"proven": 1}
 
 
 def test_a_round_is_bounded_and_takes_the_longest_due_first(

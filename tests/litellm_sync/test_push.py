@@ -322,7 +322,6 @@ def test_limits_expiry_and_per_model_limits_reach_litellm_and_are_cleared(
     assert found.metadata == {"managed_by": "litemaas", "model_rpm_limit": {"gpt-4o": 5}}
     assert found.expires is not None
     assert abs(found.expires - expires) < timedelta(seconds=5)
-    # Trap 49: the next reset is LiteLLM's, rounded to the calendar.
     assert ApiKey.objects.get(pk=key.pk).budget_resets_at == found.budget_reset_at
 
     ApiKey.objects.filter(pk=key.pk).update(tpm_limit=None, rpm_limit=None, expires_at=None, model_limits={})
@@ -547,3 +546,17 @@ def test_in_fair_weather_one_unhappy_row_keeps_its_own_back_off(
     integration.tick(timezone.now())
     assert secret_of(key).sync_next_at == later
     assert health.litellm_state() == "ok"
+
+
+@pytest.mark.parametrize("duration", ["30d", "7d"])
+def test_trap_49_the_next_reset_is_what_litellm_says(
+    duration: str, ada: User, subscribed: list[Subscription], litellm: Emulator
+) -> None:
+    """It rounds to the calendar: what we would reckon is another day."""
+    key = create_api_key(ada, name="k", models=["gpt-4o"], budget_duration=duration).key
+    found = LiteLLM(5).get_key_info(pushed(key).digest)
+    assert found is not None
+    shown = ApiKey.objects.get(pk=key.pk).budget_resets_at
+    assert shown == found.budget_reset_at
+    assert shown is not None
+    assert (shown.day == 1) if duration == "30d" else (shown.weekday() == 0)

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 import requests
+from django.db import connection
 from django.utils import timezone
 
 from accounts.models import User
 from apikeys.endings import revoke_api_key
 from apikeys.models import ApiKey, ApiKeySecret, KeyStatus
 from apikeys.services import IssuedKey, create_api_key
-from litellm_sync import integration, reconcile, runs, sides, state, upstream
+from litellm_sync import integration, mending, reconcile, runs, sides, state, upstream
 from litellm_sync.drift import Drift, DriftKind, Subject
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.models import RunStatus, SyncRun
@@ -161,6 +162,9 @@ def test_a_missing_member_is_found_and_pushed_again(issued: IssuedKey, ada: User
         ("/key/update", {"max_budget": 50}, {"max_budget": ["5.0", "50.0"]}),
         ("/key/update", {"models": ["gpt-4o", "claude-sonnet"]}, {"models": [["gpt-4o"], ["gpt-4o", "claude-sonnet"]]}),
         ("/key/update", {"allowed_routes": []}, {"allowed_routes": [["llm_api_routes"], []]}),
+        ("/key/update", {"access_group_ids": ["g"]}, {"access_group_ids": [[], ["g"]]}),
+        ("/key/update", {"aliases": {"gpt-4o": "gpt-5"}}, {"aliases": [{}, {"gpt-4o": "gpt-5"}]}),
+        ("/key/update", {"router_settings": {"timeout": 9}}, {"router_settings": [{}, {"timeout": 9}]}),
         ("/key/block", {}, {"blocked": [False, True]}),
     ],
 )
@@ -198,6 +202,96 @@ def test_other_limits_of_people_and_names_of_teams_are_different(
         "user": {"max_budget": [None, "9.0"], "tpm_limit": [None, 7]},
         "team": {"models": [[], ["gpt-4o"]], "alias": ["Default Team", "Everybody"]},
     }
+
+
+@pytest.mark.parametrize("version", ["litellm", "old_litellm"])
+def test_a_team_that_is_blocked_in_litellm_is_different_and_works_again_by_its_push(
+    ada: User, subscribed: list[Subscription], request: pytest.FixtureRequest, settings: Any, version: str
+) -> None:
+    emulator: Emulator = request.getfixturevalue(version)
+    made = create_api_key(ada, name="notebook", models=["gpt-4o"])
+    push_everything()
+    post(emulator, "/team/update", team_id=str(DEFAULT_TEAM_ID), blocked=True)
+    assert chat(emulator, made.secret) == 401
+    settings.RECONCILE_MENDS = ["different"]
+    assert compare().report["mended"] == 1
+    drift = Drift.objects.get()
+    fields = {"blocked": [False, True]}
+    assert (drift.what, drift.kind, drift.details["fields"]) == ("team", "different", fields)
+    push("teams.team", str(DEFAULT_TEAM_ID), limit=5)
+    assert chat(emulator, made.secret) == 200
+    age()
+    compare()
+    assert found() == []
+
+
+def role_of(litellm: Emulator, user: User) -> str:
+    """What somebody is in LiteLLM."""
+    role: str = litellm.state.users.rows[str(user.pk)]["user_role"]
+    return role
+
+
+@pytest.mark.parametrize("role", ["proxy_admin", "proxy_admin_viewer", "internal_user_viewer"])
+@pytest.mark.parametrize("version", ["litellm", "old_litellm"])
+def test_another_role_in_litellm_is_different_and_taken_only_where_that_was_decided(  # noqa: PLR0917 -- fixtures
+    ada: User, ann: User, subscribed: list[Subscription], request: pytest.FixtureRequest, version: str, role: str
+) -> None:
+    emulator: Emulator = request.getfixturevalue(version)
+    create_api_key(ada, name="notebook", models=["gpt-4o"])
+    push_everything()
+    post(emulator, "/user/update", user_id=str(ada.pk), user_role=role)
+    assert (compare().report["different"], compare().report["mended"]) == (1, 0)
+    drift = Drift.objects.get()
+    assert (drift.object_id, drift.details["fields"]) == (str(ada.pk), {"role": ["internal_user", role]})
+    User.objects.filter(pk=ada.pk).update(tpm_limit=77)
+    state.request_pushes(User, [ada.pk])
+    push("accounts.user", str(ada.pk), limit=5)  # of a limit: it must not degrade anybody silently
+    assert (role_of(emulator, ada), emulator.state.users.rows[str(ada.pk)]["tpm_limit"]) == (role, 77)
+    mending.mend_drift(ann, drift_id=drift.pk)
+    push("accounts.user", str(ada.pk), limit=5)
+    assert role_of(emulator, ada) == "internal_user"
+    post(emulator, "/user/update", user_id=str(ada.pk), user_role=role)  # somebody meant it
+    state.request_pushes(User, [ada.pk])
+    push("accounts.user", str(ada.pk), limit=5)
+    assert role_of(emulator, ada) == role
+
+
+def test_a_role_is_taken_where_an_administrator_lets_our_side_win(
+    issued: IssuedKey, ada: User, ann: User, litellm: Emulator
+) -> None:
+    post(litellm, "/user/update", user_id=str(ada.pk), user_role="proxy_admin")
+    compare()
+    integration.retry_push(ann, kind="accounts.user", object_id=ada.pk)
+    push("accounts.user", str(ada.pk), limit=5)
+    assert role_of(litellm, ada) == "proxy_admin"
+    integration.resolve_conflicts(ann, kind="accounts.user", object_id=ada.pk)
+    push("accounts.user", str(ada.pk), limit=5)
+    assert role_of(litellm, ada) == "internal_user"
+
+
+def test_roles_are_taken_by_the_settings_where_they_say_so_and_none_is_no_difference(
+    issued: IssuedKey, ada: User, eve: User, litellm: Emulator, settings: Any
+) -> None:
+    state.request_pushes(User, [eve.pk])
+    push_everything()
+    post(litellm, "/user/update", user_id=str(ada.pk), user_role="proxy_admin")
+    litellm.state.users.update(str(eve.pk), {"user_role": None})
+    settings.RECONCILE_MENDS = ["different"]
+    run = compare()
+    assert (found(), run.report["mended"]) == ([("user", "different", str(ada.pk))], 1)
+    push("accounts.user", str(ada.pk), limit=5)
+    assert role_of(litellm, ada) == "internal_user"
+    age()
+    compare()
+    assert found() == []
+
+
+def test_what_is_known_of_our_rows_is_found_by_an_index() -> None:
+    """A comparison asks for it with each page, and so does mending with each chunk."""
+    rows = Drift.objects.filter(what=Subject.KEY, row_id__in=["1", "2"])
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+    assert "drift_row" in rows.explain()
 
 
 def test_what_was_made_in_litellm_is_unknown_and_left_alone(
@@ -353,7 +447,7 @@ def test_what_is_found_again_stays_one_row_and_what_is_gone_is_forgotten(issued:
 
 
 @pytest.mark.parametrize("mode", ["500", "cut", "down", "garbage", "429"])
-@pytest.mark.parametrize("path", ["/key/info", "/key/list", "/team/info", "/user/list", "/v2/team/list"])
+@pytest.mark.parametrize("path", ["/key/list", "/user/list", "/v2/team/list"])
 def test_a_comparison_that_breaks_off_keeps_what_it_had_and_the_next_one_finds_the_rest(
     issued: IssuedKey, secret: ApiKeySecret, litellm: Emulator, mode: str, path: str
 ) -> None:
@@ -363,7 +457,8 @@ def test_a_comparison_that_breaks_off_keeps_what_it_had_and_the_next_one_finds_t
     post(litellm, "/team/update", team_id=str(DEFAULT_TEAM_ID), team_alias="Everybody")
     litellm.faults.add(mode, paths=[path])
     broken = compare()
-    assert broken.status == RunStatus.FAILED
+    # By the list of keys it is asked whether LiteLLM is there: without it the run waits.
+    assert broken.status == (RunStatus.QUEUED if path == "/key/list" else RunStatus.FAILED)
     assert ("user", "unknown", foreign["user_id"]) in found()
     litellm.faults.clear()
     SyncRun.objects.filter(pk=broken.pk).delete()  # with whatever it had found
@@ -372,6 +467,136 @@ def test_a_comparison_that_breaks_off_keeps_what_it_had_and_the_next_one_finds_t
     assert (run.status, len(found())) == (RunStatus.DONE, 3)
     secret.refresh_from_db()
     assert secret.sync_status == SyncStatus.SYNCED
+
+
+@pytest.mark.parametrize("mode", ["500", "cut", "down", "garbage", "429"])
+def test_single_objects_that_litellm_cannot_show_keep_what_was_found_of_them(
+    issued: IssuedKey, secret: ApiKeySecret, ada: User, litellm: Emulator, mode: str
+) -> None:
+    post(litellm, "/key/update", key=secret.digest, max_budget=50)
+    compare()
+    post(litellm, "/team/update", team_id=str(DEFAULT_TEAM_ID), team_alias="Everybody")
+    post(litellm, "/team/member_delete", team_id=str(DEFAULT_TEAM_ID), user_id=str(ada.pk))
+    litellm.faults.add(mode, paths=["/key/info", "/team/info"])
+    run = compare()
+    assert (run.status, run.report["unread"], run.report["settled"]) == (RunStatus.DONE, 2, 0)
+    assert found() == [("key", "different", secret.digest)]
+    litellm.faults.clear()
+    run = compare()
+    assert (run.status, "unread" in run.report, len(found())) == (RunStatus.DONE, False, 3)
+
+
+@pytest.fixture
+def sick_and_back(
+    ada: User, subscribed: list[Subscription], litellm: Emulator
+) -> tuple[ApiKeySecret, ApiKeySecret, str]:
+    """A key whose limit somebody changed in LiteLLM, which a comparison has found; and, behind it in LiteLLM's list, a
+    revoked one that a backup has brought back, with its secret."""
+    made = [create_api_key(ada, name=name, models=["gpt-4o"]) for name in "ab"]
+    push_everything()
+    first, second = ApiKeySecret.objects.order_by("digest")
+    post(litellm, "/key/update", key=first.digest, max_budget=50)
+    compare()
+    backup = dict(litellm.state.keys.rows[second.digest])
+    revoke_api_key(ada, key_id=second.key_id)
+    push_everything()
+    litellm.state.keys.put(second.digest, backup)
+    return first, second, next(one.secret for one in made if one.key.pk == second.key_id)
+
+
+def test_a_key_that_works_although_it_must_not_is_found_and_ended_behind_one_that_litellm_cannot_show(
+    sick_and_back: tuple[ApiKeySecret, ApiKeySecret, str], litellm: Emulator
+) -> None:
+    first, second, plain = sick_and_back
+    assert chat(litellm, plain) == 200
+    litellm.faults.add("500", paths=["/key/info"])
+    run = compare()
+    assert (run.status, run.report["unread"], run.report["mended"]) == (RunStatus.DONE, 2, 1)
+    assert found() == sorted([("key", "alive", second.digest), ("key", "different", first.digest)])
+    litellm.faults.clear()
+    push(KIND, str(second.pk), limit=5)
+    assert chat(litellm, plain) == 401
+
+
+def test_an_entry_of_the_list_that_cannot_be_read_is_there_and_hides_no_other(
+    sick_and_back: tuple[ApiKeySecret, ApiKeySecret, str], litellm: Emulator
+) -> None:
+    first, second, _plain = sick_and_back
+    before = Drift.objects.get(object_id=first.digest)
+    litellm.state.keys.update(first.digest, {"tpm_limit": "many"})
+    run = compare()
+    assert (run.status, run.report["unread"], run.report["missing"], run.report["compared"]) == (
+        RunStatus.DONE,
+        1,
+        0,
+        4,
+    )
+    assert found() == sorted([("key", "alive", second.digest), ("key", "different", first.digest)])
+    after = Drift.objects.get(object_id=first.digest)
+    assert (after.seen_at, after.run_id) == (before.seen_at, run.pk)
+
+
+def test_an_entry_that_cannot_be_read_is_there_also_at_the_end_of_a_page(
+    sick_and_back: tuple[ApiKeySecret, ApiKeySecret, str], litellm: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("litellm_sync.client.lists.PAGE", 1)
+    first, _second, _plain = sick_and_back
+    litellm.state.keys.update(first.digest, {"tpm_limit": "many"})
+    asked = len(litellm.calls)
+    assert compare().report["unread"] == 1
+    looks = [path for _method, path in litellm.calls[asked:] if path.startswith("/key/info")]
+    assert len(looks) == 1  # at the one that is alive
+
+
+def test_an_unknown_key_that_cannot_be_read_stays_known(issued: IssuedKey, litellm: Emulator) -> None:
+    foreign = post(litellm, "/key/generate", key_alias="theirs")
+    compare()
+    litellm.state.keys.update(foreign["token"], {"tpm_limit": "many"})
+    assert compare().report["settled"] == 0
+    assert found() == [("key", "unknown", foreign["token"])]
+
+
+def test_looks_that_fail_are_not_tried_without_end(
+    ada: User, subscribed: list[Subscription], litellm: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "MOST_FAILED_LOOKS", 2)
+    for number in range(5):
+        create_api_key(ada, name=f"k{number}", models=["gpt-4o"])
+    push_everything()
+    for digest in ApiKeySecret.objects.values_list("digest", flat=True):
+        post(litellm, "/key/update", key=digest, max_budget=50)
+    litellm.faults.add("500", paths=["/key/info"])
+    asked = len(litellm.calls)
+    run = compare()
+    looks = [path for _method, path in litellm.calls[asked:] if path.startswith("/key/info")]
+    assert (run.status, run.report["unread"], len(looks)) == (RunStatus.DONE, 5, 2)
+
+
+@pytest.mark.parametrize("path", ["/user/list", "/v2/team/list"])
+def test_a_page_that_litellm_breaks_over_once_is_asked_for_again(
+    issued: IssuedKey, litellm: Emulator, path: str
+) -> None:
+    litellm.faults.add("500", paths=[path], count=reconcile.PAGE_TRIES - 1)
+    run = compare()
+    assert (run.status, found(), run.report["compared"]) == (RunStatus.DONE, [], 3)
+
+
+def test_a_comparison_waits_for_a_litellm_that_goes_away_and_goes_on_where_it_was(
+    issued: IssuedKey, secret: ApiKeySecret, litellm: Emulator
+) -> None:
+    post(litellm, "/key/update", key=secret.digest, max_budget=50)
+    litellm.faults.add("down", paths=["/key"])
+    run = compare()
+    assert (run.status, run.cursor["side"]) == (RunStatus.QUEUED, 2)
+    litellm.faults.clear()
+    assert upstream.probe() is not None
+    asked = len(litellm.calls)
+    assert runs.take_up_silent(timezone.now()) == [str(run.pk)]
+    integration.perform(str(run.pk))
+    run.refresh_from_db()
+    assert (run.status, run.stalls, run.report["compared"]) == (RunStatus.DONE, 0, 3)
+    assert found() == [("key", "different", secret.digest)]
+    assert not [path for _method, path in litellm.calls[asked:] if path.startswith("/user/list")]
 
 
 def test_a_run_that_was_declared_dead_stops_and_forgets_nothing(issued: IssuedKey, litellm: Emulator) -> None:

@@ -13,14 +13,14 @@ from django.utils import timezone
 from accounts.models import User
 from apikeys.endings import block_api_key, reset_spend, revoke_api_key
 from apikeys.models import ApiKey, ApiKeySecret, KeyPolicy
-from apikeys.rotation import end_old_secret, rotate_api_key
+from apikeys.rotation import end_old_secret, rotate_api_key, waits_for_spend
 from apikeys.services import IssuedKey, create_api_key, update_api_key
 from litellm_sync import activity, keys
 from litellm_sync.client import KeyInfo, LiteLLM
 from litellm_sync.client.transport import Transport
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.push import push
-from litellm_sync.spend import SHOWN, save_noted
+from litellm_sync.spend import SHOWN, beginning, save_noted
 from litellm_sync.state import SyncStatus
 from litemaas.foundation import rate_limits
 from litemaas.foundation.crypto import secret_digest
@@ -377,7 +377,7 @@ def work_once() -> None:
         push(KIND, str(pk), limit=5)
 
 
-def test_a_replaced_secret_that_nobody_was_known_to_use_counts_too(
+def test_what_a_secret_that_got_lost_spent_counts_too(
     ada: User, issued: IssuedKey, upstream: Emulator, settings: Any
 ) -> None:
     """The third begins when the second is complete, with what both spent; until then the first works."""
@@ -386,7 +386,7 @@ def test_a_replaced_secret_that_nobody_was_known_to_use_counts_too(
     settle()
     settings.LITELLM_SPEND_SETTLES_SECONDS = 30
     charge(upstream, issued.secret, "1")
-    third = rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=3600)
+    third = rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=3600, replace_newest=True)
     work_once()
     assert there(third.secret) is None
     assert row(third.secret).sync_error == "spend_not_settled"
@@ -412,30 +412,100 @@ def test_a_replaced_secret_that_nobody_was_known_to_use_counts_too(
     assert ApiKey.objects.get().spend == new.spend
 
 
-@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("way", ["again", "end-and-again", "lost", "at-once"])
 def test_trap_06_however_often_a_key_is_rotated_two_budgets_are_spent_at_most(
-    ada: User, issued: IssuedKey, upstream: Emulator, settings: Any, *, known: bool
+    way: str, ada: User, issued: IssuedKey, upstream: Emulator, settings: Any
 ) -> None:
-    """Somebody spends all that any secret may, and rotates whenever that is allowed."""
+    """Somebody spends all that any secret may, and rotates in each way that is allowed."""
     settings.LITELLM_SPEND_SETTLES_SECONDS = 30
+    wish: dict[str, Any] = {"grace_seconds": 0 if way == "at-once" else 3600, "replace_newest": way == "lost"}
     secrets, total, refusals = [issued.secret], 0, set()
     for _ in range(4):
         try:
-            secrets.append(rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=3600).secret)
+            secrets.append(rotate_api_key(ada, key_id=issued.key.pk, **wish).secret)
         except Conflict as refused:
             refusals.add(refused.code)
-        work_once()
-        later(30)
+        total += spend_all(upstream, secrets)
+        if way == "end-and-again":
+            end_old_secret(ada, key_id=issued.key.pk)
+        for _round in range(2):
+            work_once()
+            total += spend_all(upstream, secrets)
+            later(180)
         settle()
-        for secret in secrets:
-            while works(upstream, secret):
-                charge(upstream, secret, "5")
-                total += 5
-        if known:
-            activity.pull_key_spend(LiteLLM(5))
-    assert (len(secrets), refusals) == ((2, {"rotation_running"}) if known else (5, set()))
+        total += spend_all(upstream, secrets)
+    made = {"again": 2, "end-and-again": 5, "lost": 5, "at-once": 5}[way]
+    assert (len(secrets), refusals) == (made, {"rotation_running"} if way == "again" else set())
     assert total <= 20
     assert not any(works(upstream, secret) for secret in secrets)
+    activity.pull_key_spend(LiteLLM(5))
+    assert ApiKey.objects.get().spend >= min(total, 10), "nothing is lost of it"
+
+
+def spend_all(upstream: Emulator, secrets: list[str]) -> int:
+    """Spend with every secret as long as LiteLLM lets it; how much that was, USD."""
+    total = 0
+    for secret in secrets:
+        while works(upstream, secret):
+            charge(upstream, secret, "5")
+            total += 5
+    return total
+
+
+def test_trap_21_a_secret_that_programs_use_is_not_ended_because_nobody_knows_of_it(
+    ada: User, issued: IssuedKey, upstream: Emulator
+) -> None:
+    """LiteLLM knows of the use, we hear of it minutes later."""
+    second = rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=3600)
+    assert works(upstream, second.secret)
+    assert row(second.secret).last_used_at is None
+    with pytest.raises(Conflict) as refused:
+        rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=3600)
+    assert refused.value.code == "rotation_running"
+    assert [works(upstream, secret) for secret in (issued.secret, second.secret)] == [True, True]
+
+
+def test_a_new_secret_that_leaked_is_stopped_at_once_whatever_is_going_on(
+    ada: User, issued: IssuedKey, upstream: Emulator, settings: Any
+) -> None:
+    settings.LITELLM_SPEND_SETTLES_SECONDS = 30
+    charge(upstream, issued.secret, "4")
+    leaked = rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=86_400)
+    charge(upstream, leaked.secret, "1")
+    third = rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=0)
+    assert waits_for_spend(third.key)
+    assert [works(upstream, one.secret) for one in (issued, leaked, third)] == [False, False, False]
+    work_once()
+    later(180)
+    settle()
+    assert [works(upstream, one.secret) for one in (issued, leaked, third)] == [False, False, True]
+    new = there(third.secret)
+    assert new is not None
+    assert new.spend.quantize(Decimal("0.1")) == 5
+    assert not waits_for_spend(ApiKey.objects.for_display().get())
+
+
+def test_a_secret_that_was_ended_before_its_offer_arrived_counts_once(
+    ada: User, issued: IssuedKey, upstream: Emulator, settings: Any
+) -> None:
+    """It may be made in LiteLLM late, with the spend that it began with; the next one waits until that is known."""
+    charge(upstream, issued.secret, "4")
+    second = away(settings, lambda: rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=3600))
+    spent, marks = beginning(row(second.secret), LiteLLM(5))
+    offer = {"key": second.secret, "key_type": "llm_api", "models": ["gpt-4o"], "metadata": marks, **spent}
+    ApiKeySecret.objects.filter(pk=row(second.secret).pk).update(attempted_at=timezone.now())
+    third = away(settings, lambda: rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=0))
+    work_once()
+    assert there(third.secret) is None
+    assert row(third.secret).sync_error == "spend_not_settled"
+    LiteLLM(5).create_key(offer)
+    settle()
+    assert [works(upstream, one.secret) for one in (issued, second, third)] == [False, False, True]
+    activity.pull_key_spend(LiteLLM(5))
+    new = there(third.secret)
+    assert new is not None
+    assert new.spend.quantize(Decimal("0.1")) == 4
+    assert ApiKey.objects.get().spend.quantize(Decimal("0.1")) == 4
 
 
 def test_a_new_secret_that_cannot_be_read_is_replaced(

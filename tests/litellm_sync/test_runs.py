@@ -107,6 +107,26 @@ def test_due_runs_are_queued_by_their_interval_and_failed_ones_soon_again(litell
     assert integration.request_due_syncs(later) == []  # one of each kind goes on
 
 
+def test_models_that_are_missing_are_asked_for_again_when_the_interval_has_passed(
+    litellm: Emulator, work: Callable[[], int]
+) -> None:
+    """A refusal to hide them is an answer: each try would leave a run behind."""
+    now = timezone.now()
+    integration.request_sync(None, what="models")
+    work()
+    SyncRun.objects.update(created_at=now - timedelta(hours=3))
+    for name in list(litellm.state.models.rows)[1:]:
+        litellm.state.models.remove(name)
+    integration.request_sync(None, what="models")
+    work()
+    refused = SyncRun.objects.filter(kind="models").latest("created_at")
+    assert (refused.status, refused.report["code"]) == (RunStatus.FAILED, "mass_disappearance")
+    assert "models" not in integration.request_due_syncs(now + timedelta(minutes=30))
+    assert "models" in integration.request_due_syncs(now + timedelta(minutes=61))
+    SyncRun.objects.filter(kind="models").update(status=RunStatus.FAILED, report={"code": "litellm_unavailable"})
+    assert "models" in integration.request_due_syncs(now + timedelta(minutes=2))
+
+
 def test_what_the_schedule_ran_long_ago_is_forgotten_and_nothing_that_still_says_something(
     ann: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,16 +149,34 @@ def test_what_the_schedule_ran_long_ago_is_forgotten_and_nothing_that_still_says
         ran("usage", "done", 6),
         ran("reconcile", "done", 0),
         ran("keys", "failed", 30),
-        ran("keys", "failed", 31),
     }
+    ran("keys", "failed", 31)
     standing = ran("reconcile", "done", 20)
     Drift.objects.create(run=standing, what="key", kind="unknown", object_id="x", name="k", seen_at=now)
     for days in (9, 10, 11, 12, 13):
         ran("models", "done", days)
     ran("usage", "done", 7)
-    assert runs.forget_old_runs(now) == 6
+    assert runs.forget_old_runs(now) == 7
     assert set(SyncRun.objects.all()) == {*kept, standing}
     assert (runs.forget_old_runs(now), Drift.objects.count()) == (0, 1)
+
+
+def test_old_runs_go_with_their_steps_and_stay_for_a_step_that_says_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "FORGOTTEN_AT_ONCE", 1)
+    now = timezone.now()
+
+    def everything(days: int, *steps: str) -> list[SyncRun]:
+        whole = SyncRun.objects.create(kind="all", status="done")
+        made = [whole, *(SyncRun.objects.create(kind=kind, status="done", parent=whole) for kind in steps)]
+        SyncRun.objects.filter(pk__in=[run.pk for run in made]).update(created_at=now - timedelta(days=days))
+        return made
+
+    everything(20, "models", "keys")
+    with_newest_step = everything(15, "models", "teams")
+    everything(10, "models", "keys")
+    newest = everything(9, "models", "keys")
+    assert runs.forget_old_runs(now) == 6
+    assert set(SyncRun.objects.all()) == {*with_newest_step, *newest}
 
 
 def test_usage_of_calls_arrives_with_owner_key_and_spend(issued: IssuedKey, litellm: Emulator) -> None:
@@ -194,3 +232,86 @@ def test_usage_of_keys_that_are_not_ours_is_counted_and_belongs_to_nobody(litell
     row = DailyUsage.objects.get(model="gpt-4o")
     assert (row.user, row.api_key, row.team) == (None, None, None)
     assert row.spend > Decimal(0)
+
+
+# --- A pull whose worker dies ----------------------------------------------------------------------------------------
+
+
+def die_and_be_found(run: SyncRun) -> list[str]:
+    """A worker takes the run and is killed by it; another finds it silent."""
+    with pytest.raises(SystemExit):
+        integration.perform(str(run.pk))
+    SyncRun.objects.filter(status=RunStatus.RUNNING).update(heartbeat_at=timezone.now() - runs.SILENCE)
+    return runs.take_up_silent(timezone.now())
+
+
+def test_a_pull_that_kills_its_workers_after_the_keys_does_not_go_on_for_ever(
+    issued: IssuedKey, ann: User, litellm: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deadly(asked: Any, day: Any) -> Any:
+        raise SystemExit
+
+    monkeypatch.setattr(activity, "get_usage_from_litellm", deadly)
+    run = integration.request_sync(ann, what="usage")
+    taken_up = [die_and_be_found(run) for _turn in range(runs.MOST_STALLS + 1)]
+    assert taken_up == [[str(run.pk)]] * runs.MOST_STALLS + [[]]
+    run.refresh_from_db()
+    assert (run.status, run.error) == (RunStatus.FAILED, runs.STALLED)
+
+
+def test_a_pull_that_kills_its_workers_at_a_day_goes_on_there_and_ends(
+    issued: IssuedKey, ann: User, litellm: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[Any] = []
+    real = activity.get_usage_from_litellm
+
+    def dying(asked: Any, day: Any) -> Any:
+        fetched.append(day)
+        if len(fetched) == 3:
+            raise SystemExit
+        return real(asked, day)
+
+    monkeypatch.setattr(activity, "get_usage_from_litellm", dying)
+    run = integration.request_sync(ann, what="usage")
+    assert die_and_be_found(run) == [str(run.pk)]
+    integration.perform(str(run.pk))
+    run.refresh_from_db()
+    assert (run.status, run.done, run.total, run.stalls) == (RunStatus.DONE, 30, 30, 0)
+    assert (len(fetched), len(set(fetched)), UsageDay.objects.count()) == (31, 30, 30)
+    assert fetched[2] == fetched[3]
+
+
+def test_everything_that_dies_at_the_same_step_again_and_again_ends(
+    issued: IssuedKey, ann: User, litellm: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is done by then is not done again, and is no progress each time."""
+
+    def deadly(asked: Any, day: Any) -> Any:
+        raise SystemExit
+
+    monkeypatch.setattr(activity, "get_usage_from_litellm", deadly)
+    run = integration.request_sync(ann, what="all")
+    taken_up = [die_and_be_found(run) for _turn in range(runs.MOST_STALLS + 1)]
+    # The first worker did get further.
+    assert taken_up == [[str(run.pk)]] * runs.MOST_STALLS + [[]]
+    run.refresh_from_db()
+    assert (run.status, run.error) == (RunStatus.FAILED, runs.STALLED)
+    assert not SyncRun.objects.filter(status__in=["queued", "running"]).exists()
+
+
+def test_a_key_that_cannot_be_read_keeps_its_figures_and_stops_no_usage(issued: IssuedKey, litellm: Emulator) -> None:
+    assert chat(issued, litellm).ok
+    activity.pull_usage()
+    before = ApiKey.objects.get().spend
+    assert before > 0
+    headers = {"Authorization": f"Bearer {litellm.master_key}"}
+    other = create_api_key(issued.key.user, name="other", models=["gpt-4o"])
+    push("apikeys.apikeysecret", str(other.key.secrets.get().pk), limit=5)
+    assert (chat(issued, litellm).ok, chat(other, litellm).ok) == (True, True)
+    litellm.state.keys.update(issued.key.secrets.get().digest, {"tpm_limit": "many"})
+    listed = requests.get(f"{litellm.url}/key/list?return_full_object=true", headers=headers, timeout=10).json()
+    assert [key["tpm_limit"] for key in listed["keys"]].count("many") == 1
+    activity.pull_usage()
+    assert ApiKey.objects.get(pk=issued.key.pk).spend == before
+    assert ApiKey.objects.get(pk=other.key.pk).spend > 0
+    assert DailyUsage.objects.get(model="gpt-4o", api_key=issued.key).successful_requests == 2

@@ -161,3 +161,10 @@ def test_trap_25_the_licence_is_detected_and_said(release: Emulator, ann: User, 
     integration.notice(latency=5, now=NOW)
     versions.look(NOW)
     assert "Without an Enterprise licence" in browser(ann).get("/admin/").content.decode()
+
+
+def test_what_is_revoked_in_a_release_that_cannot_delete_keys_is_blocked_and_said_to_be() -> None:
+    """The push blocks before it deletes (test_push.py): it does not go on working."""
+    words = str(versions.judge("1.81.16").words)
+    assert "stays there, blocked" in words
+    assert "working" not in words

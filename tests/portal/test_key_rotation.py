@@ -12,6 +12,7 @@ from apikeys.models import ApiKey, ApiKeySecret, KeyPolicy
 from apikeys.rotation import rotate_api_key
 from apikeys.services import create_api_key
 from litellm_sync.emulator.server import Emulator
+from litellm_sync.models import SyncRun
 from litemaas.foundation.once import new_ticket
 from subscriptions.models import Subscription
 from tests.portal.conftest import Browser
@@ -42,7 +43,8 @@ def test_the_new_secret_is_shown_once_with_calls(browser: Browser, ada: User, ke
     assert secret not in shown
     assert "Two secrets work." in shown
     assert "Each may use what is left of the budget" in shown
-    assert "Not used since the rotation" in shown
+    assert "Not known yet whether it was used" in shown
+    assert "Never used" not in shown
 
 
 def test_a_form_that_was_sent_twice_rotates_once(browser: Browser, ada: User, key: ApiKey) -> None:
@@ -73,15 +75,86 @@ def test_what_the_policy_offers(browser: Browser, ada: User, key: ApiKey) -> Non
     assert browser(ada).post(f"/api-keys/{key.pk}/rotate", sent(ada, 604_800)).status_code == 422
 
 
-def test_what_another_rotation_would_do_is_said_before(browser: Browser, ada: User, key: ApiKey) -> None:
+def test_while_a_rotation_is_running_a_lost_secret_is_replaced(browser: Browser, ada: User, key: ApiKey) -> None:
     rotate_api_key(ada, key_id=key.pk, grace_seconds=3600)
     client, address = browser(ada), f"/api-keys/{key.pk}/rotate"
-    assert "The present secret was never used: it ends now." in client.get(address).content.decode()
-    ApiKeySecret.objects.update(last_used_at=timezone.now())
-    assert "End it first" in client.get(address).content.decode()
-    refused = client.post(address, sent(ada))
+    shown = client.get(address)
+    assert "Rotate again only if you have lost the new one, or if one has leaked." in shown.content.decode()
+    assert [value for value, _label in shown.context["form"].fields["grace_seconds"].choices] == ["", 0]
+    as_before = {"grace_seconds": "", "ticket": new_ticket(ada.pk)}
+    refused = client.post(address, as_before)
     assert refused.status_code == 422
-    assert "End it, and rotate about half a minute later." in refused.content.decode()
+    assert "End it, and rotate about a minute and a half later." in refused.content.decode()
+    stale = client.post(address, sent(ada))
+    assert stale.status_code == 422
+    assert "The key or the policy has changed meanwhile." in stale.content.decode()
+    assert ApiKeySecret.objects.count() == 2
+    until = ApiKeySecret.objects.earliest("created_at").valid_until
+    done = client.post(address, as_before | {"replace_newest": "on", "ticket": new_ticket(ada.pk)})
+    page = done.content.decode()
+    assert "The new secret works in about a minute and a half" in page
+    assert "Until then the old one works." in page
+    assert ApiKeySecret.objects.earliest("created_at").valid_until == until
+
+
+def test_that_nothing_works_meanwhile_is_said_where_everything_ends(browser: Browser, ada: User, key: ApiKey) -> None:
+    rotate_api_key(ada, key_id=key.pk, grace_seconds=3600)
+    client, address = browser(ada), f"/api-keys/{key.pk}/rotate"
+    assert "every secret is refused at once" in client.get(address).content.decode()
+    page = client.post(address, sent(ada, 0)).content.decode()
+    assert "Until then nothing works." in page
+    assert "The old secret has ended" in page
+
+
+@pytest.mark.parametrize(
+    ("columns", "words", "choices"),
+    [
+        ({"pending_secret": "sk-lm-x", "sync_status": "pending"}, "does not have the present secret yet", [0]),
+        ({"sync_status": "failed", "sync_error": "needs_rotation"}, "the one before it goes on working", ["", 0]),
+    ],
+    ids=["waiting", "lost"],
+)
+def test_what_can_be_done_where_the_newest_is_not_there(  # noqa: PLR0917 -- the cast
+    columns: dict[str, str], words: str, choices: list[Any], browser: Browser, ada: User, key: ApiKey
+) -> None:
+    rotate_api_key(ada, key_id=key.pk, grace_seconds=3600)
+    ApiKeySecret.objects.filter(valid_until=None).update(**columns)
+    client, address = browser(ada), f"/api-keys/{key.pk}/rotate"
+    shown = client.get(address)
+    assert words in shown.content.decode()
+    assert [value for value, _label in shown.context["form"].fields["grace_seconds"].choices] == choices
+    asked = client.get(f"/api-keys/{key.pk}/end-old-secret").content.decode()
+    assert "without the old one nothing works" in asked
+    assert "goes on working" not in asked
+    page = client.get(f"/api-keys/{key.pk}").content.decode()
+    assert "Only the old secret works until LiteLLM has the new one." in page
+    assert client.post(f"/api-keys/{key.pk}/end-old-secret").status_code == 422
+    assert client.post(f"/api-keys/{key.pk}/end-old-secret", {"force": "on"}).status_code == 302
+
+
+def test_a_key_that_litellm_lost_is_rotated_without_a_choice(browser: Browser, ada: User, key: ApiKey) -> None:
+    ApiKeySecret.objects.update(sync_status="failed", sync_error="needs_rotation")
+    client, address = browser(ada), f"/api-keys/{key.pk}/rotate"
+    shown = client.get(address)
+    assert "nothing works until the new one does" in shown.content.decode()
+    assert list(shown.context["form"].fields) == []
+    assert client.post(address, {"ticket": new_ticket(ada.pk)}).status_code == 200
+
+
+@pytest.mark.parametrize("fetched", [-40, 0, 40], ids=["before", "too-soon", "after"])
+def test_that_a_secret_is_not_used_is_said_only_where_litellm_was_asked(
+    fetched: int, browser: Browser, ada: User, key: ApiKey
+) -> None:
+    rotate_api_key(ada, key_id=key.pk, grace_seconds=3600)
+    old = ApiKeySecret.objects.earliest("created_at")
+    ApiKeySecret.objects.filter(pk=old.pk).update(last_used_at=old.created_at)
+    begun = ApiKeySecret.objects.latest("created_at").created_at + timedelta(seconds=fetched)
+    SyncRun.objects.create(kind="usage", status="done", started_at=begun)
+    SyncRun.objects.create(kind="usage", status="failed", started_at=begun + timedelta(hours=1))
+    shown = browser(ada).get(f"/api-keys/{key.pk}").content.decode()
+    assert ("Not used since the rotation" in shown) is (fetched > 30)
+    assert ("Never used" in shown) is (fetched > 30)
+    assert ("Not known yet" in shown) is (fetched <= 30)
 
 
 def test_a_refusal_is_said_on_the_form(browser: Browser, ada: User, key: ApiKey) -> None:
@@ -95,6 +168,7 @@ def test_use_of_the_old_secret_is_shown_and_it_is_ended(browser: Browser, ada: U
     rotate_api_key(ada, key_id=key.pk, grace_seconds=3600)
     old = ApiKeySecret.objects.earliest("created_at")
     client = browser(ada)
+    SyncRun.objects.create(kind="usage", status="done", started_at=timezone.now() + timedelta(minutes=1))
     # LiteLLM notes a use late: this may have been before the rotation.
     ApiKeySecret.objects.filter(pk=old.pk).update(last_used_at=timezone.now() + timedelta(seconds=21))
     assert "Not used since the rotation" in client.get(f"/api-keys/{key.pk}").content.decode()
@@ -123,6 +197,8 @@ def test_history_says_what_happened(browser: Browser, ada: User, key: ApiKey) ->
     assert "API key rotated" in shown
     assert f"<del>{old}</del>" in shown
     assert f"<ins>{new}</ins>" in shown
+    assert old.valid_until is not None
+    assert f"{old} · {old.valid_until:%Y-%m-%d %H:%M} UTC" in shown
 
 
 def test_keys_that_expire_soon_are_found(browser: Browser, ada: User, key: ApiKey) -> None:

@@ -106,13 +106,15 @@ def test_only_administrators_make_people(ann: User, ro: User, ada: User) -> None
     assert AuditEvent.objects.filter(action="user.created").latest("id").actor_id == ann.pk
 
 
-def test_ones_first_team_is_the_one_joined_first(ada: User) -> None:
+def test_a_new_key_is_charged_to_the_default_team_by_whoever_is_in_it(ada: User) -> None:
     assert get_user_primary_team(ada).pk == DEFAULT_TEAM_ID
     other = Team.objects.create(name="other")
     Membership.objects.create(team=other, user=ada)
     assert get_user_primary_team(ada).pk == DEFAULT_TEAM_ID
     Membership.objects.filter(team=DEFAULT_TEAM_ID).delete()
     assert get_user_primary_team(ada) == other
+    back = Membership.objects.create(team_id=DEFAULT_TEAM_ID, user=ada)
+    assert get_user_primary_team(ada) == back.team
     Membership.objects.all().delete()
     assert get_user_primary_team(ada).pk == DEFAULT_TEAM_ID
 

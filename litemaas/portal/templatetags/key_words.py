@@ -1,17 +1,20 @@
 """The only place that puts into words what happened to a key and what hinders it: ``{% load key_words %}``."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from django import template
+from django.db.models import Max
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import AuditEvent
+from apikeys import rotation
 from apikeys.models import ApiKey, ApiKeySecret, KeyStatus
+from litellm_sync.models import RunKind, RunStatus, SyncRun
 from litemaas.foundation.money import dollars
 from litemaas.portal.templatetags.portal import number, period
 
@@ -74,12 +77,18 @@ class Line(NamedTuple):
 
 
 class Secret(NamedTuple):
-    """One secret of a key as its page shows it; ``meanwhile`` (USD) is what it spent after it was replaced."""
+    """One secret of a key as its page shows it; ``meanwhile`` (USD) is what it spent after it was replaced.
+
+    ``is_known`` says whether LiteLLM was asked since it was made who uses it, ``is_known_since`` since it was replaced:
+    before that nobody can say that it is not used.
+    """
 
     row: ApiKeySecret
     shown: str
     state: str
     is_still_used: bool
+    is_known: bool
+    is_known_since: bool
     meanwhile: Decimal
 
 
@@ -87,13 +96,30 @@ class Secret(NamedTuple):
 def secrets(key: ApiKey) -> list[Secret]:
     """The secrets of a key, the newest first."""
     now, newer, found = timezone.now(), None, []
+    known = _uses_known_until()
     for row in sorted(key.secrets.all(), key=lambda secret: secret.created_at, reverse=True):
         is_used = bool(newer and row.last_used_at and row.last_used_at > newer.created_at + NOTED_LATE)
         is_carried = newer is None or newer.pushed_at is None or row.carried_at is not None
         meanwhile = Decimal(0) if is_carried else row.spend - row.spend_passed_on
-        found.append(Secret(row, str(row), _state(row, key, now), is_used, max(meanwhile, Decimal(0))))
+        is_known = row.created_at < known
+        is_known_since = newer is not None and newer.created_at < known
+        state = _state(row, key, now)
+        found.append(Secret(row, str(row), state, is_used, is_known, is_known_since, max(meanwhile, Decimal(0))))
         newer = row
     return found
+
+
+def _uses_known_until() -> datetime:
+    """Until when LiteLLM has told of every use: it notes them late, and is asked with each fetch of usage."""
+    fetched = SyncRun.objects.filter(kind=RunKind.USAGE, status=RunStatus.DONE)
+    begun = fetched.aggregate(begun=Max("started_at"))["begun"]
+    return begun - NOTED_LATE if begun else datetime.min.replace(tzinfo=UTC)
+
+
+@register.filter
+def new_secret_is_there(key: ApiKey) -> bool:
+    """Whether LiteLLM has the newest secret, so that something works without the older ones."""
+    return rotation.stage(key.secrets.all(), timezone.now()) not in rotation.NOT_THERE
 
 
 def _state(row: ApiKeySecret, key: ApiKey, now: datetime) -> str:
@@ -126,11 +152,21 @@ def changed(event: AuditEvent) -> list[Line]:
     if event.action == "apikey.created":
         return [Line(FIELDS["models"], "", ", ".join(details.get("models", [])))]
     if event.action in {"apikey.rotated", "apikey.old_secret_ended"}:
-        return [Line(_("Secret"), details["old"], details.get("new", _("ended")))]
+        return [Line(_("Secret"), details["old"], details.get("new", _("ended"))), *_still_working(details)]
+    if event.action == "apikey.grace_prolonged":
+        until = in_words("expires_at", details["valid_until"])
+        return [Line(_("Works on, at the longest until"), "", f"{details['old']} · {until}")]
     if event.action == "apikey.spend_reset":
         return [Line(_("Spend"), dollars(Decimal(details["spend"]), 2), dollars(Decimal(0), 2))]
     reason = details.get("reason")
     return [Line(_("Reason"), "", reason)] if reason else []
+
+
+def _still_working(details: Mapping[str, Any]) -> list[Line]:
+    """Which old secret goes on working after a rotation, and until when; entries of before do not tell."""
+    if not details.get("kept"):
+        return []
+    return [Line(_("Works until"), "", f"{details['kept']} · {in_words('expires_at', details['valid_until'])}")]
 
 
 def _line(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Line]:

@@ -1,4 +1,5 @@
-/* Narrows a long list of models to choose from; without it the list is only long. */
+/* Narrows a long list of models to choose from, and shows the limits of those that are chosen; without it both lists
+   are only long. */
 (() => {
   "use strict";
 
@@ -19,4 +20,20 @@
     /* Enter in the search would send the form. */
     search.addEventListener("keydown", (event) => { if (event.key === "Enter") event.preventDefault(); });
   });
+
+  const limits = document.querySelectorAll("[data-limits-of]");
+  const follow = () => {
+    const chosen = new Set([...document.querySelectorAll("input[name=models]:checked")].map((box) => box.value));
+    limits.forEach((group) => {
+      const isChosen = chosen.has(group.dataset.limitsOf);
+      group.hidden = !isChosen;
+      /* What nobody sees is not sent. */
+      group.querySelectorAll("input").forEach((input) => { input.disabled = !isChosen; });
+    });
+    document.querySelectorAll("[data-limits-of-none]").forEach((words) => { words.hidden = chosen.size > 0; });
+  };
+  if (limits.length) {
+    document.addEventListener("change", (event) => { if (event.target.name === "models") follow(); });
+    follow();
+  }
 })();
