@@ -161,12 +161,12 @@ def prove_due(now: datetime) -> dict[str, int]:
     return counts
 
 
-def _take(now: datetime) -> tuple[Any, datetime] | None:
+def _take(now: datetime) -> tuple[Any, Any] | None:
     """The secret that has been due for longest, and since when; nobody else takes it meanwhile."""
     with transaction.atomic():
         due = ApiKeySecret.objects.filter(proof_due_at__lte=now).order_by("proof_due_at", "pk")
         free = due.select_for_update(skip_locked=True, no_key=True, of=("self",))
-        taken: tuple[Any, datetime] | None = free.values_list("pk", "proof_due_at").first()
+        taken: tuple[Any, Any] | None = free.values_list("pk", "proof_due_at").first()
         if taken is not None:
             ApiKeySecret.objects.filter(pk=taken[0]).update(proof_due_at=now + TAKEN)
     return taken

@@ -15,7 +15,7 @@ from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.rotation import rotate_api_key
 from apikeys.services import IssuedKey, create_api_key
 from apikeys.stopped import Proof
-from litellm_sync import alerts, keys, proof, state, upstream
+from litellm_sync import alerts, keys, proof, spend, state, upstream
 from litellm_sync.client import LiteLLM
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.models import Alert
@@ -86,9 +86,9 @@ def test_a_key_that_was_answered_and_could_not_be_read_back_goes_on(
     assert chat(litellm, made.secret) == 200
 
 
-def charge(litellm: Emulator, digest: str, spend: str) -> None:
+def charge(litellm: Emulator, digest: str, cost: str) -> None:
     """Somebody calls a model with it."""
-    call = {"date": f"{timezone.now():%Y-%m-%d}", "token": digest, "model": "gpt-4o", "spend": spend, "charge": True}
+    call = {"date": f"{timezone.now():%Y-%m-%d}", "token": digest, "model": "gpt-4o", "spend": cost, "charge": True}
     requests.post(f"{litellm.url}/emulator/activity", json={"rows": [call]}, timeout=10).raise_for_status()
 
 
@@ -135,18 +135,18 @@ def test_a_settling_that_ends_during_a_push_is_followed_by_another(
     old = row()
     rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=0)
     ends_at = timezone.now()
-    settled = keys.spend.settles_at
+    settled = spend.settles_at
 
     def in_the_last_moment(secret: ApiKeySecret, now: Any) -> Any:
         found = settled(secret, now)
         monkeypatch.setattr(timezone, "now", lambda: ends_at + timedelta(hours=1))
         return found
 
-    monkeypatch.setattr(keys.spend, "settles_at", in_the_last_moment)
+    monkeypatch.setattr(spend, "settles_at", in_the_last_moment)
     push(KIND, str(old.pk), limit=5)
     old.refresh_from_db()
     assert old.blocked_at is not None
-    assert (old.sync_status, old.due_at) == (SyncStatus.SYNCED, old.blocked_at + keys.spend.settling())
+    assert (old.sync_status, old.due_at) == (SyncStatus.SYNCED, old.blocked_at + spend.settling())
 
 
 def restore(litellm: Emulator, digest: str) -> None:
