@@ -77,9 +77,7 @@ NAMES = ["access_group_ids", "aliases", "router_settings"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_somebody_adds_to_a_key_is_found_and_taken_away(
-    issued: IssuedKey, upstream: Emulator, name: str
-) -> None:
+def test_what_somebody_adds_to_a_key_is_found_and_taken_away(issued: IssuedKey, upstream: Emulator, name: str) -> None:
     secret = issued.key.secrets.get()
     post(upstream, "/key/update", key=secret.digest, **widened(upstream, name))
     # New releases judge the model of an alias or a fallback.
