@@ -50,11 +50,9 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 
     def with_status(self, status: str) -> Self:
         """Keys that show this status now."""
-        now = timezone.now()
-        if status == KeyStatus.EXPIRED:
-            return self.filter(expires_at__lte=now).exclude(status=KeyStatus.REVOKED)
-        if status == KeyStatus.REVOKED:
-            return self.filter(status=status)
+        now, revoked = timezone.now(), Q(status=KeyStatus.REVOKED)
+        if status in {KeyStatus.EXPIRED, KeyStatus.REVOKED}:
+            return self.filter(revoked if status == KeyStatus.REVOKED else Q(~revoked, expires_at__lte=now))
         in_time = self.filter(Q(expires_at=None) | Q(expires_at__gt=now))
         if status == KeyStatus.ACTIVE:
             return in_time.filter(status=status, user__is_active=True)
@@ -91,10 +89,9 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         Whether a key has a usable model counts for it only where an end was proved.
         """
         proved = Exists(ApiKeySecret.objects.filter(key=OuterRef("pk"), proven_at__isnull=False))
-        can_do = Case(When(proved, then=usable()), default=None)
-        shown = ApiKeySecret.objects.only("key", "digest", "last4", "created_at", *COLUMNS)
-        owned = self.annotate(owner_is_active=F("user__is_active"), has_usable_model=can_do)
-        return owned.prefetch_related("links", Prefetch("secrets", queryset=shown))
+        useful = {"has_usable_model": Case(When(proved, then=usable()), default=None)}
+        shown = Prefetch("secrets", ApiKeySecret.objects.only("key", "digest", "last4", "created_at", *COLUMNS))
+        return self.annotate(owner_is_active=F("user__is_active"), **useful).prefetch_related("links", shown)
 
 
 class ApiKey(Limited):
@@ -277,8 +274,8 @@ class ApiKeySecret(Stoppable):
     @classmethod
     def living(cls) -> "models.QuerySet[ApiKeySecret]":
         """What has not ended for good; what has expired may be prolonged."""
-        kept = cls.objects.filter(key__deleted_at=None).exclude(key__status=KeyStatus.REVOKED)
-        return kept.exclude(valid_until__lte=timezone.now())
+        kept = cls.objects.filter(key__deleted_at=None).exclude(valid_until__lte=timezone.now())
+        return kept.exclude(key__status=KeyStatus.REVOKED)
 
     @classmethod
     def behind(cls, target: models.Model) -> "models.QuerySet[ApiKeySecret] | None":
