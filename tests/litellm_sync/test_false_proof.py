@@ -17,6 +17,7 @@ from apikeys.services import IssuedKey, create_api_key
 from apikeys.stopped import Proof
 from litellm_sync import alerts, keys, proof, spend, state, upstream
 from litellm_sync.client import LiteLLM
+from litellm_sync.client.bodies import NewKey
 from litellm_sync.emulator.server import Emulator
 from litellm_sync.models import Alert
 from litellm_sync.push import push
@@ -41,7 +42,7 @@ def test_a_key_that_could_not_be_read_back_after_its_creation_was_there(
 ) -> None:
     create = LiteLLM.create_key
 
-    def answered_and_then_broken(client: LiteLLM, body: dict[str, Any]) -> None:
+    def answered_and_then_broken(client: LiteLLM, body: NewKey) -> None:
         create(client, body)
         litellm.faults.add("500", paths=["/key/info", "/key/block", "/key/delete"])
 
@@ -73,7 +74,7 @@ def test_a_key_that_was_answered_and_could_not_be_read_back_goes_on(
 ) -> None:
     create = LiteLLM.create_key
 
-    def answered_and_then_broken(client: LiteLLM, body: dict[str, Any]) -> None:
+    def answered_and_then_broken(client: LiteLLM, body: NewKey) -> None:
         create(client, body)
         litellm.faults.add("500", paths=["/key/info"])
 
