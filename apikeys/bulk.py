@@ -185,7 +185,7 @@ def _next(claim: BulkChange) -> bool:
     """
     with transaction.atomic():
         change = _mine(claim).select_for_update(no_key=True).first()
-        row = change and change.rows.waiting().select_for_update(skip_locked=True).first()
+        row = change.rows.waiting().select_for_update(skip_locked=True).first() if change else None
         if change is None or row is None:
             return False
         try:

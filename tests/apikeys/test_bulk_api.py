@@ -26,7 +26,8 @@ AS_OF = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
 def keys(ada: User, subscribed: list[Subscription]) -> list[ApiKey]:
     """Three of Ada's keys, made long ago and never used."""
     made = [create_api_key(ada, name=f"key {number}", models=["gpt-4o"]).key for number in range(3)]
-    ApiKey.objects.update(created_at=AS_OF - timedelta(days=99))
+    for number, key in enumerate(made):
+        ApiKey.objects.filter(pk=key.pk).update(created_at=AS_OF - timedelta(days=99 - number))
     KeyFigures.objects.create(as_of=AS_OF)
     return made
 

@@ -207,7 +207,7 @@ def test_trap_07_a_new_secret_and_the_loss_of_a_model_at_once_agree(
     set_provider_teams(ada, ["crew"])
     ApiKey.objects.update(team=team)
     arrived()
-    generation = {}
+    generation: dict[Any, int] = {}
 
     def lose() -> None:
         if what == "team":

@@ -90,6 +90,21 @@ def _wrong_key(page: Page) -> None:
     page.locator("[aria-invalid=true]").first.wait_for()
 
 
+def _limits_of_a_model(*typed: str) -> Callable[[Page], None]:
+    """Choose a model, and open the fields of its own limits; what is typed there is sent."""
+
+    def act(page: Page) -> None:
+        page.get_by_label("gpt-4o", exact=True).check()
+        page.locator("summary", has_text="Limits per model").click()
+        for value in typed:
+            page.get_by_label("Name").fill("Night job")
+            page.get_by_label("gpt-4o: requests per minute").fill(value)
+            page.get_by_role("button", name="Create the key").click()
+            page.locator("[aria-invalid=true]").first.wait_for()
+
+    return act
+
+
 def _blank(field: str, button: str) -> Callable[[Page], None]:
     """What the browser lets pass as filled in, and the server does not."""
 
@@ -266,6 +281,15 @@ STATES: Final = (
     State("key-create", "/api-keys/create", "alice", "Create the key"),
     State("key-create-limits", "/api-keys/create", "alice", "Expires", act=_open("Limits")),
     State("key-create-wrong", "/api-keys/create", "alice", "Create the key", status=422, act=_wrong_key),
+    State("key-create-models", "/api-keys/create", "alice", "gpt-4o: tokens per minute", act=_limits_of_a_model()),
+    State(
+        "key-create-models-wrong",
+        "/api-keys/create",
+        "alice",
+        "The limit must be between 1",
+        status=422,
+        act=_limits_of_a_model("0"),
+    ),
     State("key-create-no-models", "/api-keys/create", "nora", "Subscribe to a model first"),
     State("key-created", "/api-keys/create", "alice", "is ready", act=_create_key("Release notes")),
     State(

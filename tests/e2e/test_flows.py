@@ -206,6 +206,36 @@ def test_create_key_mend_the_mistake_and_revoke_it(page: Page, stage: Stage, act
     wait_for(lambda: stage.product.chat(secret, "gpt-4o-mini").status_code != requests.codes.ok, what="the refusal")
 
 
+def test_create_key_with_limits_of_one_model(page: Page, stage: Stage, actor: str, way: str) -> None:
+    sign_in(page, stage.url, actor)
+    for model in ("gpt-4o-mini", "gpt-4.1-mini"):
+        subscribe(page, stage, model)
+    page.goto(f"{stage.url}/api-keys/create")
+    page.get_by_label("Name").fill("Bounded")
+    page.locator("summary", has_text="Limits per model").click()
+    of_mini, of_other = (page.get_by_label(f"{m}: requests per minute") for m in ("gpt-4o-mini", "gpt-4.1-mini"))
+    if way == "no-scripts":
+        expect(of_other).to_be_visible()
+        expect(of_mini).to_be_visible()
+    else:
+        expect(page.get_by_text("Choose a model above")).to_be_visible()
+        page.get_by_label("gpt-4.1-mini", exact=True).check()
+        of_other.fill("3")
+        page.get_by_label("gpt-4.1-mini", exact=True).uncheck()
+        expect(of_other).to_be_hidden()
+    page.get_by_label("gpt-4o-mini", exact=True).check()
+    of_mini.fill("0")
+    page.get_by_role("button", name="Create the key").click()
+    expect(of_mini).to_have_attribute("aria-invalid", "true")
+    expect(of_mini).to_have_value("0")
+    of_mini.fill("7")
+    page.get_by_label("gpt-4o-mini: tokens per minute").fill("5000")
+    page.get_by_role("button", name="Create the key").click()
+    assert stage.product.chat(page.locator("#secret").inner_text(), "gpt-4o-mini").status_code == requests.codes.ok
+    key = stage.product.sign_in(actor)("GET", "/api-keys")["results"][0]
+    assert key["model_limits"] == {"gpt-4o-mini": {"rpm_limit": 7, "tpm_limit": 5000}}
+
+
 def test_edit_key_and_no_change_changes_nothing(page: Page, stage: Stage, actor: str) -> None:
     sign_in(page, stage.url, actor)
     subscribe(page, stage, "gpt-4o-mini")

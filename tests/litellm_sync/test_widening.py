@@ -77,9 +77,7 @@ NAMES = ["access_group_ids", "aliases", "router_settings"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_trap_04_what_somebody_adds_to_a_key_is_found_and_taken_away(
-    issued: IssuedKey, upstream: Emulator, name: str
-) -> None:
+def test_what_somebody_adds_to_a_key_is_found_and_taken_away(issued: IssuedKey, upstream: Emulator, name: str) -> None:
     secret = issued.key.secrets.get()
     post(upstream, "/key/update", key=secret.digest, **widened(upstream, name))
     # New releases judge the model of an alias or a fallback.
@@ -96,7 +94,7 @@ def test_trap_04_what_somebody_adds_to_a_key_is_found_and_taken_away(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_trap_04_an_adopted_key_keeps_no_way_to_other_models(
+def test_an_adopted_key_keeps_no_way_to_other_models(
     issued: IssuedKey, ann: User, upstream: Emulator, name: str
 ) -> None:
     made = post(upstream, "/key/generate", models=["gpt-4o"], **widened(upstream, name))

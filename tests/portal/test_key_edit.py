@@ -114,7 +114,7 @@ def test_only_what_was_touched_changes(
 def test_limits_of_models_are_set_and_cleared(browser: Browser, ada: User, key: ApiKey) -> None:
     client = browser(ada)
     names = [name for name in filled(body(client.get(address(key)))) if re.match(r"[rt]pm_limit-", name)]
-    assert len(names) == 4  # claude-sonnet and gpt-4o: requests, tokens
+    assert len(names) == 6  # claude-sonnet, gpt-4o, and gpt-4o-mini that could be added: requests, tokens
     edit(client, key, **{names[1]: "700"})
     assert ApiKey.objects.get().model_limits == {"claude-sonnet": {"tpm_limit": 700}, "gpt-4o": {"rpm_limit": 5}}
     edit(client, key, **{names[1]: "", names[2]: ""})

