@@ -207,9 +207,7 @@ class BulkChangePage(AdminPage):
     @admin.display(description=_("Progress"))
     def progress(self, row: Any) -> SafeString:
         """How far it is."""
-        return cell(
-            "progress", done=row.total - row.waiting, total=row.total, going=row.status == BulkStatus.RUNNING
-        )
+        return cell("progress", done=row.total - row.waiting, total=row.total, going=row.status == BulkStatus.RUNNING)
 
     @admin.display(description=_("Stopped because"))
     def stopped_because(self, row: BulkChange) -> Any:

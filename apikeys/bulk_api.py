@@ -15,8 +15,8 @@ from accounts.api import validated
 from accounts.enforcement import signed_in
 from accounts.rbac import Permission
 from apikeys import bulk
+from apikeys.bulk_serializers import BulkChangeKeySerializer, BulkChangeSerializer, HygieneSerializer, PlanSerializer
 from apikeys.risks import hygiene, known_until
-from apikeys.serializers import BulkChangeKeySerializer, BulkChangeSerializer, HygieneSerializer, PlanSerializer
 from apikeys.upkeep import BulkChange, BulkChangeKey
 from litemaas.foundation.access import access
 

@@ -74,3 +74,8 @@ class KeyModel(models.Model):
         if self.model_id in (self.key.team.allowed_models or [self.model_id]):
             return "" if status == SubscriptionStatus.ACTIVE else status or "not_subscribed"
         return "not_for_team"
+
+
+def usable() -> Exists:
+    """Whether a key could do anything at all."""
+    return Exists(KeyModel.objects.filter(key=OuterRef("pk")).effective())

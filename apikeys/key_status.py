@@ -1,5 +1,8 @@
 """Where a key stands, and which keys live."""
 
+from datetime import timedelta
+from typing import Final
+
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -15,6 +18,7 @@ class KeyStatus(models.TextChoices):
     EXPIRED = "expired", _("Expired")
 
 
+EXPIRES_SOON: Final = timedelta(days=7)  # from then on somebody should look at a key
 STORED_STATUSES = (KeyStatus.ACTIVE, KeyStatus.BLOCKED, KeyStatus.REVOKED)
 
 

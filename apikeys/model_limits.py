@@ -85,11 +85,11 @@ class ModelLimitFields(forms.Form):
     def clean(self) -> dict[str, Any]:
         """A limit that was typed for a model that the key does not get is no slip to be passed over."""
         cleaned = super().clean() or self.cleaned_data
-        chosen = cleaned.get("models")
+        chosen: list[str] | None = cleaned.get("models")
         for model in self.limited_models if chosen is not None else ():
             for limit in MODEL_LIMITS:
                 name = field_name(model, limit)
-                if model not in chosen and cleaned.get(name) is not None and name in self.changed_data:
+                if chosen and model not in chosen and cleaned.get(name) is not None and name in self.changed_data:
                     self.add_error(name, gettext("Choose this model too, or leave its limit empty."))
         return cleaned
 

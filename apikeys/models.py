@@ -1,8 +1,8 @@
 """API keys, their secrets and the models that they may use, as data; the policy is beside it."""
 
 import uuid
-from datetime import datetime, timedelta
-from typing import Final, Self
+from datetime import datetime
+from typing import Self
 
 from django.db import models
 from django.db.models import Case, Exists, F, OuterRef, Prefetch, Q, When
@@ -10,10 +10,10 @@ from django.utils import timezone
 
 from accounts import rbac
 from accounts.models import User
-from apikeys import upkeep  # noqa: F401 -- Django looks for its tables here
-from apikeys.key_links import KeyModel
+from apikeys import search, upkeep  # noqa: F401 -- Django looks for upkeep's tables here
+from apikeys.key_links import KeyModel, usable
 from apikeys.key_policy import KeyPolicy
-from apikeys.key_status import STORED_STATUSES, KeyStatus, living
+from apikeys.key_status import EXPIRES_SOON, STORED_STATUSES, KeyStatus, living
 from apikeys.stopped import COLUMNS, Stoppable
 from litellm_sync.state import SyncStatus
 from litemaas.foundation import validators
@@ -23,36 +23,8 @@ from subscriptions.models import Subscription
 from teams.models import Membership, Team
 
 __all__ = ["ApiKey", "ApiKeySecret", "KeyModel", "KeyPolicy", "KeyStatus"]
-
-
-LAST, DIGEST = 4, 64  # characters of a secret that are shown, and of its digest
-EXPIRES_SOON: Final = timedelta(days=7)  # from then on somebody should look at a key
 # What an ApiKey shows is the worst that any of its secrets is in.
 WORST_FIRST = (SyncStatus.FAILED, SyncStatus.PENDING, SyncStatus.SYNCED)
-
-
-def _usable() -> Exists:
-    """Whether a key could do anything at all."""
-    return Exists(KeyModel.objects.filter(key=OuterRef("pk")).effective())
-
-
-def _words(word: str, *columns: str) -> Q:
-    return Q(*((f"{column}__icontains", word) for column in columns), _connector=Q.OR)
-
-
-def _of_owner(word: str) -> Q:
-    return _words(word, "user__username", "user__full_name", "user__email")
-
-
-def _exactly(word: str) -> Q:
-    """What is looked up as a whole: the last four characters of a secret, LiteLLM's token of it, or the id."""
-    whole = {LAST: "last4", DIGEST: "digest"}
-    if column := whole.get(len(word)):
-        return Q(pk__in=ApiKeySecret.objects.filter(**{column: word}).values("key"))
-    try:
-        return Q(pk=uuid.UUID(word))
-    except ValueError:
-        return Q(pk__in=())
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
@@ -66,17 +38,11 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def search(self, text: str) -> Self:
         """Keys of which every word of ``text`` is a part of the name, the description or the owner's names or address,
         whatever its case; or the id, or the end of a secret that the key has or had."""
-        rows = self
-        for word in text.replace("\x00", " ").split():
-            rows = rows.filter(_words(word, "name", "description") | _of_owner(word) | _exactly(word))
-        return rows
+        return self.filter(search.everywhere(text))
 
     def of_owner(self, text: str) -> Self:
         """Keys of whose owner's names or address every word of ``text`` is a part, whatever its case."""
-        rows = self
-        for word in text.replace("\x00", " ").split():
-            rows = rows.filter(_of_owner(word))
-        return rows
+        return self.filter(search.in_owner(text))
 
     def alive(self) -> Self:
         """Keys that count against the number one may have: not revoked, not expired, not deleted."""
@@ -107,7 +73,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 
     def with_usability(self) -> Self:
         """Each key with ``has_usable_model``."""
-        return self.annotate(has_usable_model=_usable())
+        return self.annotate(has_usable_model=usable())
 
     def needing_attention(self) -> Self:
         """Living keys that do not work as wished, or soon will not."""
@@ -125,9 +91,9 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         Whether a key has a usable model counts for it only where an end was proved.
         """
         proved = Exists(ApiKeySecret.objects.filter(key=OuterRef("pk"), proven_at__isnull=False))
-        usable = Case(When(proved, then=_usable()), default=None)
+        can_do = Case(When(proved, then=usable()), default=None)
         shown = ApiKeySecret.objects.only("key", "digest", "last4", "created_at", *COLUMNS)
-        owned = self.annotate(owner_is_active=F("user__is_active"), has_usable_model=usable)
+        owned = self.annotate(owner_is_active=F("user__is_active"), has_usable_model=can_do)
         return owned.prefetch_related("links", Prefetch("secrets", queryset=shown))
 
 
@@ -264,8 +230,8 @@ class ApiKeySecret(Stoppable):
     pushed_with = ("key__team", "key__user")
 
     key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="secrets")
-    digest = models.CharField(max_length=DIGEST, unique=True)
-    last4 = models.CharField(max_length=LAST)
+    digest = models.CharField(max_length=search.DIGEST, unique=True)
+    last4 = models.CharField(max_length=search.LAST)
     pending_secret = EncryptedTextField(null=True)
     attempted_at = models.DateTimeField(null=True)
     pushed_at = models.DateTimeField(null=True)

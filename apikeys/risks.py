@@ -10,7 +10,8 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from apikeys.models import EXPIRES_SOON, ApiKey, ApiKeyQuerySet, ApiKeySecret, KeyStatus
+from apikeys.key_status import EXPIRES_SOON
+from apikeys.models import ApiKey, ApiKeyQuerySet, ApiKeySecret, KeyStatus
 from apikeys.upkeep import KeyFigures
 from litellm_sync.state import SyncStatus
 from litemaas.foundation.errors import Conflict

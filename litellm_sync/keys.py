@@ -12,14 +12,12 @@ from apikeys.models import ApiKey, ApiKeySecret, KeyModel, KeyStatus
 from apikeys.stopped import UNSEEN
 from litellm_sync import ensure, late, spend, state
 from litellm_sync.client import KeyInfo, LiteLLM
-from litellm_sync.client.bodies import KeyChanges, NewKey, only
+from litellm_sync.key_bodies import WIDENING, changes_of, must_be_blocked, new_key
 from litemaas.foundation.errors import UpstreamRejected, UpstreamUnavailable
 from teams.models import DEFAULT_TEAM_ID
 
 log = structlog.get_logger(__name__)
 
-# LiteLLM reckons expiry from the moment at which it hears of it.
-EXPIRY_TOLERANCE = timedelta(seconds=5)
 # An offer whose answer was lost may still be carried out for this long, also after a later one was answered; until
 # then a dead key is looked at again and again.
 OFFER_MAY_ARRIVE = late.MAY_ARRIVE
@@ -28,27 +26,6 @@ LOOK_AGAIN = timedelta(seconds=5)
 BLOCK_SECONDS = 2.0
 # And so does a look that hangs to both.
 LOOK_SECONDS = 1.0
-# What keys are for: they call models and never manage anything; key_type "llm_api" shows as this in both versions.
-LLM_ROUTES = ("llm_api_routes",)
-# With these among its metadata LiteLLM lets a key do more than its limits say; no key of ours has any.
-LOOSENING = frozenset(
-    {
-        "allowed_passthrough_routes", "disable_global_guardrails", "litellm_disabled_callbacks", "permissions",
-        "rpm_limit_type", "temp_budget_expiry", "temp_budget_increase", "throttle_on_budget_exceeded", "tpm_limit_type",
-    }
-)  # fmt: skip
-PER_MODEL = {"rpm_limit": "model_rpm_limit", "tpm_limit": "model_tpm_limit"}
-
-
-class KeyDifferences(KeyChanges, total=False):
-    """What LiteLLM's key has otherwise; whether it is blocked is changed by calls of its own."""
-
-    blocked: bool
-
-
-# With these a key reaches models beyond its own: 1.81 and 1.109 add those of access groups; 1.81 answers with the one
-# that an alias or a fallback names, whether the key may use it or not. No key of ours has any.
-WIDENING: KeyDifferences = {"access_group_ids": [], "aliases": {}, "router_settings": {}}
 
 
 class Unsettled(UpstreamUnavailable):
@@ -197,11 +174,6 @@ def _note_refused(secret: ApiKeySecret) -> None:
         state.claimed(secret).update(blocked_at=secret.blocked_at)
 
 
-def must_be_blocked(key: ApiKey, models: list[str]) -> bool:
-    """A key without a model must not work: to LiteLLM an empty list means every model."""
-    return key.status == KeyStatus.BLOCKED or not key.user.is_active or not models
-
-
 def _delete(secret: ApiKeySecret, litellm: LiteLLM) -> None:
     """Block and delete: where LiteLLM cannot delete, a dead key is left. LiteLLM names what it deleted; where it did
     not, or an offer that was cut off may be carried out after the deletion, a look must prove it, again and again."""
@@ -299,7 +271,8 @@ def _create(secret: ApiKeySecret, models: list[str], litellm: LiteLLM) -> KeyInf
     if secret.key.team_id != DEFAULT_TEAM_ID and late.removal_may_arrive(secret.key.user_id, timezone.now()):
         raise UpstreamUnavailable(reason="removal_may_arrive")  # LiteLLM would delete the key with it
     _await_offers_of_replaced(secret)
-    body = _new_key(secret, models, litellm)
+    spent, marks = spend.beginning(secret, litellm)
+    body = new_key(secret, models, spent, marks)
     # Under the claim: what another push may have deleted meanwhile must not be made again.
     with _until_answered(secret):
         litellm.create_key(body)
@@ -311,50 +284,15 @@ def _create(secret: ApiKeySecret, models: list[str], litellm: LiteLLM) -> KeyInf
     return found
 
 
-def _new_key(secret: ApiKeySecret, models: list[str], litellm: LiteLLM) -> NewKey:
-    key, value = secret.key, secret.pending_secret
-    if value is None:  # without one LiteLLM would make up a key that nobody has
-        raise UpstreamRejected(reason="needs_rotation")
-    spent, marks = spend.beginning(secret, litellm)
-    body: NewKey = {
-        "key": value,
-        "key_type": "llm_api",
-        "key_alias": secret.alias,
-        "user_id": str(key.user_id),
-        "team_id": str(key.team_id),
-        # An empty list would mean every model; the name of no model does no harm, and the key is blocked besides.
-        "models": models or [f"none-{key.pk}"],
-        "blocked": must_be_blocked(key, models),
-        "metadata": {"managed_by": "litemaas", **marks, **_per_model(key, models)},
-    }
-    if key.max_parallel_requests is not None:
-        body["max_parallel_requests"] = key.max_parallel_requests
-    if secret.ends_at:
-        body["duration"] = _duration(secret.ends_at)
-    if spent > 0:
-        body["spend"] = float(spent)
-    return ensure.with_new_limits(body, key)
-
-
 def _forget_secret(secret: ApiKeySecret) -> None:
     """LiteLLM has it: from now on nobody but its owner does."""
     ApiKeySecret.objects.filter(pk=secret.pk).update(pending_secret=None, pushed_at=timezone.now())
 
 
-def _per_model(key: ApiKey, models: list[str]) -> dict[str, dict[str, int]]:
-    """Per-model limits live in the key's metadata, where LiteLLM reads them."""
-    limits: dict[str, dict[str, int]] = {}
-    for ours, theirs in PER_MODEL.items():
-        figures = {model: values[ours] for model, values in key.model_limits.items() if ours in values}
-        if kept := {model: figures[model] for model in models if model in figures}:
-            limits[theirs] = kept
-    return limits
-
-
 def _update(secret: ApiKeySecret, models: list[str], found: KeyInfo, litellm: LiteLLM) -> KeyInfo:
     """Send only what differs. Blocking goes first and unblocking last, so that no key works with too much."""
     token, blocked = secret.digest, must_be_blocked(secret.key, models)
-    changes = _changes(secret, models, found)
+    changes = changes_of(secret, models, found)
     if not changes and blocked == found.blocked:
         return found
     with _until_answered(secret):
@@ -373,50 +311,3 @@ def _update(secret: ApiKeySecret, models: list[str], found: KeyInfo, litellm: Li
     if after.blocked != blocked or is_wider or (models and tuple(sorted(after.models)) != tuple(models)):
         raise UpstreamUnavailable(reason="not_as_sent")
     return after
-
-
-def differences_of(secret: ApiKeySecret, models: list[str], found: KeyInfo) -> KeyDifferences:
-    """What a push would change in LiteLLM's key, by LiteLLM's names; nothing is asked or sent."""
-    differing = _changes(secret, models, found)
-    blocked = must_be_blocked(secret.key, models)
-    if blocked != found.blocked:
-        differing["blocked"] = blocked
-    return differing
-
-
-def _changes(secret: ApiKeySecret, models: list[str], found: KeyInfo) -> KeyDifferences:
-    key = secret.key
-    wanted: KeyDifferences = {
-        "user_id": str(key.user_id),
-        "team_id": str(key.team_id),
-        "max_parallel_requests": key.max_parallel_requests,
-    }
-    changes = ensure.differences(ensure.with_limits(wanted, key), found)
-    if found.alias != secret.alias:
-        changes["key_alias"] = secret.alias
-    if found.allowed_routes != LLM_ROUTES:
-        changes["allowed_routes"] = list(LLM_ROUTES)
-    changes |= only(WIDENING, {name for name in WIDENING if getattr(found, name)})
-    if models and sorted(found.models) != models:
-        changes["models"] = models
-    ends_at = secret.ends_at
-    if not _same_moment(ends_at, found.expires):
-        changes["duration"] = _duration(ends_at) if ends_at else "-1"
-    ours = _per_model(key, models)
-    theirs = {name: found.metadata[name] for name in PER_MODEL.values() if found.metadata.get(name)}
-    if ours != theirs or not LOOSENING.isdisjoint(found.metadata):
-        left_out = LOOSENING.union(PER_MODEL.values())
-        kept = {name: value for name, value in found.metadata.items() if name not in left_out}
-        changes["metadata"] = kept | ours
-    return changes
-
-
-def _same_moment(wanted: datetime | None, found: datetime | None) -> bool:
-    if wanted is None or found is None:
-        return wanted is found
-    return abs(wanted - found) <= EXPIRY_TOLERANCE
-
-
-def _duration(expires_at: datetime) -> str:
-    """The seconds that are left, rounded down: never later than we said, never less than one."""
-    return f"{max(1, int((expires_at - timezone.now()).total_seconds()))}s"

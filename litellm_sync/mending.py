@@ -15,7 +15,7 @@ from litellm_sync import ensure, reconcile, state
 from litellm_sync.client import KeyInfo, LiteLLM
 from litellm_sync.default_team import ensure_default_team_exists
 from litellm_sync.drift import Drift, DriftKind, Subject
-from litellm_sync.keys import PER_MODEL
+from litellm_sync.key_bodies import PER_MODEL
 from litellm_sync.sides import own_id
 from litellm_sync.spend import reset_told_by
 from litemaas.foundation.errors import Conflict, Invalid, NotFound, UpstreamUnavailable

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from apikeys.models import ApiKey, ApiKeySecret, KeyModel, KeyStatus
-from litellm_sync import ensure, keys, state
+from litellm_sync import ensure, key_bodies, keys, state
 from litellm_sync.client import KeyInfo, LiteLLM, TeamInfo, UserInfo
 from litellm_sync.client.bodies import Limits
 from litellm_sync.client.lists import ListPage
@@ -298,7 +298,7 @@ class Keys(Side):
             "expires": _shown(info.expires),
             "last_active": _shown(info.last_active),
             "blocked": info.blocked,
-            "may_manage": info.allowed_routes != keys.LLM_ROUTES,
+            "may_manage": info.allowed_routes != key_bodies.LLM_ROUTES,
             "was_ours": info.metadata.get("managed_by") == "litemaas",
         }
         name = info.alias or info.key_name or info.token
@@ -315,7 +315,7 @@ def _judge_key(secret: ApiKeySecret, info: KeyInfo | None, models: list[str]) ->
         if works:
             return _about(secret, DriftKind.ALIVE, {"works": [False, True]})
         return None if _may_stay(secret) else _about(secret, DriftKind.DIFFERENT, {"key": ["absent", "refused"]})
-    changes = keys.differences_of(secret, models, info)
+    changes = key_bodies.differences_of(secret, models, info)
     if secret.key.max_budget is None and info.max_budget is None:
         changes.pop(NOTHING_LIMITED, None)
     if changes.get("blocked") and works:
@@ -329,7 +329,7 @@ def _may_stay(secret: ApiKeySecret) -> bool:
     return secret.key.deleted_at is None and secret.key.status != KeyStatus.REVOKED
 
 
-def _key_fields(secret: ApiKeySecret, changes: keys.KeyDifferences, info: KeyInfo) -> dict[str, list[Any]]:
+def _key_fields(secret: ApiKeySecret, changes: key_bodies.KeyDifferences, info: KeyInfo) -> dict[str, list[Any]]:
     """By the names that people know; a duration is sent where a moment is meant."""
     fields = _fields({name: value for name, value in changes.items() if name != "duration"}, info)
     if "key_alias" in fields:

@@ -41,9 +41,7 @@ LITELLM_API_URL: str = env.str("LITELLM_API_URL", default="").rstrip("/")
 LITELLM_API_KEY: str = env.str("LITELLM_API_KEY", default="")
 LITELLM_PUBLIC_URL: str = env.str("LITELLM_PUBLIC_URL", default=LITELLM_API_URL).rstrip("/")
 LITELLM_CA_BUNDLE: str = env.str("LITELLM_CA_BUNDLE", default="")
-# Beyond this many listed members each call to LiteLLM with a key of the team becomes slow (measured: docs/adr/0004).
 LITELLM_DEFAULT_TEAM_LISTED_MEMBERS: int = env.int("LITELLM_DEFAULT_TEAM_LISTED_MEMBERS", default=500)
-# A blocked key may work for a minute on another worker of LiteLLM, which writes down 21 s late: it is read after that.
 LITELLM_SPEND_SETTLES_SECONDS: int = env.int("LITELLM_SPEND_SETTLES_SECONDS", default=90)
 MODEL_SYNC_SECONDS: int = env.int("MODEL_SYNC_SECONDS", default=3600)
 RECONCILE_MENDS: list[str] = env.list("RECONCILE_MENDS", default=["alive"])

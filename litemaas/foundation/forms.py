@@ -16,7 +16,8 @@ NOT_ABOUT_THE_FORM = frozenset({401, 403, 404, 503})
 def perform(form: forms.Form, verb: Callable[..., Result], *args: Any, **kwargs: Any) -> Result | None:
     """Run ``verb``; put a domain error onto its field of ``form`` and return None.
 
-    A form whose fields are called otherwise than the verb's says by ``field_of`` which is meant. The view then renders the form again with status 422 and what was typed is kept.
+    A form whose fields are called otherwise than the verb's says by ``field_of`` which is meant. The view then renders
+    the form again with status 422 and what was typed is kept.
     """
     try:
         return verb(*args, **kwargs)

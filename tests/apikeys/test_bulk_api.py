@@ -120,7 +120,7 @@ def test_it_is_stopped_and_goes_on(keys: list[ApiKey], ann: User, api: Api) -> N
     ],
 )
 def test_wrong_wishes_are_refused(
-    keys: list[ApiKey], ann: User, api: Api, wish: dict[str, str], status: int, code: str
+    keys: list[ApiKey], ann: User, api: Api, *, wish: dict[str, str], status: int, code: str
 ) -> None:
     answer = api(ann).post(CHANGES, wish)
     assert (answer.status_code, answer.json()["code"]) == (status, code)

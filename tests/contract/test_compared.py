@@ -11,9 +11,9 @@ import pytest
 from accounts.models import User
 from apikeys.models import ApiKeySecret, KeyModel
 from apikeys.services import create_api_key, update_api_key
-from litellm_sync import keys, state
+from litellm_sync import key_bodies, state
 from litellm_sync.client import LiteLLM, transport
-from litellm_sync.keys import LLM_ROUTES, LOOSENING, PER_MODEL
+from litellm_sync.key_bodies import LLM_ROUTES, LOOSENING, PER_MODEL
 from litellm_sync.push import push
 from subscriptions.models import Subscription
 from tests.contract.proxy import Key, Proxy, fresh
@@ -125,7 +125,7 @@ def test_a_push_finds_what_the_last_one_sent(
         assert secret.sync_status == "synced"
         assert found is not None
         models = sorted(KeyModel.objects.filter(key=secret.key).effective().values_list("model_id", flat=True))
-        assert keys.differences_of(secret, models, found) == {}
+        assert key_bodies.differences_of(secret, models, found) == {}
         return list(posted)
 
     def noted(self: LiteLLM, operation: str, path: str, body: Any) -> Any:

@@ -174,7 +174,7 @@ class World:
             return path.replace("<uuid:pk>", str(found.pk))
         if "/bulk-changes/" in path:
             status = "running" if path.endswith("/stop") else "planned"
-            return path.replace("<uuid:pk>", str(BulkChange.objects.filter(status=status).first().pk))
+            return path.replace("<uuid:pk>", str(BulkChange.objects.filter(status=status)[0].pk))
         api_key = "/api-keys/" in path
         ending = path.rpartition("/")[2]
         rotated = ApiKey.objects.filter(name="rotated").first() or self.key

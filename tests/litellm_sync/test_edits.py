@@ -14,7 +14,7 @@ from apikeys.services import create_api_key, update_api_key
 from litellm_sync import state
 from litellm_sync.client import KeyInfo, LiteLLM
 from litellm_sync.emulator.server import Emulator
-from litellm_sync.keys import EXPIRY_TOLERANCE
+from litellm_sync.key_bodies import EXPIRY_TOLERANCE
 from litellm_sync.push import push
 from litemaas.foundation.crypto import secret_digest
 from subscriptions.models import Model

@@ -69,7 +69,7 @@ def test_who_has_lost_the_claim_writes_nothing(key: ApiKey) -> None:
 
 
 def test_a_bug_of_ours_keeps_no_claim(key: ApiKey, litellm: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("litellm_sync.keys._per_model", lambda *_arguments: 1 / 0)
+    monkeypatch.setattr("litellm_sync.key_bodies.per_model", lambda *_arguments: 1 / 0)
     row = pushed(key)
     assert (row.sync_status, row.sync_error, row.push_lease_until) == (SyncStatus.PENDING, "internal_error", None)
 

@@ -19,6 +19,7 @@ from litellm_sync import activity, keys
 from litellm_sync.client import KeyInfo, LiteLLM
 from litellm_sync.client.transport import Transport
 from litellm_sync.emulator.server import Emulator
+from litellm_sync.key_bodies import new_key
 from litellm_sync.push import push
 from litellm_sync.spend import SHOWN, beginning, save_noted
 from litellm_sync.state import SyncStatus
@@ -492,7 +493,7 @@ def test_a_secret_that_was_ended_before_its_offer_arrived_counts_once(
     charge(upstream, issued.secret, "4")
     second = away(settings, lambda: rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=3600))
     spent, marks = beginning(row(second.secret), LiteLLM(5))
-    offer = {"key": second.secret, "key_type": "llm_api", "models": ["gpt-4o"], "metadata": marks, **spent}
+    offer = new_key(row(second.secret), ["gpt-4o"], spent, marks)
     ApiKeySecret.objects.filter(pk=row(second.secret).pk).update(attempted_at=timezone.now())
     third = away(settings, lambda: rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=0))
     work_once()

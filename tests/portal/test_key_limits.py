@@ -131,7 +131,7 @@ FACES: dict[str, Face] = {
 
 @pytest.mark.parametrize("face", sorted(FACES))
 def test_trap_05_the_policy_bounds_limits_per_model_in_every_face(
-    browser: Browser, api: Api, ada: User, ann: User, issued: IssuedKey, face: str
+    browser: Browser, api: Api, ada: User, ann: User, *, issued: IssuedKey, face: str
 ) -> None:
     KeyPolicy.objects.create(maximum_rpm_limit=50)
     ApiKey.objects.update(rpm_limit=None)

@@ -21,7 +21,7 @@ Api = Callable[[User | None], APIClient]
 
 @pytest.fixture
 def found_by(
-    browser: Browser, api: Api, ada: User, eve: User, ann: User, subscribed: list[Subscription]
+    browser: Browser, api: Api, ada: User, eve: User, *, ann: User, subscribed: list[Subscription]
 ) -> Callable[[User, str, str], list[str]]:
     """Ada and Eve have two keys each; which of them a face finds for a person."""
     User.objects.filter(pk=ada.pk).update(full_name="Ada King Lovelace", email="countess@analytical.example")

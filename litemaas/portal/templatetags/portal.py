@@ -20,7 +20,8 @@ from lucide.templatetags.lucide import lucide
 
 from accounts.models import AuditEvent
 from accounts.wording import ACTIONS
-from apikeys.models import EXPIRES_SOON, ApiKey, KeyStatus
+from apikeys.key_status import EXPIRES_SOON
+from apikeys.models import ApiKey, KeyStatus
 from litellm_sync.state import SyncStatus
 from litemaas.foundation.limits import NEARLY
 from litemaas.foundation.money import CENT, dollars
