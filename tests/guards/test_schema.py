@@ -92,7 +92,7 @@ def test_no_body_breaks_anything(ann: User, models: list[Model], schema: dict[st
     client.force_authenticate(ann)
     create_subscription(ann, model="gpt-4o")
     bodies = _bodies(schema)
-    assert len(bodies) == 28
+    assert len(bodies) == 29
     for (method, path), fields in bodies.items():
         body = st.fixed_dictionaries({}, optional=dict.fromkeys(fields, PLAUSIBLE | ANY_JSON))
 
