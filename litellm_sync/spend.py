@@ -128,14 +128,13 @@ def _included(
     resets_at: datetime | None,
     newer: Sequence[tuple[ApiKeySecret, KeyInfo | None]],
 ) -> Decimal:
-    """What of an older secret's spend those between have too; what LiteLLM has lost had what our row says."""
+    """What of an older secret's spend those between have too; where LiteLLM has lost that, it is what our row says."""
     for secret, info in newer:
         mark = Mark.of(info, older) if info else None
         if info is not None and mark is not None:
             is_same = _has_had_reset(secret, info)
             return mark.counts(spend, resets_at, timezone.now()) if is_same else Decimal(0)
-    is_one_lost = any(info is None for _secret, info in newer)
-    return min(older.spend_passed_on, spend) if is_one_lost else Decimal(0)
+    return min(older.spend_passed_on, spend) if newer else Decimal(0)
 
 
 def _is_complete(secret: ApiKeySecret, now: datetime) -> bool:
@@ -188,11 +187,22 @@ def bring_up_to_date(secret: ApiKeySecret, found: KeyInfo, litellm: LiteLLM) -> 
     now = timezone.now()
     if secret.has_ended(now):
         return found  # what older ones still spend is the newest one's alone, which knows of each
-    complete = _uncarried(secret).filter(valid_until__lte=now, blocked_at__lte=now - settling())
-    for older in complete.select_related("key").order_by("created_at", "pk"):
-        if Mark.of(found, older) is not None:
+    uncarried = list(_uncarried(secret).select_related("key").order_by("created_at", "pk"))
+    found = _mark_again(secret, found, uncarried, litellm)
+    for older in uncarried:
+        if _is_complete(older, now):
             found = _carry_over(older, secret, litellm)
     return found
+
+
+def _mark_again(secret: ApiKeySecret, found: KeyInfo, older: Sequence[ApiKeySecret], litellm: LiteLLM) -> KeyInfo:
+    """Each older secret had its mark when this one was made: where somebody replaced the metadata, our row knows."""
+    lost = [one for one in older if Mark.of(found, one) is None]
+    if not lost:
+        return found
+    log.warning("marks_of_spend_lost", secret=str(secret), older=[str(one) for one in lost])
+    again = {one.digest[:SHORT]: Mark(one.spend_passed_on, None).written() for one in lost}
+    return _write(secret, found, {}, {INCLUDED: _marks(found) | again}, litellm)
 
 
 def _reset_once(secret: ApiKeySecret, found: KeyInfo, litellm: LiteLLM) -> KeyInfo:

@@ -86,6 +86,45 @@ def shown() -> Decimal:
     return ApiKey.objects.get().spend.quantize(Decimal("0.01"))
 
 
+# --- What somebody changes in LiteLLM --------------------------------------------------------------------------------
+
+
+def test_marks_that_somebody_took_away_in_litellm_are_written_again_and_nothing_counts_twice(
+    ada: User, issued: IssuedKey, upstream: Emulator
+) -> None:
+    """Without them nobody could tell what the new secret has of the old one's spend: the rotation would never end."""
+    charge(upstream, issued.secret, "4")
+    rotated = rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=3600)
+    charge(upstream, issued.secret, "2")
+    charge(upstream, rotated.secret, "1")
+    assert shown() == Decimal(7)
+    upstream.state.keys.update(secret_digest(rotated.secret), {"metadata": {"team": "theirs"}})
+    assert shown() == Decimal(7)
+    end_old_secret(ada, key_id=issued.key.pk)
+    work_once()
+    later(SETTLED)
+    settle()
+    assert row(issued.secret).carried_at is not None
+    assert (spend_there(issued.secret), spend_there(rotated.secret), shown()) == (None, Decimal(7), Decimal(7))
+    assert upstream.state.keys.rows[secret_digest(rotated.secret)]["metadata"]["team"] == "theirs"
+    rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=3600)
+
+
+def test_a_leak_is_stopped_although_somebody_took_the_marks_away(
+    ada: User, issued: IssuedKey, upstream: Emulator
+) -> None:
+    charge(upstream, issued.secret, "4")
+    rotated = rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=3600)
+    charge(upstream, rotated.secret, "1")
+    assert shown() == Decimal(5)
+    upstream.state.keys.update(secret_digest(rotated.secret), {"metadata": {}})
+    third = rotate_api_key(ada, key_id=issued.key.pk, grace_seconds=0)
+    work_once()
+    later(SETTLED)
+    settle()
+    assert (spend_there(third.secret), shown()) == (Decimal(5), Decimal(5))
+
+
 # --- The end of a period ---------------------------------------------------------------------------------------------
 
 
