@@ -83,7 +83,8 @@ class KeySearch(SearchFilter):
     """``search=ada night``: parts of names, descriptions, owners, or the end of a secret, as in the portals."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
-        """Everything where nothing is searched for."""
+        """Everything where nothing is searched for. Raises ValidationError for what no text holds."""
+        self.get_search_terms(request)
         return cast("ApiKeyQuerySet", queryset).search(request.query_params.get(self.search_param, ""))
 
 

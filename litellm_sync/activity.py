@@ -52,13 +52,15 @@ def pull_usage(
     """
     days = [day for day in days_to_pull(datetime.now(UTC).date()) if after is None or day > after]
     litellm = LiteLLM(DAY_SECONDS)
-    rows = 0
+    began, rows = timezone.now(), 0
     keys = pull_key_spend(litellm, beat)
     for done, day in enumerate(days, start=1):
         found = get_usage_from_litellm(litellm.with_limit(DAY_SECONDS), day)
         rows += usage.replace_day(day, (_fact(row) for row in found))
+        spend.note_used(day, {row.token for row in found if row.successful_requests})
         if stored is not None:
             stored(day, done, len(days))
+    KeyFigures.objects.update_or_create(id=1, defaults={"as_of": began})
     return {"days": len(days), "rows": rows, "keys": keys}
 
 
@@ -75,7 +77,7 @@ def pull_key_spend(litellm: LiteLLM, beat: Callable[[], None] | None = None) -> 
     A key has spent what its secrets have together; what passed from one to the next counts once. Secrets that count
     together may stand on different pages: they are looked at when all pages are there.
     """
-    began, changed, number, is_last = timezone.now(), 0, 1, False
+    changed, number, is_last = 0, 1, False
     together: dict[str, KeyInfo] = {}
     while not is_last:
         page = litellm.with_limit(PAGE_SECONDS).get_key_page(number)
@@ -87,9 +89,7 @@ def pull_key_spend(litellm: LiteLLM, beat: Callable[[], None] | None = None) -> 
         number, is_last = number + 1, page.is_last
         if beat is not None:
             beat()
-    changed += _note(together)
-    KeyFigures.objects.update_or_create(id=1, defaults={"as_of": began})
-    return changed
+    return changed + _note(together)
 
 
 def _counting_with_others(digests: Collection[str]) -> list[str]:

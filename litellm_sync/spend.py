@@ -6,16 +6,17 @@ changed by the very call that changes its ``spend``: so whatever dies in between
 Only the push of a secret writes to its key in LiteLLM, so nobody's metadata is lost.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q, Value
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from apikeys.models import ApiKey, ApiKeySecret
@@ -324,6 +325,20 @@ def save_noted(rows: Sequence[ApiKey] | Sequence[ApiKeySecret], columns: tuple[s
             for row in batch:
                 row.last_used_at = _later(row.last_used_at, used.get(row.pk))
             table.bulk_update(batch, columns)
+
+
+def note_used(day: date, digests: Collection[str]) -> None:
+    """Secrets with which calls were made on a UTC day were used on it at the earliest. LiteLLM tells of the last use
+    only where a call cost something; the facts of the day know of free models too."""
+    began = Value(datetime.combine(day, time.min, UTC))
+    unheard = Q(last_used_at=None) | Q(last_used_at__lt=began)
+    for table, which in ((ApiKeySecret, Q(digest__in=digests)), (ApiKey, Q(secrets__digest__in=digests))):
+        rows: Any = table._base_manager
+        with transaction.atomic():
+            pks = set(rows.filter(which & unheard, created_at__date__lte=day).values_list("pk", flat=True))
+            locked = rows.filter(pk__in=pks).order_by("pk").select_for_update(no_key=True)
+            if list(locked.values_list("pk", flat=True)):
+                rows.filter(unheard, pk__in=pks).update(last_used_at=Greatest(F("created_at"), began))
 
 
 def _later(*moments: datetime | None) -> datetime | None:

@@ -11,7 +11,7 @@ from django.db.models import Count, F, Max, Min, Model, Q, QuerySet, Sum, Value,
 from accounts.models import User
 from accounts.rbac import Actor, Permission, check_permission
 from apikeys.models import ApiKey
-from apikeys.risks import RISKS, risk
+from apikeys.risks import KNOWN_UNTIL, RISKS, risk
 from litellm_sync import proof, reconcile
 from litellm_sync.disappearance import refused_models
 from litellm_sync.drift import DriftKind
@@ -125,10 +125,12 @@ def _ended(runs: Mapping[str, SyncRun]) -> dict[str, Any]:
     return {"ended": ended, "refused": refused_models(ended) if ended else []}
 
 
-def _keys() -> dict[str, int]:
-    """How many keys work, and how many of them are a risk of each kind."""
+def _keys() -> dict[str, int | None]:
+    """How many keys work, and how many of them are a risk of each kind; None where nobody knows which were used."""
     found = {name: Count("pk", filter=risk(name)) for name in RISKS}
-    return ApiKey.objects.alive().aggregate(active=Count("pk"), **found)
+    counts = ApiKey.objects.alive().aggregate(active=Count("pk"), known=Max(KNOWN_UNTIL), **found)
+    is_known = counts.pop("known") is not None or not counts["active"]
+    return counts if is_known else counts | {"unused": None}
 
 
 def _risky() -> list[ApiKey]:

@@ -21,6 +21,7 @@ from accounts.admin_paging import LongPaginator
 from accounts.models import AuditEvent, User
 from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.services import IssuedKey, create_api_key
+from apikeys.upkeep import KeyFigures
 from subscriptions.models import Model, Subscription
 from subscriptions.services import create_subscription
 from tests.admin.conftest import listing, page, pages, tables
@@ -177,6 +178,8 @@ def test_lists_are_narrowed_by_links_and_filters(
     assert _found(client, listing(ApiKey), user=eve.pk) == set()
     assert _found(client, listing(ApiKey), model="gpt-4o") == {"notebook"}
     assert _found(client, listing(ApiKey), model="gpt-4o-mini") == set()
+    assert _found(client, listing(ApiKey), risk="unused") == set(), "nobody knows yet"
+    KeyFigures.objects.create(as_of=timezone.now())
     assert _found(client, listing(ApiKey), risk="unused") == {"notebook"}
     assert _found(client, listing(ApiKey), risk="unlimited") == set()
     assert _found(client, listing(User), role="admin") == {"ann"}

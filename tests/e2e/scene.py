@@ -28,7 +28,7 @@ from apikeys.models import ApiKey, ApiKeySecret
 from apikeys.policy import update_policy
 from apikeys.rotation import rotate_api_key
 from apikeys.services import create_api_key
-from apikeys.upkeep import BulkChange
+from apikeys.upkeep import BulkChange, KeyFigures
 from litellm_sync import activity, state
 from litellm_sync.catalogue import sync_models
 from litellm_sync.client import LiteLLM
@@ -175,6 +175,7 @@ def _usage(people: People) -> None:
         facts = activity.get_usage_from_litellm(LiteLLM(activity.DAY_SECONDS), day)
         replace_day(day, [activity._fact(row) for row in facts])
     activity.pull_key_spend(LiteLLM(activity.PAGE_SECONDS))
+    KeyFigures.objects.update_or_create(id=1, defaults={"as_of": timezone.now()})
 
 
 def _calls_of(user: User, days: list[date]) -> Iterator[dict[str, Any]]:

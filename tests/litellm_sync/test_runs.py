@@ -14,6 +14,7 @@ from procrastinate.testing import InMemoryConnector
 
 from accounts.models import User
 from apikeys.models import ApiKey
+from apikeys.risks import known_until
 from apikeys.services import IssuedKey, create_api_key
 from litellm_sync import activity, integration, runs, state
 from litellm_sync.emulator.server import Emulator
@@ -200,6 +201,31 @@ def test_usage_of_calls_arrives_with_owner_key_and_spend(issued: IssuedKey, lite
     assert UsageDay.objects.count() == 30
 
 
+def test_calls_that_cost_nothing_are_uses_too(issued: IssuedKey, litellm: Emulator, ada: User) -> None:
+    """LiteLLM notes the last use only of what cost something; a key for free models must not pass for unused."""
+    today = datetime.now(UTC).date()
+    other = create_api_key(ada, name="refused", models=["gpt-4o"])
+    call = {"date": str(today), "model": "free", "requests": 3, "spend": 0.0, "charge": False}
+    rows = [
+        {**call, "token": issued.key.secrets.get().digest},
+        {**call, "token": other.key.secrets.get().digest, "requests": 0, "failed": 3},
+    ]
+    requests.post(f"{litellm.url}/emulator/activity", json={"rows": rows}, timeout=10).raise_for_status()
+    assert known_until() is None
+    activity.pull_usage()
+    assert known_until() is not None
+    key = ApiKey.objects.get(pk=issued.key.pk)
+    begun = datetime.combine(today, datetime.min.time(), UTC)
+    assert key.last_used_at == max(begun, key.created_at)
+    assert key.secrets.get().last_used_at == max(begun, key.secrets.get().created_at)
+    assert ApiKey.objects.get(pk=other.key.pk).last_used_at is None
+    # What is known more exactly stays.
+    ApiKey.objects.filter(pk=key.pk).update(last_used_at=timezone.now())
+    used = ApiKey.objects.get(pk=key.pk).last_used_at
+    activity.pull_usage()
+    assert ApiKey.objects.get(pk=key.pk).last_used_at == used
+
+
 def test_days_are_fetched_again_until_they_are_settled(issued: IssuedKey, litellm: Emulator) -> None:
     chat(issued, litellm)
     activity.pull_usage()
@@ -217,6 +243,7 @@ def test_the_spend_of_keys_arrives_while_the_days_cannot_be_had(issued: IssuedKe
     litellm.faults.add("500", paths=["/user/daily/activity"])
     with pytest.raises(UpstreamUnavailable):
         activity.pull_usage()
+    assert known_until() is None, "of uses the days tell too"
     key = ApiKey.objects.get()
     assert key.spend > 0
     assert key.last_used_at is not None
