@@ -234,6 +234,7 @@ class World:
             "/api/v1/subscriptions": {"model": "claude-sonnet"},
             "/api/v1/subscriptions/<uuid:pk>/deny": {"reason": "r"},
             "/api/v1/subscriptions/<uuid:pk>/request-review": {"message": "m"},
+            "/api/v1/api-keys/bulk-changes": {"action": "block", "which": "no_limit"},
             "/api/v1/subscriptions/bulk": {"action": "approve", "ids": [str(self.waiting.pk)]},
             "/api/v1/users": {"username": "newcomer"},
             "/api/v1/users/<uuid:pk>": {"roles": ["adminReadonly"], "is_active": False, "rpm_limit": 5},
