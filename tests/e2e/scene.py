@@ -283,8 +283,8 @@ def _operations(people: People) -> None:
     gone = {"code": "mass_disappearance", "gone": 2, "available": 3, "refused": ["codestral", "phi-4"]}
     words = "2 of 3 models are missing in LiteLLM's answer. Nothing was changed."
     asking = SyncRun.objects.create(kind="models", status="failed", report=gone, **failed | {"error": words})
-    # A failure of this moment would keep the worker from synchronising; the stage makes it the newest run afterwards.
-    SyncRun.objects.filter(pk=asking.pk).update(created_at=now - timedelta(minutes=5))
+    # One within the interval would keep the worker from synchronising; the stage makes it the newest run afterwards.
+    SyncRun.objects.filter(pk=asking.pk).update(created_at=now - timedelta(hours=2))
     state.job(state.PUSH_TASK, schedule_in={"days": 30}).defer(kind="accounts.user", object_id=str(people["emma"].pk))
     FailedSignIn.objects.create(account="mallory", address="203.0.113.7")
     RefreshFamily.objects.create(user=people["david"], current="x", expires_at=now + timedelta(days=14))
