@@ -84,7 +84,7 @@ def _make_token(name: str) -> Callable[[Page], None]:
 
 
 def _wrong_key(page: Page) -> None:
-    page.locator("summary", has_text="Limits").click()
+    page.locator("summary", has_text="Limits and expiry").click()
     page.get_by_label("Budget", exact=False).first.fill("-5")
     page.get_by_role("button", name="Create the key").click()
     page.locator("[aria-invalid=true]").first.wait_for()
