@@ -86,10 +86,12 @@ class ModelLimitFields(forms.Form):
         """A limit that was typed for a model that the key does not get is no slip to be passed over."""
         cleaned = super().clean() or self.cleaned_data
         chosen: list[str] | None = cleaned.get("models")
-        for model in self.limited_models if chosen is not None else ():
+        if chosen is None:  # which is an error of its own
+            return cleaned
+        for model in self.limited_models:
             for limit in MODEL_LIMITS:
                 name = field_name(model, limit)
-                if chosen and model not in chosen and cleaned.get(name) is not None and name in self.changed_data:
+                if model not in chosen and cleaned.get(name) is not None and name in self.changed_data:
                     self.add_error(name, gettext("Choose this model too, or leave its limit empty."))
         return cleaned
 
